@@ -1,0 +1,297 @@
+/**
+ * The dozen requests a table and a writer need of Kafka: the port between the engine and a cluster.
+ *
+ * Each call is one attempt with one typed answer; retries, back-off and leader changes are the engine's. Partition-level
+ * errors are data (`errorCode`), since the other partitions of the same answer go on; an error of the whole call fails
+ * the effect. Record sets cross the port as raw bytes.
+ *
+ * Offsets, epochs and producer ids are numbers; one above 2^53-1 fails with `MalformedAnswer`.
+ *
+ * @since 0.1.0
+ */
+import { Context, type Effect, type Scope } from "effect"
+import type { KafkaError } from "./KafkaError.ts"
+
+/**
+ * `read_committed` hides open and aborted transactions; `read_uncommitted` shows everything.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Isolation = "read_committed" | "read_uncommitted"
+
+/**
+ * A broker of the cluster.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Broker {
+  readonly id: number
+  readonly host: string
+  readonly port: number
+  readonly rack: string | undefined
+}
+
+/**
+ * A partition as the metadata shows it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionDescription {
+  readonly partition: number
+  /** 0, or the protocol's error code, for example 5 (LEADER_NOT_AVAILABLE). */
+  readonly errorCode: number
+  /** The leader's broker id; -1 when there is none. */
+  readonly leader: number
+  /** -1 when the broker does not say. */
+  readonly leaderEpoch: number
+}
+
+/**
+ * A topic as the metadata shows it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TopicDescription {
+  /** Undefined when the broker does not say. */
+  readonly clusterId: string | undefined
+  readonly topic: string
+  /** 32 lower-case hex digits; undefined on brokers without topic ids (before Kafka 2.8). */
+  readonly topicId: string | undefined
+  /** Ordered by partition, without gaps. */
+  readonly partitions: ReadonlyArray<PartitionDescription>
+  readonly brokers: ReadonlyArray<Broker>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListOffsetsRequest {
+  readonly topic: string
+  /** `latest` is the high watermark, and the last stable offset under `read_committed`. */
+  readonly at: "earliest" | "latest"
+  readonly isolation: Isolation
+  readonly partitions: ReadonlyArray<{ readonly partition: number; readonly leaderEpoch: number }>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ListedOffset {
+  readonly partition: number
+  readonly errorCode: number
+  readonly offset: number
+  /** -1 when unknown. */
+  readonly leaderEpoch: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface EpochEndOffsetRequest {
+  readonly topic: string
+  readonly partitions: ReadonlyArray<{
+    readonly partition: number
+    /** The leader epoch the caller knows, -1 to skip the fencing check. */
+    readonly currentLeaderEpoch: number
+    /** The epoch to look up. */
+    readonly leaderEpoch: number
+  }>
+}
+
+/**
+ * The end of the largest epoch that is not above the one asked for (KIP-101, KIP-320).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EpochEndOffset {
+  readonly partition: number
+  readonly errorCode: number
+  /** -1 when the broker does not know. */
+  readonly leaderEpoch: number
+  /** -1 when the broker does not know. */
+  readonly endOffset: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FetchRequest {
+  readonly topic: string
+  /** With an id the broker tells a recreated topic from the old one; without, the name is asked for. */
+  readonly topicId: string | undefined
+  readonly isolation: Isolation
+  /** Milliseconds a broker holds the answer back while it has less than `minBytes`. */
+  readonly maxWait: number
+  readonly minBytes: number
+  readonly maxBytes: number
+  /** The client's rack, for follower fetching (KIP-392). */
+  readonly rack: string | undefined
+  readonly partitions: ReadonlyArray<{
+    readonly partition: number
+    readonly fetchOffset: number
+    /** -1 when unknown. */
+    readonly currentLeaderEpoch: number
+    /** The epoch of the last batch consumed, -1 when none: lets the broker report truncation (KIP-320, KIP-595). */
+    readonly lastFetchedEpoch: number
+    readonly maxBytes: number
+  }>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface AbortedTransaction {
+  readonly producerId: number
+  readonly firstOffset: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FetchedPartition {
+  readonly partition: number
+  readonly errorCode: number
+  /** -1 with an error. */
+  readonly highWatermark: number
+  /** -1 with an error. */
+  readonly lastStableOffset: number
+  /** -1 when unknown. */
+  readonly logStartOffset: number
+  /** Present when the log was truncated below what was consumed. */
+  readonly diverging: { readonly epoch: number; readonly endOffset: number } | undefined
+  readonly currentLeader: { readonly id: number; readonly epoch: number } | undefined
+  /** The broker to fetch from instead, -1 for none (KIP-392). */
+  readonly preferredReadReplica: number
+  readonly abortedTransactions: ReadonlyArray<AbortedTransaction>
+  /** Whole record batches, the last one possibly cut short. A view into the answer. */
+  readonly records: Buffer
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FetchAnswer {
+  /** Milliseconds the broker asks to hold off. */
+  readonly throttle: number
+  /** An error of the whole answer, else 0. */
+  readonly errorCode: number
+  readonly partitions: ReadonlyArray<FetchedPartition>
+}
+
+/**
+ * A connection of its own for long polls to one broker, so that a poll delays nobody else's request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Fetcher {
+  readonly fetch: (request: FetchRequest) => Effect.Effect<FetchAnswer, KafkaError>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProducerIdentity {
+  readonly producerId: number
+  readonly producerEpoch: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProduceRequest {
+  readonly topic: string
+  readonly topicId: string | undefined
+  /** -1 all in-sync replicas, 1 the leader, 0 no answer at all. */
+  readonly acks: -1 | 0 | 1
+  /** Milliseconds the broker may wait for its replicas. */
+  readonly timeout: number
+  readonly partitions: ReadonlyArray<{ readonly partition: number; readonly records: Uint8Array }>
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProducedPartition {
+  readonly partition: number
+  readonly errorCode: number
+  readonly errorMessage: string | undefined
+  /** The offset of the batch's first record; -1 with an error or when unknown. */
+  readonly baseOffset: number
+  /** Milliseconds, when the topic stamps records itself; else -1. */
+  readonly logAppendTime: number
+  readonly logStartOffset: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateTopicRequest {
+  readonly topic: string
+  readonly partitions: number
+  /** -1 for the broker's default (Kafka 2.4+). */
+  readonly replicationFactor: number
+  readonly config: Readonly<Record<string, string>>
+  /** Milliseconds the controller may take. */
+  readonly timeout: number
+}
+
+/**
+ * The shape of the `KafkaClient` service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service {
+  /** Where the client reaches for the cluster, for messages: `["host:port"]`. */
+  readonly addresses: ReadonlyArray<string>
+  /** Fails with `BrokerError` UNKNOWN_TOPIC_OR_PARTITION when the topic is not there; never creates it. */
+  readonly describeTopic: (topic: string) => Effect.Effect<TopicDescription, KafkaError>
+  readonly listOffsets: (
+    broker: number,
+    request: ListOffsetsRequest
+  ) => Effect.Effect<ReadonlyArray<ListedOffset>, KafkaError>
+  readonly endOffsetForEpoch: (
+    broker: number,
+    request: EpochEndOffsetRequest
+  ) => Effect.Effect<ReadonlyArray<EpochEndOffset>, KafkaError>
+  /** Connects lazily: a broker that is away fails the fetches, and a later fetch connects anew. */
+  readonly openFetcher: (broker: number) => Effect.Effect<Fetcher, never, Scope.Scope>
+  /** A fresh identity for an idempotent, non-transactional producer. */
+  readonly initProducerId: Effect.Effect<ProducerIdentity, KafkaError>
+  readonly produce: (
+    broker: number,
+    request: ProduceRequest
+  ) => Effect.Effect<ReadonlyArray<ProducedPartition>, KafkaError>
+  /** Fails with `BrokerError` TOPIC_ALREADY_EXISTS when it is there. */
+  readonly createTopic: (request: CreateTopicRequest) => Effect.Effect<void, KafkaError>
+  /** The topic's settings by name, broker defaults included; a value is undefined when it is secret. */
+  readonly describeConfig: (topic: string) => Effect.Effect<ReadonlyMap<string, string | undefined>, KafkaError>
+  /** Changes the named settings only (IncrementalAlterConfigs). */
+  readonly alterConfig: (topic: string, set: Readonly<Record<string, string>>) => Effect.Effect<void, KafkaError>
+}
+
+/**
+ * Access to a cluster. Provided by `KafkaJsClient.layer`, `PlatformaticClient.layer` or, without any broker,
+ * `MemoryKafka.layer`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class KafkaClient extends Context.Service<KafkaClient, Service>()("effect-ktables/KafkaClient") {}
