@@ -61,13 +61,16 @@ export interface KafkaConnection {
  * @category services
  * @since 0.1.0
  */
-export class KafkaTransport extends Context.Service<KafkaTransport, {
-  /** The addresses to find the cluster by; never empty. */
-  readonly bootstrap: ReadonlyArray<BrokerAddress>
-  readonly clientId: string
-  /**
-   * Connects and authenticates. Closing the scope destroys the socket at once and fails what is outstanding, without
-   * waiting for a long poll to end.
-   */
-  readonly open: (address: BrokerAddress) => Effect.Effect<KafkaConnection, KafkaError, Scope.Scope>
-}>()("effect-ktables/KafkaTransport") {}
+export class KafkaTransport extends Context.Service<
+  KafkaTransport,
+  {
+    /** The addresses to find the cluster by; never empty. */
+    readonly bootstrap: ReadonlyArray<BrokerAddress>
+    readonly clientId: string
+    /**
+     * Connects and authenticates. Closing the scope destroys the socket at once and fails what is outstanding, without
+     * waiting for a long poll to end.
+     */
+    readonly open: (address: BrokerAddress) => Effect.Effect<KafkaConnection, KafkaError, Scope.Scope>
+  }
+>()("effect-ktables/KafkaTransport") {}

@@ -1,0 +1,302 @@
+/**
+ * Turns keys and values into bytes and back.
+ *
+ * A tombstone (a null value) never reaches a codec; empty bytes do, and are data. A decoded `null` or `undefined` is a
+ * value like any other.
+ *
+ * **Details**
+ *
+ * `decode` and `encode` return effects. Codecs that need no effects return an `Exit`, which is an effect that is already
+ * done: the table reads such results in place and starts no fiber for them.
+ *
+ * @since 0.1.0
+ */
+import { Cause, Effect, Exit, Option, Pipeable, Result, Schema } from "effect"
+import { dual } from "effect/Function"
+import { decodeUtf8, encodeUtf8 } from "./internal/utf8.ts"
+
+const TypeId = "~effect-ktables/Codec"
+
+/**
+ * Bytes that do not decode, or a value that does not encode. `detail` says why.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CodecError extends Schema.TaggedError<CodecError>()("CodecError", {
+  detail: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/**
+ * A two-way conversion between `A` and bytes. `RD` and `RE` are the services that decoding and encoding need; a table
+ * asks for the first, a writer for the second, and their layers capture them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Codec<in out A, out RD = never, out RE = never> extends Pipeable.Pipeable {
+  readonly [TypeId]: typeof TypeId
+  /** Decodes `bytes`, which is only valid during the call unless copied. */
+  readonly decode: (bytes: Buffer) => Effect.Effect<A, CodecError, RD>
+  /** Decodes `buffer` from `start` to `end` without a view of its own, where the codec can. */
+  readonly decodeSlice: (buffer: Buffer, start: number, end: number) => Effect.Effect<A, CodecError, RD>
+  readonly encode: (value: A) => Effect.Effect<Uint8Array, CodecError, RE>
+}
+
+/**
+ * Any codec.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type Any = Codec<any, any, any>
+
+/**
+ * What a codec decodes to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Type<C> = C extends Codec<infer A, infer _RD, infer _RE> ? A : never
+
+/**
+ * Tells whether a value is a codec.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isCodec = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
+
+class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly decode: Codec<A, RD, RE>["decode"]
+  readonly decodeSlice: Codec<A, RD, RE>["decodeSlice"]
+  readonly encode: Codec<A, RD, RE>["encode"]
+  constructor(
+    decodeSlice: Codec<A, RD, RE>["decodeSlice"],
+    encode: Codec<A, RD, RE>["encode"],
+    decode: Codec<A, RD, RE>["decode"] = (bytes) => decodeSlice(bytes, 0, bytes.length)
+  ) {
+    super()
+    this.decode = decode
+    this.decodeSlice = decodeSlice
+    this.encode = encode
+  }
+}
+
+const refuse = (detail: string, cause?: unknown): Exit.Exit<never, CodecError> =>
+  Exit.fail(new CodecError(cause === undefined ? { detail } : { detail, cause }))
+
+const fromText = <A, RD, RE>(
+  parse: (text: string) => Effect.Effect<A, CodecError, RD>,
+  print: (value: A) => Effect.Effect<string, CodecError, RE>
+): Codec<A, RD, RE> =>
+  new CodecImpl<A, RD, RE>(
+    (buffer, start, end) => {
+      const text = decodeUtf8(buffer, start, end)
+      return text === undefined ? refuse("the bytes are not UTF-8") : parse(text)
+    },
+    (value) => onDone(print(value), toBytes)
+  )
+
+const toBytes = (text: string): Exit.Exit<Uint8Array, CodecError> => {
+  const bytes = encodeUtf8(text)
+  return bytes === undefined ? refuse("the text has a lone surrogate, which UTF-8 cannot hold") : Exit.succeed(bytes)
+}
+
+/** `flatMap` that stays an `Exit` when its input is one. */
+const onDone = <A, E, R, B, E2, R2>(
+  effect: Effect.Effect<A, E, R>,
+  f: (a: A) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E | E2, R | R2> => {
+  if (Exit.isExit(effect)) {
+    const exit = effect as Exit.Exit<A, E>
+    return Exit.isSuccess(exit) ? f(exit.value) : (exit as Exit.Exit<never, E>)
+  }
+  return Effect.flatMap(effect, f)
+}
+
+const onFailed = <A, R, B>(
+  effect: Effect.Effect<A, CodecError, R>,
+  succeed: (a: A) => B,
+  fail: (error: CodecError) => Exit.Exit<B, CodecError>
+): Effect.Effect<B, CodecError, R> => {
+  if (Exit.isExit(effect)) {
+    const exit = effect as Exit.Exit<A, CodecError>
+    if (Exit.isSuccess(exit)) return Exit.succeed(succeed(exit.value))
+    const error = Cause.findErrorOption(exit.cause)
+    return Option.isSome(error) ? fail(error.value) : (exit as Exit.Exit<never, CodecError>)
+  }
+  return Effect.matchEffect(effect, { onFailure: fail, onSuccess: (a) => Exit.succeed(succeed(a)) })
+}
+
+/**
+ * UTF-8 text, refused when the bytes are not UTF-8. A byte order mark is kept.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const string: Codec<string> = fromText<string, never, never>(Exit.succeed, Exit.succeed)
+
+/**
+ * The bytes as they are. Decoded arrays are copies of their own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bytes: Codec<Uint8Array> = new CodecImpl<Uint8Array, never, never>(
+  (buffer, start, end) => Exit.succeed(Uint8Array.prototype.slice.call(buffer, start, end)),
+  (value) => Exit.succeed(value)
+)
+
+/**
+ * UTF-8 text that a schema with a string encoding decodes: `Schema.String`, `Schema.NumberFromString`, a branded id.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const text = <A, RD = never, RE = never>(
+  schema: Schema.ConstraintCodec<A, string, RD, RE>
+): Codec<A, RD, RE> => {
+  if ((schema as { readonly ast: unknown }).ast === Schema.String.ast) {
+    return string as unknown as Codec<A, RD, RE>
+  }
+  const decode = Schema.decodeUnknownEffect(schema)
+  const encode = Schema.encodeUnknownEffect(schema)
+  return fromText<A, RD, RE>(
+    (text) => mapSchemaError(decode(text)),
+    (value) => mapSchemaError(encode(value)) as Effect.Effect<string, CodecError, RE>
+  )
+}
+
+/**
+ * JSON in UTF-8, through a schema. Types that JSON cannot hold (dates, maps, big integers) take the JSON form that the
+ * schema defines for them.
+ *
+ * **Example** (A codec for a struct)
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { Codec } from "effect-ktables"
+ *
+ * const price = Codec.json(Schema.Struct({ amount: Schema.Finite, since: Schema.Date }))
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const json = <S extends Schema.Constraint>(
+  schema: S
+): Codec<S["Type"], S["DecodingServices"], S["EncodingServices"]> => {
+  const inner = Schema.toCodecJson(schema as unknown as Schema.ConstraintCodec<S["Type"], unknown>)
+  const decode = Schema.decodeUnknownEffect(inner)
+  const encode = Schema.encodeUnknownEffect(inner)
+  return fromText<S["Type"], S["DecodingServices"], S["EncodingServices"]>(
+    (text) => {
+      let parsed: unknown
+      try {
+        parsed = JSON.parse(text)
+      } catch (cause) {
+        return refuse(`not JSON: ${cause instanceof Error ? cause.message : String(cause)}`)
+      }
+      return mapSchemaError(decode(parsed))
+    },
+    (value) =>
+      onDone(mapSchemaError(encode(value)), (encoded) => {
+        const text = JSON.stringify(encoded)
+        return text === undefined ? refuse("the value has no JSON form") : Exit.succeed(text)
+      })
+  )
+}
+
+/** Only the error of a schema is mapped; the success path of an `Exit` is handed on as it is. */
+const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): Effect.Effect<A, CodecError, R> => {
+  if (Exit.isExit(effect)) {
+    const exit = effect as Exit.Exit<A, Schema.SchemaError>
+    if (Exit.isSuccess(exit)) return exit as Exit.Exit<A, never>
+    const error = Cause.findErrorOption(exit.cause)
+    return Option.isSome(error) ? refuse(error.value.message) : (exit as Exit.Exit<never, never>)
+  }
+  return Effect.mapError(effect, (error) => new CodecError({ detail: error.message }))
+}
+
+/**
+ * A codec from two functions. Return an `Exit` (`Exit.succeed`, `Exit.fail`) where no effect is needed.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <A, RD = never, RE = never>(options: {
+  readonly decode: (bytes: Buffer) => Effect.Effect<A, CodecError, RD>
+  readonly encode: (value: A) => Effect.Effect<Uint8Array, CodecError, RE>
+}): Codec<A, RD, RE> =>
+  new CodecImpl<A, RD, RE>(
+    (buffer, start, end) => options.decode(buffer.subarray(start, end)),
+    options.encode,
+    options.decode
+  )
+
+/**
+ * Maps what a codec decodes to, both ways.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const map: {
+  <A, B>(to: (a: A) => B, from: (b: B) => A): <RD, RE>(self: Codec<A, RD, RE>) => Codec<B, RD, RE>
+  <A, RD, RE, B>(self: Codec<A, RD, RE>, to: (a: A) => B, from: (b: B) => A): Codec<B, RD, RE>
+} = dual(
+  3,
+  <A, RD, RE, B>(self: Codec<A, RD, RE>, to: (a: A) => B, from: (b: B) => A): Codec<B, RD, RE> =>
+    new CodecImpl<B, RD, RE>(
+      (buffer, start, end) => onDone(self.decodeSlice(buffer, start, end), (a) => Exit.succeed(to(a))),
+      (b) => self.encode(from(b))
+    )
+)
+
+/**
+ * Empty bytes are `None`, all others `Some` of what the codec decodes. A value that encodes to no bytes is refused,
+ * since it would read back as `None`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const option = <A, RD, RE>(self: Codec<A, RD, RE>): Codec<Option.Option<A>, RD, RE> =>
+  new CodecImpl<Option.Option<A>, RD, RE>(
+    (buffer, start, end) =>
+      start === end
+        ? Exit.succeed(Option.none())
+        : onDone(self.decodeSlice(buffer, start, end), (a) => Exit.succeed(Option.some(a))),
+    (value) =>
+      Option.isNone(value)
+        ? Exit.succeed(new Uint8Array(0))
+        : onDone(self.encode(value.value), (bytes) =>
+            bytes.length === 0
+              ? refuse("Some of a value that encodes to no bytes would read back as None")
+              : Exit.succeed(bytes)
+          )
+  )
+
+/**
+ * Never fails to decode: bytes that the codec refuses become a failed `Result`, kept in the table as data. Encoding such
+ * a failure fails.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const attempt = <A, RD, RE>(self: Codec<A, RD, RE>): Codec<Result.Result<A, CodecError>, RD, RE> =>
+  new CodecImpl<Result.Result<A, CodecError>, RD, RE>(
+    (buffer, start, end) =>
+      onFailed(
+        self.decodeSlice(buffer, start, end),
+        (a) => Result.succeed(a) as Result.Result<A, CodecError>,
+        (error) => Exit.succeed(Result.fail(error))
+      ),
+    (value) => (Result.isSuccess(value) ? self.encode(value.success) : Exit.fail(value.failure))
+  )

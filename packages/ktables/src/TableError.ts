@@ -1,0 +1,418 @@
+/**
+ * What can end a table or a write, as tagged errors that say what happened, where, and what to do next.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+
+const topic = Schema.String
+const partition = Schema.Int
+const offset = Schema.Number
+
+/**
+ * The topic does not exist and was not to be created.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TopicNotFound extends Schema.TaggedError<TopicNotFound>()("TopicNotFound", { topic }) {
+  override get message(): string {
+    return `topic ${this.topic} does not exist: create it (ensureTopic at deploy time), or leave ensureTopic on`
+  }
+}
+
+/**
+ * The cluster does not allow an operation on the topic.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotAuthorized extends Schema.TaggedError<NotAuthorized>()("NotAuthorized", {
+  topic,
+  /** The ACL operation that is missing: `Read`, `Write`, `Describe`, `Create`, `IdempotentWrite`. */
+  operation: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `not allowed to ${this.operation} ${this.topic}: ${this.detail}; grant the ACL to this client's principal`
+  }
+}
+
+/**
+ * No broker answered in time. Names every address with its last cause.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
+  topic,
+  /** Milliseconds tried. */
+  waited: Schema.Number,
+  brokers: Schema.Array(Schema.Struct({ address: Schema.String, cause: Schema.String }))
+}) {
+  override get message(): string {
+    const brokers = this.brokers.map((b) => `${b.address} (${b.cause})`).join(", ")
+    return `no broker answered for ${this.topic} within ${this.waited} ms: ${brokers}; is Kafka running, and are these addresses right?`
+  }
+}
+
+/**
+ * The brokers refused the client: wrong or missing TLS or SASL settings.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class AuthenticationRefused extends Schema.TaggedError<AuthenticationRefused>()("AuthenticationRefused", {
+  topic,
+  broker: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.broker} refused this client: ${this.detail}`
+  }
+}
+
+/**
+ * A topic definition that no broker would take: refused before anything is contacted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTopic", { topic, detail: Schema.String }) {
+  override get message(): string {
+    return `invalid topic definition ${this.topic}: ${this.detail}`
+  }
+}
+
+/**
+ * An existing topic's settings do not fit a table.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PolicyMismatch extends Schema.TaggedError<PolicyMismatch>()("PolicyMismatch", {
+  topic,
+  setting: Schema.String,
+  expected: Schema.String,
+  actual: Schema.String
+}) {
+  override get message(): string {
+    return `${this.topic} has ${this.setting}=${this.actual}, a table needs ${this.expected}: without it the broker deletes entries that are still wanted; alter the topic`
+  }
+}
+
+/**
+ * The table was not caught up in time.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CatchUpTimeout extends Schema.TaggedError<CatchUpTimeout>()("CatchUpTimeout", {
+  topic,
+  /** Milliseconds waited. */
+  waited: Schema.Number,
+  /** Records' offsets replayed so far, and where the replay ends. */
+  replayed: Schema.Number,
+  target: Schema.Number
+}) {
+  override get message(): string {
+    return `${this.topic} was not caught up within ${this.waited} ms: ${this.replayed} of ${this.target} offsets replayed; raise catchUp.timeout, or start degraded`
+  }
+}
+
+/**
+ * A key or value that its codec refuses.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError", {
+  topic,
+  partition,
+  offset,
+  part: Schema.Literals(["key", "value"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `the ${this.part} of ${this.topic}[${this.partition}]@${this.offset} does not decode: ${this.detail}`
+  }
+}
+
+/**
+ * The log no longer holds what the table had read: records were truncated by an unclean election, or deleted before they
+ * were read.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DataLoss extends Schema.TaggedError<DataLoss>()("DataLoss", {
+  topic,
+  partition,
+  /** One past the last offset the table had applied. */
+  consumedTo: offset,
+  /** Where the log now continues. */
+  resetTo: offset,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `lost records of ${this.topic}[${this.partition}]: consumed to ${this.consumedTo}, reset to ${this.resetTo}: ${this.detail}`
+  }
+}
+
+/**
+ * The topic was deleted and made again under the same name, or the address now belongs to another cluster.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TopicRecreated extends Schema.TaggedError<TopicRecreated>()("TopicRecreated", {
+  topic,
+  previous: Schema.String,
+  current: Schema.String
+}) {
+  override get message(): string {
+    return `${this.topic} is another topic than before (${this.previous} became ${this.current})`
+  }
+}
+
+/**
+ * The topic was deleted under a live table.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TopicDeleted extends Schema.TaggedError<TopicDeleted>()("TopicDeleted", { topic }) {
+  override get message(): string {
+    return `topic ${this.topic} was deleted; the table keeps its last contents`
+  }
+}
+
+/**
+ * A record set that cannot be read, fetched twice with the same result.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnreadableRecords extends Schema.TaggedError<UnreadableRecords>()("UnreadableRecords", {
+  topic,
+  partition,
+  offset,
+  /** `Corrupt`, `UnsupportedMagic`, `UnsupportedCompression`, `CompressionUnavailable`, `OffsetTooLarge`. */
+  kind: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.topic}[${this.partition}]@${this.offset} cannot be read (${this.kind}): ${this.detail}`
+  }
+}
+
+/**
+ * The cluster answered with something that retrying does not cure.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ClusterRefused extends Schema.TaggedError<ClusterRefused>()("ClusterRefused", {
+  topic,
+  detail: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return `the cluster refused ${this.topic}: ${this.detail}`
+  }
+}
+
+/**
+ * What a barrier still waits for in a partition: records not yet read, a leader that does not answer, or a transaction that
+ * is still open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const WaitingFor: Schema.Struct<{
+  readonly partition: Schema.Int
+  readonly reason: Schema.Literals<readonly ["behind", "disconnected", "open transaction"]>
+  readonly position: Schema.Number
+  readonly target: Schema.Number
+}> = Schema.Struct({
+  partition,
+  reason: Schema.Literals(["behind", "disconnected", "open transaction"]),
+  position: offset,
+  target: offset
+})
+
+/**
+ * A barrier was not reached in time.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BarrierTimeout extends Schema.TaggedError<BarrierTimeout>()("BarrierTimeout", {
+  topic,
+  /** Milliseconds waited. */
+  waited: Schema.Number,
+  waitingFor: Schema.Array(WaitingFor)
+}) {
+  override get message(): string {
+    const parts = this.waitingFor.map((w) => `[${w.partition}] ${w.reason}, at ${w.position} of ${w.target}`)
+    return `the barrier on ${this.topic} was not reached within ${this.waited} ms: ${parts.join("; ")}`
+  }
+}
+
+/**
+ * An offset of another topic, or one whose acknowledgement carried no offset: there is nothing to wait for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NotAwaitable extends Schema.TaggedError<NotAwaitable>()("NotAwaitable", { topic, detail: Schema.String }) {
+  override get message(): string {
+    return `cannot wait on ${this.topic}: ${this.detail}`
+  }
+}
+
+/**
+ * The table's scope was closed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TableClosed extends Schema.TaggedError<TableClosed>()("TableClosed", { topic }) {
+  override get message(): string {
+    return `the table of ${this.topic} is closed`
+  }
+}
+
+/**
+ * The reader died of a defect: of the library, of a codec, or of a function that was handed to it.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ReaderDied extends Schema.TaggedError<ReaderDied>()("ReaderDied", { topic, cause: Schema.Defect() }) {
+  override get message(): string {
+    return `the reader of ${this.topic} died: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/**
+ * Everything that a table can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type TableError =
+  | TopicNotFound
+  | NotAuthorized
+  | Unreachable
+  | AuthenticationRefused
+  | InvalidTopic
+  | PolicyMismatch
+  | CatchUpTimeout
+  | DecodeError
+  | DataLoss
+  | TopicRecreated
+  | TopicDeleted
+  | UnreadableRecords
+  | ClusterRefused
+  | BarrierTimeout
+  | NotAwaitable
+  | TableClosed
+  | ReaderDied
+
+/**
+ * A key or value that its codec cannot encode: refused before anything is sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EncodeError extends Schema.TaggedError<EncodeError>()("EncodeError", {
+  topic,
+  part: Schema.Literals(["key", "value"]),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `a ${this.part} for ${this.topic} does not encode: ${this.detail}`
+  }
+}
+
+/**
+ * The broker did not take the record, and will not without a change: too large, not authorized, no such topic.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriteRejected extends Schema.TaggedError<WriteRejected>()("WriteRejected", {
+  topic,
+  partition,
+  /** The protocol's error name, for example `MESSAGE_TOO_LARGE`. */
+  reason: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.topic}[${this.partition}] did not take the record (${this.reason}): ${this.detail}`
+  }
+}
+
+/**
+ * Whether the record is in the log is not known: the connection was lost or the time ran out after it was sent. Reading the
+ * table behind a `barrier` shows which.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
+  topic,
+  partition,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `whether ${this.topic}[${this.partition}] holds the record is unknown: ${this.detail}`
+  }
+}
+
+/**
+ * The record was not sent in time, and never will be.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
+  topic,
+  partition,
+  /** Milliseconds waited. */
+  waited: Schema.Number,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.topic}[${this.partition}]: the record was not sent within ${this.waited} ms: ${this.detail}`
+  }
+}
+
+/**
+ * The writer's scope was closed before the record was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriterClosed extends Schema.TaggedError<WriterClosed>()("WriterClosed", { topic }) {
+  override get message(): string {
+    return `the writer of ${this.topic} is closed`
+  }
+}
+
+/**
+ * Everything that a write can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type WriteError =
+  | EncodeError
+  | WriteRejected
+  | WriteOutcomeUnknown
+  | WriteTimeout
+  | WriterClosed
+  | TopicNotFound
+  | NotAuthorized
+  | ClusterRefused
