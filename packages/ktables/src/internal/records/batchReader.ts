@@ -1,8 +1,46 @@
+/**
+ * Reads the record sets of fetch answers: record batches of format v2 (https://kafka.apache.org/documentation/#recordbatch)
+ * and, through `legacyMessages`, what came before them. Every record of every table passes here, so the loop allocates
+ * nothing: a cursor moves over the bytes and shows where the current record's parts lie.
+ */
 import type { AbortedTransaction } from "../../KafkaClient.ts"
+import { AbortedTransactions } from "./abortedTransactions.ts"
+import {
+  ATTRIBUTES,
+  BASE_SEQUENCE,
+  BASE_TIMESTAMP,
+  BATCH_LENGTH,
+  COMPRESSION_MASK,
+  CONTROL_ABORT,
+  CONTROL_COMMIT,
+  CONTROL_FLAG,
+  CRC,
+  LAST_OFFSET_DELTA,
+  LEADER_EPOCH,
+  LOG_APPEND_TIME_FLAG,
+  LOG_OVERHEAD,
+  MAGIC,
+  MAX_TIMESTAMP,
+  PRODUCER_EPOCH,
+  PRODUCER_ID,
+  readInt64,
+  RECORD_COUNT,
+  RECORDS,
+  TRANSACTIONAL_FLAG
+} from "./batchFormat.ts"
+import { compressionOf, decompress, MAX_DECOMPRESSED } from "./compression.ts"
+import { crc32c } from "./crc32c.ts"
+import { readLegacyBatch } from "./legacyMessages.ts"
 
 /** What is wrong with a record set, and where. */
 export interface BatchProblem {
-  readonly kind: "Corrupt" | "UnsupportedMagic" | "UnsupportedCompression" | "CompressionUnavailable" | "OffsetTooLarge"
+  readonly kind:
+    | "Corrupt"
+    | "UnsupportedMagic"
+    | "UnsupportedCompression"
+    | "CompressionUnavailable"
+    | "BatchTooLarge"
+    | "OffsetTooLarge"
   /** The batch's base offset. */
   readonly offset: number
   /** What is wrong and, where a person can do something, what. */
@@ -21,39 +59,381 @@ export interface RecordSetSummary {
   readonly firstBatchNeeds: number
 }
 
-export declare const summarize: (records: Buffer) => RecordSetSummary
+/**
+ * Says where the next fetch goes on before any record is looked at. Headers are taken at their word here, so what it says
+ * counts only once a cursor has walked the record set without a problem; it ends before a batch whose header cannot be true.
+ */
+export const summarize = (records: Buffer): RecordSetSummary => {
+  let nextOffset = -1
+  let lastEpoch = -1
+  let p = 0
+  while (p + MAGIC < records.length) {
+    const end = p + LOG_OVERHEAD + records.readInt32BE(p + BATCH_LENGTH)
+    const magic = records[p + MAGIC]!
+    if (end > records.length || end <= p + MAGIC || magic > 2 || (magic === 2 && end < p + RECORDS)) break
+    const baseOffset = readInt64(records, p)
+    const last = magic === 2 ? baseOffset + records.readInt32BE(p + LAST_OFFSET_DELTA) : baseOffset
+    if (baseOffset < 0 || baseOffset < nextOffset || last < baseOffset || last >= Number.MAX_SAFE_INTEGER) break
+    nextOffset = last + 1
+    lastEpoch = magic === 2 ? records.readInt32BE(p + LEADER_EPOCH) : -1
+    p = end
+  }
+  return { nextOffset, lastEpoch, wholeBytes: p, firstBatchNeeds: p === 0 ? needs(records) : 0 }
+}
+
+/** Of a record set whose first batch is not whole: its size, at least a header's where not even that is there. */
+const needs = (records: Buffer): number => {
+  if (records.length === 0) return 0
+  if (records.length < LOG_OVERHEAD) return RECORDS
+  const size = LOG_OVERHEAD + records.readInt32BE(BATCH_LENGTH)
+  return size > records.length ? size : 0
+}
+
+const MAX_INT32 = 0x7fffffff
+
+/** A signed varint of up to 64 bits; NaN where it runs past `end` or is longer. Exact up to 2^53-1. */
+const readVarlong = (bytes: Buffer, start: number, end: number): number => {
+  let zigzag = 0
+  let scale = 1
+  for (let p = start; p < end && p < start + 7; p++) {
+    const byte = bytes[p]!
+    zigzag += (byte & 127) * scale
+    if (byte < 128) return zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2
+    scale *= 128
+  }
+  let long = 0n
+  for (let p = start; p < end && p < start + 10; p++) {
+    const byte = bytes[p]!
+    long |= BigInt(byte & 127) << BigInt(7 * (p - start))
+    if (byte < 128) return Number(BigInt.asIntN(64, (long >> 1n) ^ -(long & 1n)))
+  }
+  return NaN
+}
+
+/** The place behind a varint, perhaps past `end`. */
+const skipVarint = (bytes: Buffer, start: number, end: number): number => {
+  let p = start
+  while (p < end && bytes[p]! > 127) p++
+  return p + 1
+}
+
+/** The type in the key of a control batch's first record, behind a version of two bytes; -1 where there is none. */
+const readControlType = (bytes: Buffer, start: number, end: number): number => {
+  let p = skipVarint(bytes, start, end) + 1
+  p = skipVarint(bytes, p, end)
+  p = skipVarint(bytes, p, end)
+  if (p >= end || bytes[p]! > 127 || bytes[p]! >>> 1 < 4 || p + 5 > end) return -1
+  return bytes.readInt16BE(p + 3)
+}
 
 /**
  * Walks the data records of a record set: control batches, aborted transactions and records below `fromOffset` are
  * passed over. `next()` moves to the next record and fills the fields in place; it returns false at the end or at a
  * problem, which `problem` then holds. It may be left and resumed at any record, so a caller can work in slices.
+ *
+ * A batch that is cut short at the end of the set is not there yet: it ends the walk without a problem. The fields keep
+ * the last record's values when `next()` returns false.
  */
-export declare class RecordCursor {
+export class RecordCursor {
+  /** Holds the current record's bytes: the record set itself, or a batch's decompressed records. */
+  buffer: Buffer
+  offset = -1
+  /** Milliseconds since the epoch. */
+  timestamp = -1
+  keyStart = 0
+  /** Bytes; -1 for a null key. */
+  keyLength = -1
+  valueStart = 0
+  /** Bytes; -1 for a null value (a tombstone). */
+  valueLength = -1
+  /** Of the current batch; -1 when none: -1, -1. With the record's place in the batch they name its sequence. */
+  producerId = -1
+  producerEpoch = -1
+  leaderEpoch = -1
+  problem: BatchProblem | undefined = undefined
+  /**
+   * One past the last offset of the batches walked so far, control batches and emptied ones included; at first the
+   * offset asked for. A batch counts once `next()` has gone past its last record.
+   */
+  nextOffset: number
+
+  private readonly set: Buffer
+  private readonly fromOffset: number
+  private readonly aborted: AbortedTransactions | undefined
+  /** Where the next batch begins in the set. */
+  private batchStart = 0
+  // The batch being read. Its fields show only with its first record.
+  private batch: Buffer
+  private position = 0
+  private end = 0
+  private recordsLeft = 0
+  private isFresh = false
+  private baseOffset = 0
+  private lastOffset = -1
+  private lastOffsetDelta = 0
+  private baseTimestamp = 0
+  private appendTimestamp = 0
+  private isLogAppendTime = false
+  private batchProducerId = -1
+  private batchProducerEpoch = -1
+  private batchBaseSequence = -1
+  private batchLeaderEpoch = -1
+  // Of the current record, for its sequence.
+  private baseSequence = -1
+  private sequenceBase = 0
+
   constructor(options: {
     readonly records: Buffer
     readonly fromOffset: number
     /** The answer's list, ordered by first offset or not; undefined to see aborted records too (read_uncommitted). */
     readonly abortedTransactions: ReadonlyArray<AbortedTransaction> | undefined
-  })
-  /** Holds the current record's bytes: the record set itself, or a batch's decompressed records. */
-  buffer: Buffer
-  offset: number
-  /** Milliseconds since the epoch. */
-  timestamp: number
-  keyStart: number
-  /** Bytes; -1 for a null key. */
-  keyLength: number
-  valueStart: number
-  /** Bytes; -1 for a null value (a tombstone). */
-  valueLength: number
-  /** Of the current batch; -1 when none: -1, -1. With the record's place in the batch they name its sequence. */
-  producerId: number
-  producerEpoch: number
-  /** The current record's sequence; -1 without idempotence. */
-  sequence: number
-  leaderEpoch: number
-  problem: BatchProblem | undefined
-  /** One past the last offset of the batches walked so far, control batches and emptied ones included. */
-  nextOffset: number
-  next(): boolean
+  }) {
+    this.set = options.records
+    this.batch = options.records
+    this.buffer = options.records
+    this.fromOffset = options.fromOffset
+    this.nextOffset = options.fromOffset
+    this.aborted =
+      options.abortedTransactions === undefined ? undefined : new AbortedTransactions(options.abortedTransactions)
+  }
+
+  /** The current record's sequence; -1 without idempotence. Sequences go round at 2^31 (KIP-98). */
+  get sequence(): number {
+    if (this.baseSequence < 0 || this.producerId < 0) return -1
+    const sequence = this.baseSequence + (this.offset - this.sequenceBase)
+    return sequence > MAX_INT32 ? sequence - MAX_INT32 - 1 : sequence
+  }
+
+  next(): boolean {
+    for (;;) {
+      if (this.recordsLeft === 0) {
+        if (!this.nextBatch()) return false
+        continue
+      }
+      const bytes = this.batch
+      const end = this.end
+      let p = this.position
+      let byte = 0
+      let value = 0
+      let shift = 0
+
+      // A varint is read a byte at a time, low bits first; each must end before the record does, within five bytes.
+      do {
+        if (p >= end || shift > 28) return this.corrupt("a record's length is no number")
+        byte = bytes[p++]!
+        value |= (byte & 127) << shift
+        shift += 7
+      } while (byte > 127)
+      const length = (value >>> 1) ^ -(value & 1)
+      const recordEnd = p + length
+      if (length < 6 || recordEnd > end) return this.corrupt("a record runs past its batch")
+
+      // Behind the record's attributes, which no version uses.
+      const timestampStart = ++p
+      value = 0
+      shift = 0
+      do {
+        if (p >= recordEnd) return this.corrupt("a record's timestamp is no number")
+        byte = bytes[p++]!
+        if (shift < 28) value |= (byte & 127) << shift
+        shift += 7
+      } while (byte > 127)
+      let timestampDelta = (value >>> 1) ^ -(value & 1)
+      if (shift > 28) {
+        timestampDelta = readVarlong(bytes, timestampStart, recordEnd)
+        if (timestampDelta !== timestampDelta) return this.corrupt("a record's timestamp is no number")
+      }
+
+      value = 0
+      shift = 0
+      do {
+        if (p >= recordEnd || shift > 28) return this.corrupt("a record's offset is no number")
+        byte = bytes[p++]!
+        value |= (byte & 127) << shift
+        shift += 7
+      } while (byte > 127)
+      const offsetDelta = (value >>> 1) ^ -(value & 1)
+      if (offsetDelta < 0 || offsetDelta > this.lastOffsetDelta) {
+        return this.corrupt("a record's offset is outside its batch")
+      }
+
+      value = 0
+      shift = 0
+      do {
+        if (p >= recordEnd || shift > 28) return this.corrupt("a key's length is no number")
+        byte = bytes[p++]!
+        value |= (byte & 127) << shift
+        shift += 7
+      } while (byte > 127)
+      const keyLength = (value >>> 1) ^ -(value & 1)
+      const keyStart = p
+      if (keyLength > 0) p += keyLength
+      if (keyLength < -1 || p >= recordEnd) return this.corrupt("a key runs past its record")
+
+      value = 0
+      shift = 0
+      do {
+        if (p >= recordEnd || shift > 28) return this.corrupt("a value's length is no number")
+        byte = bytes[p++]!
+        value |= (byte & 127) << shift
+        shift += 7
+      } while (byte > 127)
+      const valueLength = (value >>> 1) ^ -(value & 1)
+      const valueStart = p
+      if (valueLength > 0) p += valueLength
+      // At least the count of headers follows; the headers themselves are nobody's business here.
+      if (valueLength < -1 || p >= recordEnd) return this.corrupt("a value runs past its record")
+
+      this.position = recordEnd
+      if (--this.recordsLeft === 0 && recordEnd !== end) {
+        return this.corrupt("bytes follow the last record of a batch")
+      }
+      const offset = this.baseOffset + offsetDelta
+      if (offset < this.fromOffset) continue
+      if (this.isFresh) this.showBatch()
+      this.offset = offset
+      this.timestamp = this.isLogAppendTime ? this.appendTimestamp : this.baseTimestamp + timestampDelta
+      this.keyStart = keyStart
+      this.keyLength = keyLength
+      this.valueStart = valueStart
+      this.valueLength = valueLength
+      return true
+    }
+  }
+
+  private showBatch(): void {
+    this.isFresh = false
+    this.buffer = this.batch
+    this.producerId = this.batchProducerId
+    this.producerEpoch = this.batchProducerEpoch
+    this.leaderEpoch = this.batchLeaderEpoch
+    this.baseSequence = this.batchBaseSequence
+    this.sequenceBase = this.baseOffset
+  }
+
+  /** Ends the walk at the batch being read. */
+  private corrupt(detail: string): false {
+    return this.stop("Corrupt", this.baseOffset, detail)
+  }
+
+  private stop(kind: BatchProblem["kind"], offset: number, detail: string): false {
+    this.problem = { kind, offset, detail }
+    this.recordsLeft = 0
+    this.batchStart = this.set.length
+    return false
+  }
+
+  /** Enters the next batch; false at the end of the set and at a problem. */
+  private nextBatch(): boolean {
+    if (this.problem !== undefined) return false
+    if (this.lastOffset >= this.nextOffset) this.nextOffset = this.lastOffset + 1
+    const set = this.set
+    const start = this.batchStart
+    if (start + MAGIC >= set.length) return false
+    const end = start + LOG_OVERHEAD + set.readInt32BE(start + BATCH_LENGTH)
+    if (end > set.length) return false
+    const baseOffset = readInt64(set, start)
+    if (end <= start + MAGIC) return this.stop("Corrupt", baseOffset, "a batch is shorter than its header")
+    this.batchStart = end
+    const magic = set[start + MAGIC]!
+    if (magic === 2) return this.enterBatch(start, end, baseOffset)
+    if (magic < 2) return this.enterLegacyBatch(start, end, baseOffset)
+    return this.stop("UnsupportedMagic", baseOffset, `record format ${magic}: this version reads 0 to 2`)
+  }
+
+  private enterBatch(start: number, end: number, baseOffset: number): boolean {
+    const set = this.set
+    if (end < start + RECORDS) return this.stop("Corrupt", baseOffset, "a batch is shorter than its header")
+    if (crc32c(set, start + ATTRIBUTES, end) !== set.readUInt32BE(start + CRC)) {
+      return this.stop("Corrupt", baseOffset, "the checksum of a batch does not match")
+    }
+    const attributes = set.readUInt16BE(start + ATTRIBUTES)
+    const lastOffsetDelta = set.readInt32BE(start + LAST_OFFSET_DELTA)
+    const count = set.readInt32BE(start + RECORD_COUNT)
+    if (count < 0 || lastOffsetDelta < 0) return this.stop("Corrupt", baseOffset, "a batch counts below zero")
+    if (!this.place(baseOffset, lastOffsetDelta)) return false
+    const producerId = readInt64(set, start + PRODUCER_ID)
+    if (producerId > Number.MAX_SAFE_INTEGER) {
+      return this.stop("OffsetTooLarge", baseOffset, "producer ids above 2^53-1 are not supported")
+    }
+    if (this.aborted !== undefined && producerId >= 0) {
+      this.aborted.advance(this.lastOffset)
+      if ((attributes & CONTROL_FLAG) !== 0) {
+        // Compaction may have taken the marker and left its batch.
+        const type = count === 0 ? CONTROL_COMMIT : readControlType(set, start + RECORDS, end)
+        if (type < 0) return this.corrupt("a control record has no type")
+        if (type === CONTROL_ABORT) this.aborted.end(producerId)
+      } else if ((attributes & TRANSACTIONAL_FLAG) !== 0 && this.aborted.isAborting(producerId)) {
+        return true
+      }
+    }
+    if (count === 0 || (attributes & CONTROL_FLAG) !== 0 || this.lastOffset < this.fromOffset) return true
+
+    if ((attributes & COMPRESSION_MASK) === 0) {
+      this.batch = set
+      this.position = start + RECORDS
+      this.end = end
+    } else {
+      const records = this.inflate(start, end, attributes)
+      if (records === undefined) return false
+      this.batch = records
+      this.position = 0
+      this.end = records.length
+    }
+    this.isFresh = true
+    this.recordsLeft = count
+    this.isLogAppendTime = (attributes & LOG_APPEND_TIME_FLAG) !== 0
+    this.baseTimestamp = readInt64(set, start + BASE_TIMESTAMP)
+    this.appendTimestamp = readInt64(set, start + MAX_TIMESTAMP)
+    this.batchProducerId = producerId
+    this.batchProducerEpoch = set.readInt16BE(start + PRODUCER_EPOCH)
+    this.batchBaseSequence = set.readInt32BE(start + BASE_SEQUENCE)
+    this.batchLeaderEpoch = set.readInt32BE(start + LEADER_EPOCH)
+    return true
+  }
+
+  private enterLegacyBatch(start: number, end: number, offset: number): boolean {
+    const batch = readLegacyBatch(this.set, start, end)
+    if ("kind" in batch) return this.stop(batch.kind, offset, batch.detail)
+    if (!this.place(batch.baseOffset, batch.lastOffsetDelta)) return false
+    this.batch = batch.records
+    this.position = 0
+    this.end = batch.records.length
+    this.isFresh = true
+    this.recordsLeft = batch.recordCount
+    this.isLogAppendTime = false
+    this.baseTimestamp = batch.baseTimestamp
+    this.batchProducerId = -1
+    this.batchProducerEpoch = -1
+    this.batchBaseSequence = -1
+    this.batchLeaderEpoch = -1
+    return true
+  }
+
+  /** Takes a batch's offsets, unless they are none or go back: a log's offsets only grow. */
+  private place(baseOffset: number, lastOffsetDelta: number): boolean {
+    const lastOffset = baseOffset + lastOffsetDelta
+    if (lastOffset >= Number.MAX_SAFE_INTEGER) {
+      return this.stop("OffsetTooLarge", baseOffset, "offsets above 2^53-1 are not supported")
+    }
+    if (baseOffset < 0 || baseOffset <= this.lastOffset) {
+      return this.stop("Corrupt", baseOffset, "a batch begins at or below the one before it")
+    }
+    this.baseOffset = baseOffset
+    this.lastOffset = lastOffset
+    this.lastOffsetDelta = lastOffsetDelta
+    return true
+  }
+
+  private inflate(start: number, end: number, attributes: number): Buffer | undefined {
+    const kind = compressionOf(attributes)
+    if (kind === undefined) {
+      this.stop("UnsupportedCompression", this.baseOffset, `compression ${attributes & COMPRESSION_MASK} is not known`)
+      return undefined
+    }
+    const records = decompress(kind, this.set.subarray(start + RECORDS, end), MAX_DECOMPRESSED)
+    if (Buffer.isBuffer(records)) return records
+    this.stop(records.kind, this.baseOffset, records.detail)
+    return undefined
+  }
 }
