@@ -1,1 +1,8 @@
-export {}
+/**
+ * A real Kafka for tests, proxies that misbehave in front of it, and the contract every `KafkaClient` keeps.
+ *
+ * @since 0.1.0
+ */
+export * as FaultProxy from "./FaultProxy.ts"
+export * as TestAdmin from "./TestAdmin.ts"
+export * as TestKafka from "./TestKafka.ts"
