@@ -1,0 +1,216 @@
+/**
+ * An open connection to one broker that speaks requests instead of bytes: it knows the versions the broker speaks, keeps
+ * every request to its time, and turns whatever goes wrong into a `KafkaError`.
+ */
+import { Clock, Effect, Exit, Scope } from "effect"
+import { BrokerError, ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
+import { MalformedAnswer, RequestTimedOut, UnsupportedRequest } from "../../KafkaError.ts"
+import type { BrokerAddress, KafkaConnection, KafkaTransport } from "../../KafkaTransport.ts"
+import { type Api, decodeAnswer, encodeRequest, type Throttled } from "../protocol/api.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import { apiVersions } from "../protocol/messages/apiVersions.ts"
+import { ProtocolViolation } from "../protocol/primitives.ts"
+import { type BrokerVersions, negotiate } from "../protocol/versions.ts"
+
+export interface ConnectionSettings {
+  /** Milliseconds to wait for an answer, above what the request itself lets the broker wait. */
+  readonly requestTimeout: number
+  /** Milliseconds until a connection is open, authenticated, and its versions are known. */
+  readonly connectTimeout: number
+  /** Versions not to go above, by request name. */
+  readonly versionCaps: Readonly<Record<string, number>>
+}
+
+export interface CallOptions {
+  /** The highest version that can carry this very request. */
+  readonly maxVersion?: number | undefined
+  /** Milliseconds the request lets the broker wait before it answers. */
+  readonly brokerWait?: number
+}
+
+export interface BrokerConnection {
+  /** `host:port`. */
+  readonly broker: string
+  readonly isOpen: () => boolean
+  readonly close: Effect.Effect<void>
+  /** The version that `call` would use. */
+  readonly versionOf: <Request, Answer extends Throttled>(
+    api: Api<Request, Answer>,
+    maxVersion?: number
+  ) => Effect.Effect<number, UnsupportedRequest>
+  readonly call: <Request, Answer extends Throttled>(
+    api: Api<Request, Answer>,
+    request: Request,
+    options?: CallOptions
+  ) => Effect.Effect<Answer, KafkaError>
+  /** Sends a request to which a broker does not answer. */
+  readonly tell: <Request, Answer extends Throttled>(
+    api: Api<Request, Answer>,
+    request: Request,
+    options?: CallOptions
+  ) => Effect.Effect<void, KafkaError>
+}
+
+export const formatAddress = (address: BrokerAddress): string =>
+  address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+
+/**
+ * Connects and asks for the broker's versions. The connection lives in a scope of its own inside the caller's: it is
+ * closed by either, and by itself when an answer is late or unreadable, since later ones cannot be trusted then.
+ */
+export const openBrokerConnection = Effect.fnUntraced(function* (
+  transport: KafkaTransport["Service"],
+  address: BrokerAddress,
+  settings: ConnectionSettings
+): Effect.fn.Return<BrokerConnection, KafkaError, Scope.Scope> {
+  const broker = formatAddress(address)
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  return yield* Effect.gen(function* () {
+    const connection = yield* Scope.provide(transport.open(address), scope)
+    const versions = yield* askVersions(connection, broker, settings)
+    return make(connection, broker, versions, settings, scope)
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: settings.connectTimeout,
+      orElse: () =>
+        new ConnectionFailed({
+          broker,
+          request: "connect",
+          detail: `no connection within ${settings.connectTimeout} ms`
+        })
+    }),
+    Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
+  )
+})
+
+const askVersions = Effect.fnUntraced(function* (
+  connection: KafkaConnection,
+  broker: string,
+  settings: ConnectionSettings
+): Effect.fn.Return<BrokerVersions, KafkaError> {
+  const cap = settings.versionCaps[apiVersions.name] ?? apiVersions.maxVersion
+  const first = yield* exchange(connection, broker, apiVersions, undefined, cap, settings.requestTimeout)
+  const answer =
+    first.errorCode === ErrorCode.UNSUPPORTED_VERSION && cap > 0
+      ? yield* exchange(connection, broker, apiVersions, undefined, 0, settings.requestTimeout)
+      : first
+  if (answer.errorCode !== ErrorCode.NONE) {
+    return yield* new BrokerError({ broker, request: apiVersions.name, code: answer.errorCode })
+  }
+  return answer.versions
+})
+
+const make = (
+  connection: KafkaConnection,
+  broker: string,
+  versions: BrokerVersions,
+  settings: ConnectionSettings,
+  scope: Scope.Closeable
+): BrokerConnection => {
+  let closed = false
+  let heldUntil = 0
+
+  const close = Effect.suspend(() => {
+    closed = true
+    return Scope.close(scope, Exit.void)
+  })
+
+  const versionOf: BrokerConnection["versionOf"] = (api, maxVersion = api.maxVersion) => {
+    const negotiated = negotiate(api, versions, Math.min(maxVersion, settings.versionCaps[api.name] ?? maxVersion))
+    return negotiated._tag === "Version"
+      ? Effect.succeed(negotiated.version)
+      : Effect.fail(new UnsupportedRequest({ broker, request: api.name, detail: negotiated.detail }))
+  }
+
+  // A broker reads nothing from a throttled connection (KIP-219): what is sent before would only use up its own time.
+  const holdOff = Effect.gen(function* () {
+    const wait = heldUntil - (yield* Clock.currentTimeMillis)
+    if (wait > 0) yield* Effect.sleep(wait)
+  })
+
+  const call: BrokerConnection["call"] = Effect.fnUntraced(
+    function* (api, request, options) {
+      const version = yield* versionOf(api, options?.maxVersion)
+      if (heldUntil > 0) yield* holdOff
+      const timeout = settings.requestTimeout + (options?.brokerWait ?? 0)
+      const answer = yield* exchange(connection, broker, api, request, version, timeout)
+      if (answer.throttle > 0) heldUntil = (yield* Clock.currentTimeMillis) + answer.throttle
+      return answer
+    },
+    Effect.tapError((error: KafkaError) =>
+      error._tag === "RequestTimedOut" || error._tag === "MalformedAnswer" ? close : Effect.void
+    )
+  )
+
+  const tell: BrokerConnection["tell"] = Effect.fnUntraced(function* (api, request, options) {
+    const version = yield* versionOf(api, options?.maxVersion)
+    if (heldUntil > 0) yield* holdOff
+    const body = yield* encode(broker, api, request, version)
+    yield* connection.send(frame(api, version, body, false, settings.requestTimeout))
+  })
+
+  return { broker, isOpen: () => !closed && connection.isOpen(), close, versionOf, call, tell }
+}
+
+const frame = <Request, Answer extends Throttled>(
+  api: Api<Request, Answer>,
+  apiVersion: number,
+  body: Uint8Array,
+  expectsAnswer: boolean,
+  timeout: number
+) => {
+  const flexible = apiVersion >= api.flexibleFrom
+  return {
+    apiKey: api.key,
+    apiName: api.name,
+    apiVersion,
+    flexibleRequest: flexible,
+    flexibleResponse: flexible && api.plainResponseHeader !== true,
+    expectsAnswer,
+    body,
+    timeout
+  }
+}
+
+const encode = <Request, Answer extends Throttled>(
+  broker: string,
+  api: Api<Request, Answer>,
+  request: Request,
+  version: number
+): Effect.Effect<Uint8Array, UnsupportedRequest> =>
+  orViolation(
+    () => encodeRequest(api, request, version),
+    (detail) => new UnsupportedRequest({ broker, request: api.name, detail })
+  )
+
+const exchange = Effect.fnUntraced(function* <Request, Answer extends Throttled>(
+  connection: KafkaConnection,
+  broker: string,
+  api: Api<Request, Answer>,
+  request: Request,
+  version: number,
+  timeout: number
+): Effect.fn.Return<Answer, KafkaError> {
+  const body = yield* encode(broker, api, request, version)
+  const bytes = yield* connection.send(frame(api, version, body, true, timeout)).pipe(
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () => new RequestTimedOut({ broker, request: api.name, timeout })
+    })
+  )
+  return yield* orViolation(
+    () => decodeAnswer(api, bytes, version, request),
+    (detail) => new MalformedAnswer({ broker, request: api.name, detail: `${detail} (version ${version})` })
+  )
+})
+
+/** A violation becomes a typed failure; any other throw is a defect of this library and stays one. */
+const orViolation = <A, E>(run: () => A, onViolation: (detail: string) => E): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(run())
+    } catch (cause) {
+      if (cause instanceof ProtocolViolation) return Effect.fail(onViolation(cause.message))
+      throw cause
+    }
+  })

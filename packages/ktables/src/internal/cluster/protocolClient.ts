@@ -1,0 +1,159 @@
+/**
+ * The `KafkaClient` service in terms of the protocol: which broker a request goes to, in which version, and which error
+ * codes fail the call instead of being data.
+ */
+import { Effect, type Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { BrokerError, type KafkaError } from "../../KafkaError.ts"
+import type { KafkaTransport } from "../../KafkaTransport.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import { createTopics } from "../protocol/messages/createTopics.ts"
+import { describeConfigs } from "../protocol/messages/describeConfigs.ts"
+import { fetch, fetchByNameVersion } from "../protocol/messages/fetch.ts"
+import { incrementalAlterConfigs } from "../protocol/messages/incrementalAlterConfigs.ts"
+import { initProducerId } from "../protocol/messages/initProducerId.ts"
+import { listOffsets } from "../protocol/messages/listOffsets.ts"
+import { metadata } from "../protocol/messages/metadata.ts"
+import { offsetForLeaderEpoch } from "../protocol/messages/offsetForLeaderEpoch.ts"
+import { produce, produceByNameVersion } from "../protocol/messages/produce.ts"
+import { type BrokerConnection, type ConnectionSettings, formatAddress } from "./brokerConnection.ts"
+import { makeBrokerConnections } from "./brokerConnections.ts"
+
+export const makeProtocolClient = Effect.fnUntraced(function* (
+  transport: KafkaTransport["Service"],
+  settings: ConnectionSettings
+): Effect.fn.Return<KafkaClient.Service, never, Scope.Scope> {
+  const connections = yield* makeBrokerConnections(transport, settings)
+
+  /**
+   * Changes go to one broker once. Where brokers do not forward to the controller (ZooKeeper), the broker that is not the
+   * controller says so without having done anything, and the controller of the newest metadata is asked.
+   */
+  const change = Effect.fnUntraced(function* <A>(
+    ask: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
+  ): Effect.fn.Return<A, KafkaError> {
+    const connection = yield* connections.anyBroker(Effect.succeed)
+    return yield* ask(connection).pipe(
+      Effect.catchIf(
+        (error) => error._tag === "BrokerError" && error.code === ErrorCode.NOT_CONTROLLER,
+        () => connections.metadata(undefined).pipe(Effect.andThen(connections.controller), Effect.flatMap(ask))
+      )
+    )
+  })
+
+  const service: KafkaClient.Service = {
+    addresses: transport.bootstrap.map(formatAddress),
+
+    describeTopic: Effect.fn("KafkaClient.describeTopic")(function* (name: string) {
+      const { answer, broker } = yield* connections.metadata(name)
+      const failure = (code: number, detail?: string) => brokerError(broker, metadata.name, name, code, detail)
+      const { brokers, clusterId, topic } = answer
+      if (topic === undefined) return yield* failure(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+      if (topic.errorCode !== ErrorCode.NONE) return yield* failure(topic.errorCode)
+      const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
+      // A broker that has not heard of every partition yet shows some of them.
+      const missing = partitions.findIndex(({ partition }, i) => partition !== i)
+      if (missing >= 0 || partitions.length === 0) {
+        const detail = `partition ${Math.max(missing, 0)} is not in the answer`
+        return yield* failure(ErrorCode.LEADER_NOT_AVAILABLE, detail)
+      }
+      return { clusterId, topic: name, topicId: topic.topicId, partitions, brokers }
+    }),
+
+    listOffsets: Effect.fn("KafkaClient.listOffsets")(function* (
+      broker: number,
+      request: KafkaClient.ListOffsetsRequest
+    ) {
+      const connection = yield* connections.control(broker)
+      return (yield* connection.call(listOffsets, request)).partitions
+    }),
+
+    endOffsetForEpoch: Effect.fn("KafkaClient.endOffsetForEpoch")(function* (
+      broker: number,
+      request: KafkaClient.EpochEndOffsetRequest
+    ) {
+      const connection = yield* connections.control(broker)
+      return (yield* connection.call(offsetForLeaderEpoch, request)).partitions
+    }),
+
+    openFetcher: Effect.fnUntraced(function* (broker: number) {
+      const slot = yield* connections.fetcher(broker)
+      return {
+        fetch: (request) =>
+          Effect.flatMap(slot, (connection) =>
+            connection.call(fetch, request, {
+              brokerWait: request.maxWait,
+              maxVersion: request.topicId === undefined ? fetchByNameVersion : undefined
+            })
+          )
+      }
+    }),
+
+    initProducerId: connections
+      .anyBroker((connection) =>
+        Effect.flatMap(connection.call(initProducerId, undefined), ({ errorCode, producerEpoch, producerId }) =>
+          errorCode === ErrorCode.NONE
+            ? Effect.succeed({ producerId, producerEpoch })
+            : new BrokerError({ broker: connection.broker, request: initProducerId.name, code: errorCode })
+        )
+      )
+      .pipe(Effect.withSpan("KafkaClient.initProducerId")),
+
+    produce: Effect.fnUntraced(function* (broker: number, request: KafkaClient.ProduceRequest) {
+      const connection = yield* connections.produce(broker)
+      const options = {
+        brokerWait: request.timeout,
+        maxVersion: request.topicId === undefined ? produceByNameVersion : undefined
+      }
+      if (request.acks !== 0) return (yield* connection.call(produce, request, options)).partitions
+      yield* connection.tell(produce, request, options)
+      return request.partitions.map(({ partition }) => ({
+        partition,
+        errorCode: ErrorCode.NONE,
+        errorMessage: undefined,
+        baseOffset: -1,
+        logAppendTime: -1,
+        logStartOffset: -1
+      }))
+    }),
+
+    createTopic: Effect.fn("KafkaClient.createTopic")(function* (request: KafkaClient.CreateTopicRequest) {
+      yield* change((connection) =>
+        connection
+          .call(createTopics, request, { brokerWait: request.timeout })
+          .pipe(Effect.flatMap((answer) => checked(connection.broker, createTopics.name, request.topic, answer)))
+      )
+    }),
+
+    describeConfig: Effect.fn("KafkaClient.describeConfig")(function* (topic: string) {
+      return yield* connections.anyBroker((connection) =>
+        connection.call(describeConfigs, { topic }).pipe(
+          Effect.tap((answer) => checked(connection.broker, describeConfigs.name, topic, answer)),
+          Effect.map(({ settings }) => settings)
+        )
+      )
+    }),
+
+    alterConfig: Effect.fn("KafkaClient.alterConfig")(function* (topic: string, set: Readonly<Record<string, string>>) {
+      yield* change((connection) =>
+        connection
+          .call(incrementalAlterConfigs, { topic, set })
+          .pipe(Effect.flatMap((answer) => checked(connection.broker, incrementalAlterConfigs.name, topic, answer)))
+      )
+    })
+  }
+  return service
+})
+
+const brokerError = (broker: string, request: string, topic: string, code: number, detail: string | undefined) =>
+  new BrokerError({ broker, request, code, topic, ...(detail === undefined ? {} : { detail }) })
+
+const checked = (
+  broker: string,
+  request: string,
+  topic: string,
+  answer: { readonly errorCode: number; readonly errorMessage: string | undefined }
+): Effect.Effect<void, BrokerError> =>
+  answer.errorCode === ErrorCode.NONE
+    ? Effect.void
+    : Effect.fail(brokerError(broker, request, topic, answer.errorCode, answer.errorMessage))
