@@ -1,0 +1,289 @@
+/**
+ * A Kafka cluster inside the process, for demos and tests: it keeps real record batches, holds long polls back, checks
+ * producers' sequences, and does on demand what real clusters do to a log over time.
+ *
+ * **When to use**
+ *
+ * Provide `layer` wherever a `KafkaClient` is needed. Tests take the `MemoryKafka` service beside it to write records,
+ * run transactions, compact, truncate, and to cut, freeze or fail brokers.
+ *
+ * **Details**
+ *
+ * Time is Effect's `Clock`, so `TestClock` drives long polls and stamps. Every way in which it answers is checked by
+ * the contract suite that the clients of real brokers pass.
+ *
+ * **Gotchas**
+ *
+ * There are no replicas: a record is below the high watermark once it is appended. A topic's `compression.type` is not
+ * applied to what is produced. Nothing is ever compacted, expired or deleted by itself.
+ *
+ * **Example** (A table's test)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
+ *
+ * const flags = TableTopic.make({ name: "flags", key: Schema.String, value: Schema.Boolean })
+ *
+ * const program = Effect.gen(function* () {
+ *   const kafka = yield* MemoryKafka.MemoryKafka
+ *   yield* kafka.createTopic("flags")
+ *   yield* kafka.append("flags", [{ key: "dark-mode", value: "true" }])
+ *   const table = yield* KafkaTable.make(flags)
+ *   return yield* table.get("dark-mode")
+ * })
+ *
+ * Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(MemoryKafka.layer)))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { Context, Duration, Effect, Layer } from "effect"
+import { makeClient } from "./internal/memory/client.ts"
+import { Cluster } from "./internal/memory/cluster.ts"
+import { makeControls } from "./internal/memory/controls.ts"
+import { Network } from "./internal/memory/network.ts"
+import type { Compression } from "./internal/records/compression.ts"
+import { KafkaClient, type ProducerIdentity, type Service as Client } from "./KafkaClient.ts"
+import type { BrokerError, KafkaError } from "./KafkaError.ts"
+
+/**
+ * A record to append. A string is written as UTF-8; a null value is a tombstone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface MemoryRecord {
+  readonly key: string | Uint8Array | null
+  readonly value: string | Uint8Array | null
+  /** Milliseconds since the epoch; now by default. */
+  readonly timestamp?: number | undefined
+  readonly headers?: ReadonlyArray<{ readonly key: string; readonly value: Uint8Array | null }> | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface AppendOptions {
+  /** Default: 0. */
+  readonly partition?: number | undefined
+  /** Default: `"none"`. */
+  readonly compression?: Compression | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface TopicOptions {
+  /** Default: 1. */
+  readonly partitions?: number | undefined
+  /** Default: `{ "cleanup.policy": "compact" }`; what is given comes over it. */
+  readonly config?: Readonly<Record<string, string>> | undefined
+}
+
+/**
+ * A data record as an independent full read of the log finds it, and how its transaction ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LoggedRecord {
+  readonly partition: number
+  readonly offset: number
+  readonly leaderEpoch: number
+  readonly timestamp: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: ReadonlyArray<{ readonly key: string; readonly value: Uint8Array | null }>
+  /** -1 without idempotence. */
+  readonly producerId: number
+  /** -1 without idempotence. */
+  readonly producerEpoch: number
+  /** -1 without idempotence. */
+  readonly sequence: number
+  readonly state: "plain" | "committed" | "aborted" | "open"
+}
+
+/**
+ * An open transaction. Several may be open at a time, on the same partitions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Transaction {
+  /** Hand it to a later `beginTransaction` for another transaction of the same producer. */
+  readonly producer: ProducerIdentity
+  /** Appends one batch and returns its first offset. */
+  readonly append: (
+    topic: string,
+    records: ReadonlyArray<MemoryRecord>,
+    options?: AppendOptions
+  ) => Effect.Effect<number, BrokerError>
+  /** Takes a partition into the transaction, which so gets a marker even if no record follows. */
+  readonly enlist: (topic: string, partition: number) => Effect.Effect<void, BrokerError>
+  readonly commit: Effect.Effect<void, BrokerError>
+  readonly abort: Effect.Effect<void, BrokerError>
+}
+
+/**
+ * The calls of a `KafkaClient`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RequestName = Exclude<keyof Client, "addresses" | "openFetcher"> | "fetch"
+
+/**
+ * Which requests a failure is for; what is left out matches any.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RequestMatcher {
+  readonly request?: RequestName | undefined
+  readonly broker?: number | undefined
+  readonly topic?: string | undefined
+  readonly partition?: number | undefined
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface FailOptions {
+  /** How many requests fail. Default: 1. */
+  readonly times?: number | undefined
+  /** Carries the request out before it fails, as when an answer is lost on its way. Default: false. */
+  readonly carriedOut?: boolean | undefined
+}
+
+/**
+ * The shape of the `MemoryKafka` service.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service {
+  readonly clusterId: string
+  /** Returns the topic's id. */
+  readonly createTopic: (topic: string, options?: TopicOptions) => Effect.Effect<string, BrokerError>
+  readonly deleteTopic: (topic: string) => Effect.Effect<void, BrokerError>
+  /** Deletes the topic and creates another one of the same name, without anybody seeing a moment in between. */
+  readonly recreateTopic: (topic: string, options?: TopicOptions) => Effect.Effect<string, BrokerError>
+  /** Grows a topic to `count` partitions. */
+  readonly addPartitions: (topic: string, count: number) => Effect.Effect<void, BrokerError>
+
+  /**
+   * Appends one batch and returns its first offset. Nothing is refused, so that a compacted topic can hold records
+   * without keys, as one has that was not always compacted.
+   */
+  readonly append: (
+    topic: string,
+    records: ReadonlyArray<MemoryRecord>,
+    options?: AppendOptions
+  ) => Effect.Effect<number, BrokerError>
+  /** Appends the bytes of one batch of format v2 without looking at its checksum or its records. */
+  readonly appendBatch: (
+    topic: string,
+    batch: Uint8Array,
+    options?: { readonly partition?: number | undefined }
+  ) => Effect.Effect<number, BrokerError>
+  /** A transaction of a new producer, or of one that had a transaction before. */
+  readonly beginTransaction: (options?: {
+    readonly producer?: ProducerIdentity | undefined
+  }) => Effect.Effect<Transaction>
+
+  /**
+   * Runs one round of log compaction over everything below the last stable offset. `dropTombstones` (default: false)
+   * stands for `delete.retention.ms` having passed: tombstones go, and the markers of transactions without data.
+   */
+  readonly compact: (
+    topic: string,
+    options?: { readonly partition?: number | undefined; readonly dropTombstones?: boolean | undefined }
+  ) => Effect.Effect<void, BrokerError>
+  /** Moves the start of the log; -1 drops all records. */
+  readonly deleteRecords: (topic: string, partition: number, before: number) => Effect.Effect<void, BrokerError>
+  /** Loses everything from an offset on, as an unclean election does. The leader epoch goes up by 1 by default. */
+  readonly truncate: (
+    topic: string,
+    partition: number,
+    to: number,
+    options?: { readonly leaderEpoch?: number | undefined }
+  ) => Effect.Effect<void, BrokerError>
+  /** Elects a broker, or none at all; the leader epoch goes up by 1. */
+  readonly moveLeader: (
+    topic: string,
+    partition: number,
+    broker: number | undefined
+  ) => Effect.Effect<void, BrokerError>
+
+  /** Every data record of the log, by partition and offset, decoded independently of what tables use. */
+  readonly log: (topic: string) => Effect.Effect<ReadonlyArray<LoggedRecord>, BrokerError>
+  /** How many requests of each kind have come in. */
+  readonly requests: Effect.Effect<ReadonlyMap<RequestName, number>>
+  /** How many requests are held back now: long polls, and requests to a frozen broker. */
+  readonly held: Effect.Effect<number>
+
+  /**
+   * Lets the next matching requests fail: with an error of the client, or with a broker's error code. A code is
+   * answered for the matched partitions where the request is about partitions and is not carried out; else it fails the
+   * call.
+   */
+  readonly fail: (matcher: RequestMatcher, failure: number | KafkaError, options?: FailOptions) => Effect.Effect<void>
+  /** Forgets the failures that have not come up yet. */
+  readonly clearFailures: Effect.Effect<void>
+  /** Cuts off a broker, or all of them: what is outstanding and what comes fails with `ConnectionFailed`. */
+  readonly disconnect: (broker?: number) => Effect.Effect<void>
+  readonly reconnect: (broker?: number) => Effect.Effect<void>
+  /** Freezes a broker, or all of them: answers are held back, and requests time out. */
+  readonly pause: (broker?: number) => Effect.Effect<void>
+  readonly resume: (broker?: number) => Effect.Effect<void>
+}
+
+/**
+ * The controls of an embedded cluster.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class MemoryKafka extends Context.Service<MemoryKafka, Service>()("effect-ktables/MemoryKafka") {}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  /** How many brokers; their ids begin at 1, and partitions are led by them in turn. Default: 1. */
+  readonly brokers?: number | undefined
+  /** How long the client waits for a frozen broker. Default: 30 seconds. */
+  readonly requestTimeout?: Duration.Input | undefined
+}
+
+const make = (options: Options) =>
+  Effect.gen(function* () {
+    const cluster = new Cluster(options.brokers ?? 1)
+    const network = new Network(cluster.brokerIds, Duration.toMillis(options.requestTimeout ?? "30 seconds"))
+    yield* Effect.addFinalizer(() => Effect.sync(() => network.set("cut", true, undefined)))
+    return Context.make(KafkaClient, makeClient(cluster, network)).pipe(
+      Context.add(MemoryKafka, makeControls(cluster, network))
+    )
+  })
+
+/**
+ * A fresh cluster of one broker, with each build of the layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<KafkaClient | MemoryKafka> = Layer.effectContext(make({}))
+
+/**
+ * As `layer`, with options.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerWith = (options: Options): Layer.Layer<KafkaClient | MemoryKafka> =>
+  Layer.effectContext(make(options))

@@ -1,0 +1,191 @@
+/** The `KafkaClient` service in terms of an embedded cluster. */
+import { Clock, Effect, type Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import { type Cluster, isRefusal } from "./cluster.ts"
+import { attemptFetch } from "./fetch.ts"
+import type { Call, Network } from "./network.ts"
+import { Signal, waitUntil } from "./signal.ts"
+import { configure } from "./topicConfig.ts"
+
+export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Service => {
+  /** One request on its way there and back; `run` is told which partitions are to answer with an error code. */
+  const call = <A>(
+    request: Call,
+    run: (failing: ReadonlyMap<number, number>) => Effect.Effect<A, KafkaError>
+  ): Effect.Effect<A, KafkaError> =>
+    Effect.flatMap(network.enter(request), ({ end, failing }) =>
+      Effect.flatMap(run(failing), (answer) => Effect.as(end, answer))
+    )
+
+  const existing = (request: Call) =>
+    Effect.suspend(() => {
+      const topic = cluster.topics.get(request.topic!)
+      return topic === undefined
+        ? Effect.fail(network.refusal(request, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+        : Effect.succeed(topic)
+    })
+
+  const openFetcher = Effect.fnUntraced(function* (
+    broker: number
+  ): Effect.fn.Return<KafkaClient.Fetcher, never, Scope.Scope> {
+    const closing = new Signal()
+    let isClosed = false
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isClosed = true
+        closing.give()
+      })
+    )
+    const closed = () =>
+      new ConnectionFailed({ broker: network.address(broker), request: "Fetch", detail: "the fetcher is closed" })
+    const fetch = (request: KafkaClient.FetchRequest): Effect.Effect<KafkaClient.FetchAnswer, KafkaError> => {
+      const on = onPartitions("fetch", broker, request)
+      return call(on, (failing) => {
+        const attempt = () => attemptFetch(cluster, broker, request, failing)
+        const poll = waitUntil([cluster.signal(request.topic), network.signal, closing], () => {
+          if (isClosed) return Effect.fail(closed())
+          const lost = network.lost(on)
+          if (lost !== undefined) return Effect.fail(lost)
+          const { answer, isEnough } = attempt()
+          return isEnough || request.maxWait <= 0 ? Effect.succeed(answer) : undefined
+        })
+        return request.maxWait <= 0
+          ? poll
+          : Effect.timeoutOrElse(poll, {
+              duration: request.maxWait,
+              orElse: () => Effect.sync(() => attempt().answer)
+            })
+      })
+    }
+    return { fetch }
+  })
+
+  return {
+    addresses: network.brokers.map(({ host, port }) => `${host}:${port}`),
+
+    describeTopic: (name) => {
+      const on = onTopic("describeTopic", name)
+      return call(on, () =>
+        Effect.map(existing(on), (topic) => ({
+          clusterId: cluster.id,
+          topic: topic.name,
+          topicId: topic.id,
+          partitions: topic.partitions.map(({ leader, log }, partition) => ({
+            partition,
+            errorCode: leader < 0 ? ErrorCode.LEADER_NOT_AVAILABLE : 0,
+            leader,
+            leaderEpoch: log.leaderEpoch
+          })),
+          brokers: network.brokers
+        }))
+      )
+    },
+
+    listOffsets: (broker, request) =>
+      call(onPartitions("listOffsets", broker, request), (failing) =>
+        Effect.sync(() => {
+          const topic = cluster.topics.get(request.topic)
+          return request.partitions.map(({ leaderEpoch, partition }) => {
+            const found = failing.get(partition) ?? cluster.led(topic, partition, broker, leaderEpoch)
+            if (typeof found === "number") return { partition, errorCode: found, offset: -1, leaderEpoch: -1 }
+            const { log } = found
+            return request.at === "earliest"
+              ? { partition, errorCode: 0, offset: log.startOffset, leaderEpoch: log.epochs[0]!.epoch }
+              : { partition, errorCode: 0, offset: log.endFor(request.isolation), leaderEpoch: log.leaderEpoch }
+          })
+        })
+      ),
+
+    endOffsetForEpoch: (broker, request) =>
+      call(onPartitions("endOffsetForEpoch", broker, request), (failing) =>
+        Effect.sync(() => {
+          const topic = cluster.topics.get(request.topic)
+          return request.partitions.map(({ currentLeaderEpoch, leaderEpoch, partition }) => {
+            const found = failing.get(partition) ?? cluster.led(topic, partition, broker, currentLeaderEpoch)
+            if (typeof found === "number") return { partition, errorCode: found, leaderEpoch: -1, endOffset: -1 }
+            const end = found.log.endOfEpoch(leaderEpoch)
+            return { partition, errorCode: 0, leaderEpoch: end.epoch, endOffset: end.endOffset }
+          })
+        })
+      ),
+
+    openFetcher,
+
+    initProducerId: call(
+      { request: "initProducerId", broker: undefined, topic: undefined, partitions: undefined },
+      () => Effect.sync(() => ({ producerId: cluster.nextProducerId(), producerEpoch: 0 }))
+    ),
+
+    produce: (broker, request) =>
+      call(onPartitions("produce", broker, request), (failing) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          const topic = cluster.find(request)
+          const unknown = topic === undefined && request.topicId !== undefined ? ErrorCode.UNKNOWN_TOPIC_ID : undefined
+          const answer = request.partitions.map(({ partition, records }) => {
+            const found =
+              failing.get(partition) ??
+              unknown ??
+              (isAcks(request.acks) ? cluster.led(topic, partition, broker, -1) : ErrorCode.INVALID_REQUIRED_ACKS)
+            if (typeof found === "number" || topic === undefined) return notProduced(partition, Number(found))
+            const appended = found.log.append(records, topic.config, now, false)
+            return { partition, ...appended, logStartOffset: appended.errorCode === 0 ? found.log.startOffset : -1 }
+          })
+          if (topic !== undefined) cluster.signal(topic.name).give()
+          return request.acks === 0 ? request.partitions.map(({ partition }) => notProduced(partition, 0)) : answer
+        })
+      ),
+
+    createTopic: (request) => {
+      const on = onTopic("createTopic", request.topic)
+      return call(on, () =>
+        Effect.suspend(() => {
+          const created = cluster.createTopic(request)
+          return isRefusal(created) ? Effect.fail(network.refusal(on, created.code, created.detail)) : Effect.void
+        })
+      )
+    },
+
+    describeConfig: (name) => {
+      const on = onTopic("describeConfig", name)
+      return call(on, () => Effect.map(existing(on), (topic) => topic.config))
+    },
+
+    alterConfig: (name, set) => {
+      const on = onTopic("alterConfig", name)
+      return call(on, () =>
+        Effect.flatMap(existing(on), (topic) => {
+          const changed = configure(topic.config, set)
+          if (typeof changed === "string") return Effect.fail(network.refusal(on, ErrorCode.INVALID_CONFIG, changed))
+          topic.config = changed
+          return Effect.void
+        })
+      )
+    }
+  }
+}
+
+const onTopic = (request: Call["request"], topic: string): Call => ({
+  request,
+  broker: undefined,
+  topic,
+  partitions: undefined
+})
+
+const onPartitions = (
+  request: Call["request"],
+  broker: number,
+  { partitions, topic }: { readonly topic: string; readonly partitions: ReadonlyArray<{ readonly partition: number }> }
+): Call => ({ request, broker, topic, partitions: partitions.map(({ partition }) => partition) })
+
+const isAcks = (acks: number): boolean => acks === -1 || acks === 0 || acks === 1
+
+const notProduced = (partition: number, errorCode: number): KafkaClient.ProducedPartition => ({
+  partition,
+  errorCode,
+  errorMessage: undefined,
+  baseOffset: -1,
+  logAppendTime: -1,
+  logStartOffset: -1
+})

@@ -1,0 +1,98 @@
+/** Answers a Fetch request as a leader does (https://kafka.apache.org/protocol.html#The_Messages_Fetch). */
+import type { FetchAnswer, FetchedPartition, FetchRequest } from "../../KafkaClient.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import type { Cluster, Topic } from "./cluster.ts"
+
+/** An answer, and whether a broker would hold it back for more bytes. */
+export interface Attempt {
+  readonly answer: FetchAnswer
+  readonly isEnough: boolean
+}
+
+const noRecords = Buffer.alloc(0)
+
+const errored = (partition: number, errorCode: number): FetchedPartition => ({
+  partition,
+  errorCode,
+  highWatermark: -1,
+  lastStableOffset: -1,
+  logStartOffset: -1,
+  diverging: undefined,
+  currentLeader: undefined,
+  preferredReadReplica: -1,
+  abortedTransactions: [],
+  records: noRecords
+})
+
+export const attemptFetch = (
+  cluster: Cluster,
+  broker: number,
+  request: FetchRequest,
+  failing: ReadonlyMap<number, number>
+): Attempt => {
+  const topic = cluster.find(request)
+  let bytes = 0
+  let isUrgent = false
+  const partitions = request.partitions.map((wanted) => {
+    const failure = failing.get(wanted.partition)
+    const result =
+      failure === undefined
+        ? fetchPartition(cluster, topic, broker, request, wanted, request.maxBytes - bytes, bytes === 0)
+        : errored(wanted.partition, failure)
+    bytes += result.records.length
+    isUrgent ||= result.errorCode !== 0 || result.diverging !== undefined
+    return result
+  })
+  return { answer: { throttle: 0, errorCode: 0, partitions }, isEnough: isUrgent || bytes >= request.minBytes }
+}
+
+const fetchPartition = (
+  cluster: Cluster,
+  topic: Topic | undefined,
+  broker: number,
+  request: FetchRequest,
+  wanted: FetchRequest["partitions"][number],
+  bytesLeft: number,
+  isFirst: boolean
+): FetchedPartition => {
+  const { fetchOffset, lastFetchedEpoch, partition } = wanted
+  if (topic === undefined && request.topicId !== undefined) return errored(partition, ErrorCode.UNKNOWN_TOPIC_ID)
+  const found = cluster.led(topic, partition, broker, wanted.currentLeaderEpoch)
+  if (typeof found === "number") {
+    const leader = topic?.partitions[partition]
+    const isElsewhere = found === ErrorCode.NOT_LEADER_OR_FOLLOWER || found === ErrorCode.FENCED_LEADER_EPOCH
+    return {
+      ...errored(partition, found),
+      currentLeader:
+        isElsewhere && leader !== undefined && leader.leader >= 0
+          ? { id: leader.leader, epoch: leader.log.leaderEpoch }
+          : undefined
+    }
+  }
+  const { log } = found
+  const empty: FetchedPartition = {
+    ...errored(partition, 0),
+    highWatermark: log.endOffset,
+    lastStableOffset: log.lastStableOffset,
+    logStartOffset: log.startOffset
+  }
+  if (lastFetchedEpoch >= 0) {
+    const end = log.endOfEpoch(lastFetchedEpoch)
+    if (end.epoch < 0) return errored(partition, ErrorCode.OFFSET_OUT_OF_RANGE)
+    if (end.epoch < lastFetchedEpoch || end.endOffset < fetchOffset) return { ...empty, diverging: end }
+  }
+  if (fetchOffset < log.startOffset || fetchOffset > log.endOffset) {
+    return errored(partition, ErrorCode.OFFSET_OUT_OF_RANGE)
+  }
+  const { size, slices } = log.read({
+    from: fetchOffset,
+    to: log.endFor(request.isolation),
+    maxBytes: Math.max(0, Math.min(bytesLeft, wanted.maxBytes)),
+    wholeFirst: isFirst
+  })
+  return {
+    ...empty,
+    abortedTransactions: request.isolation === "read_committed" ? log.abortedFrom(fetchOffset) : [],
+    records: size === 0 ? noRecords : Buffer.concat(slices, size)
+  }
+}

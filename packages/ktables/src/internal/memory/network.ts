@@ -1,0 +1,162 @@
+/** The way from a client to the embedded brokers: it counts what passes, and can be cut, frozen and made to fail. */
+import { Effect } from "effect"
+import { BrokerError, ConnectionFailed, type KafkaError, RequestTimedOut } from "../../KafkaError.ts"
+import type { FailOptions, RequestMatcher, RequestName } from "../../MemoryKafka.ts"
+import type { Broker } from "../../KafkaClient.ts"
+import { Signal, waitUntil } from "./signal.ts"
+
+interface Rule {
+  readonly matcher: RequestMatcher
+  readonly failure: number | KafkaError
+  readonly carriedOut: boolean
+  left: number
+}
+
+/** A request as the network sees it. */
+export interface Call {
+  readonly request: RequestName
+  /** Undefined where any broker will do. */
+  readonly broker: number | undefined
+  readonly topic: string | undefined
+  /** Undefined where the request is not about partitions, so that an error code fails the whole call. */
+  readonly partitions: ReadonlyArray<number> | undefined
+}
+
+/** What has become of a request on its way: the partitions that are to answer with an error code, and how to end it. */
+export interface Passage {
+  readonly failing: ReadonlyMap<number, number>
+  readonly end: Effect.Effect<void, KafkaError>
+}
+
+const apiNames: Readonly<Record<RequestName, string>> = {
+  describeTopic: "Metadata",
+  listOffsets: "ListOffsets",
+  endOffsetForEpoch: "OffsetForLeaderEpoch",
+  fetch: "Fetch",
+  initProducerId: "InitProducerId",
+  produce: "Produce",
+  createTopic: "CreateTopics",
+  describeConfig: "DescribeConfigs",
+  alterConfig: "IncrementalAlterConfigs"
+}
+
+const nothingFailing: ReadonlyMap<number, number> = new Map()
+
+export class Network {
+  readonly brokers: ReadonlyArray<Broker>
+  /** Given when a broker is cut off, frozen, or back. */
+  readonly signal = new Signal()
+  readonly counts = new Map<RequestName, number>()
+  private readonly requestTimeout: number
+  private readonly cut = new Set<number>()
+  private readonly frozen = new Set<number>()
+  private rules: Array<Rule> = []
+
+  constructor(brokerIds: ReadonlyArray<number>, requestTimeout: number) {
+    this.brokers = brokerIds.map((id) => ({ id, host: `memory-${id}`, port: 9092, rack: undefined }))
+    this.requestTimeout = requestTimeout
+  }
+
+  /** Applies to one broker, or to all of them. */
+  set(state: "cut" | "frozen", on: boolean, broker: number | undefined): void {
+    const set = this[state]
+    for (const { id } of this.brokers) {
+      if (broker !== undefined && id !== broker) continue
+      if (on) set.add(id)
+      else set.delete(id)
+    }
+    this.signal.give()
+  }
+
+  fail(matcher: RequestMatcher, failure: number | KafkaError, options: FailOptions): void {
+    this.rules.push({ matcher, failure, carriedOut: options.carriedOut ?? false, left: options.times ?? 1 })
+  }
+
+  clearFailures(): void {
+    this.rules = []
+  }
+
+  /** Fails when the broker is out of reach. */
+  lost(call: Call): ConnectionFailed | undefined {
+    const id = call.broker ?? this.brokers.find((broker) => !this.cut.has(broker.id))?.id
+    if (id !== undefined && !this.cut.has(id) && this.brokers.some((broker) => broker.id === id)) return undefined
+    return new ConnectionFailed({
+      broker: this.address(call.broker),
+      request: apiNames[call.request],
+      detail: "the broker is out of reach"
+    })
+  }
+
+  address(broker: number | undefined): string {
+    const found = this.brokers.find(({ id }) => id === (broker ?? 1))
+    return found === undefined ? `broker ${broker}` : `${found.host}:${found.port}`
+  }
+
+  refusal(call: Call, code: number, detail?: string): BrokerError {
+    return new BrokerError({
+      broker: this.address(call.broker),
+      request: apiNames[call.request],
+      code,
+      ...(call.topic === undefined ? {} : { topic: call.topic }),
+      ...(detail === undefined ? {} : { detail })
+    })
+  }
+
+  /** Lets one request through: to be run before it is carried out; `end` before its answer is given. */
+  enter(call: Call): Effect.Effect<Passage, KafkaError> {
+    return Effect.andThen(
+      Effect.suspend(() => {
+        this.counts.set(call.request, (this.counts.get(call.request) ?? 0) + 1)
+        return this.reach(call)
+      }),
+      Effect.suspend((): Effect.Effect<Passage, KafkaError> => {
+        const rule = this.rules.find((one) => matches(one.matcher, call))
+        if (rule === undefined) return Effect.succeed({ failing: nothingFailing, end: this.reach(call) })
+        rule.left--
+        if (rule.left <= 0) this.rules = this.rules.filter((one) => one !== rule)
+        const { failure, matcher } = rule
+        if (typeof failure === "number" && call.partitions !== undefined && !rule.carriedOut) {
+          const failing = call.partitions.filter((one) => matcher.partition === undefined || one === matcher.partition)
+          return Effect.succeed({ failing: new Map(failing.map((one) => [one, failure])), end: this.reach(call) })
+        }
+        const error = typeof failure === "number" ? this.refusal(call, failure) : failure
+        return rule.carriedOut
+          ? Effect.succeed({ failing: nothingFailing, end: Effect.andThen(this.reach(call), Effect.fail(error)) })
+          : Effect.fail(error)
+      })
+    )
+  }
+
+  /** Waits while the broker is frozen, as long as a client would. */
+  private reach(call: Call): Effect.Effect<void, KafkaError> {
+    return Effect.suspend((): Effect.Effect<void, KafkaError> => {
+      const check = (): Effect.Effect<void, KafkaError> | undefined => {
+        const lost = this.lost(call)
+        if (lost !== undefined) return Effect.fail(lost)
+        const usable =
+          call.broker === undefined
+            ? this.brokers.some(({ id }) => !this.cut.has(id) && !this.frozen.has(id))
+            : !this.frozen.has(call.broker)
+        return usable ? Effect.void : undefined
+      }
+      return (
+        check() ??
+        Effect.timeoutOrElse(waitUntil([this.signal], check), {
+          duration: this.requestTimeout,
+          orElse: () =>
+            new RequestTimedOut({
+              broker: this.address(call.broker),
+              request: apiNames[call.request],
+              timeout: this.requestTimeout
+            })
+        })
+      )
+    })
+  }
+}
+
+const matches = (matcher: RequestMatcher, call: Call): boolean =>
+  (matcher.request === undefined || matcher.request === call.request) &&
+  (matcher.broker === undefined || call.broker === undefined || matcher.broker === call.broker) &&
+  (matcher.topic === undefined || matcher.topic === call.topic) &&
+  (matcher.partition === undefined || call.partitions === undefined || call.partitions.includes(matcher.partition))
