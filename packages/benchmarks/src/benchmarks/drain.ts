@@ -1,0 +1,16 @@
+/** How fast the answers to fetches can be had at all. */
+import { Effect } from "effect"
+import type { Benchmark } from "../suite.ts"
+
+/** 1 MiB is the clients' default; larger answers save round trips. */
+const partitionBytes = [1 << 20, 4 << 20]
+
+export const drain: Benchmark = Effect.fnUntraced(function* ({ brokers, repeat, replayTopics }) {
+  const measured = []
+  for (const { topic } of yield* replayTopics) {
+    for (const bytes of partitionBytes) {
+      measured.push(...(yield* repeat("drain", { brokers, topic, partitionBytes: bytes })))
+    }
+  }
+  return measured
+})

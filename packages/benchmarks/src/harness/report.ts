@@ -1,0 +1,67 @@
+/** Prints summaries: a table for people, a JSON object per line for programs. */
+import { type NumberName, numbers, type Summary } from "./Measurement.ts"
+
+const titles: Readonly<Record<NumberName, string>> = {
+  ms: "ms",
+  records: "records",
+  rps: "records/s",
+  p50: "p50 ms",
+  p99: "p99 ms",
+  max: "max ms",
+  keys: "keys",
+  rssMiB: "RSS MiB",
+  heapMiB: "heap MiB",
+  bytesPerKey: "B/key",
+  nsPerOp: "ns/op",
+  ratio: "ratio",
+  cpuPercent: "CPU %",
+  requestsPerSecond: "requests/s"
+}
+
+/** Numbers whose best repetition is shown beside the median. */
+const withBest: ReadonlySet<NumberName> = new Set(["ms", "p50", "nsPerOp"])
+
+const format = (value: number | undefined): string => {
+  if (value === undefined) return ""
+  if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en-US")
+  return value.toPrecision(3)
+}
+
+/** A table with the columns that at least one row fills. */
+export const table = (summaries: ReadonlyArray<Summary>): string => {
+  const texts = (["metric", "client", "topic", "decode", "detail"] as const)
+    .filter((name) => summaries.some((summary) => summary[name] !== undefined))
+    .map((name) => ({ title: name, right: false, cell: (summary: Summary) => summary[name] ?? "" }))
+  const figures = numbers
+    .filter((name) => summaries.some((summary) => summary[name] !== undefined))
+    .flatMap((name) => {
+      const median = { title: titles[name], right: true, cell: (summary: Summary) => format(summary[name]) }
+      if (!withBest.has(name)) return [median]
+      return [
+        median,
+        { title: `best ${titles[name]}`, right: true, cell: (summary: Summary) => format(summary.best[name]) }
+      ]
+    })
+  const runs = { title: "runs", right: true, cell: (summary: Summary) => String(summary.repetitions) }
+  const columns = [...texts, ...figures, runs]
+  const lines = [columns.map(({ title }) => title), ...summaries.map((s) => columns.map(({ cell }) => cell(s)))]
+  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)))
+  return lines
+    .map((line) =>
+      line
+        .map((text, i) => (columns[i]!.right ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)))
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
+}
+
+/** The line of a summary, read back by `parseLines`. */
+export const jsonLine = (summary: Summary, versions: Readonly<Record<string, string>>): string =>
+  JSON.stringify({ ...summary, versions })
+
+export const parseLines = (text: string): ReadonlyArray<Summary> =>
+  text
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as Summary)

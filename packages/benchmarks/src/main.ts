@@ -1,0 +1,54 @@
+/** `pnpm bench <name> [options]`: runs one benchmark, or compares two runs. */
+import { Cause, Console, Effect, Exit } from "effect"
+import * as fs from "node:fs/promises"
+import { benchmarks } from "./benchmarks/index.ts"
+import { compare, lines } from "./harness/compare.ts"
+import { summarize } from "./harness/Measurement.ts"
+import { jsonLine, parseLines, table } from "./harness/report.ts"
+import { versions } from "./harness/versions.ts"
+import { type CompareOptions, parseOptions, type RunOptions, usage } from "./options.ts"
+import { open } from "./suite.ts"
+
+const run = Effect.fnUntraced(function* (options: RunOptions) {
+  const suite = yield* open(options)
+  const summaries = summarize(yield* benchmarks[options.name](suite))
+  if (options.json) {
+    const known = versions()
+    for (const summary of summaries) yield* Console.log(jsonLine(summary, known))
+  } else {
+    yield* Console.log(table(summaries))
+  }
+  return true
+}, Effect.scoped)
+
+/** False when something is worse than the threshold allows. */
+const compareFiles = Effect.fnUntraced(function* ({ after, before, threshold }: CompareOptions) {
+  const [old, recent] = yield* Effect.promise(() =>
+    Promise.all([before, after].map(async (file) => parseLines(await fs.readFile(file, "utf8"))))
+  )
+  const comparison = compare(old!, recent!)
+  for (const line of lines(comparison, threshold)) yield* Console.log(line)
+  if (comparison.differences.length === 0) yield* Console.error("the two runs have no measurement in common")
+  return comparison.differences.length > 0 && comparison.differences.every(({ worse }) => worse <= threshold)
+})
+
+const main = Effect.gen(function* () {
+  const options = parseOptions(process.argv.slice(2), process.env)
+  switch (options.kind) {
+    case "usage":
+      yield* Console.error(options.problem === undefined ? usage : `${options.problem}\n\n${usage}`)
+      return options.problem === undefined
+    case "compare":
+      return yield* compareFiles(options)
+    case "run":
+      return yield* run(options)
+  }
+})
+
+const fiber = Effect.runFork(main)
+process.once("SIGINT", () => fiber.interruptUnsafe())
+process.once("SIGTERM", () => fiber.interruptUnsafe())
+fiber.addObserver((exit) => {
+  if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) console.error(Cause.pretty(exit.cause))
+  process.exitCode = Exit.isSuccess(exit) && exit.value ? 0 : 1
+})
