@@ -106,9 +106,12 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
     return isRetriableCode(this.code)
   }
   override get message(): string {
-    const where = this.topic === undefined
-      ? ""
-      : this.partition === undefined ? ` for ${this.topic}` : ` for ${this.topic}[${this.partition}]`
+    const where =
+      this.topic === undefined
+        ? ""
+        : this.partition === undefined
+          ? ` for ${this.topic}`
+          : ` for ${this.topic}[${this.partition}]`
     return `${this.request} on ${this.broker} answered ${this.errorName}${where}${this.detail ? `: ${this.detail}` : ""}`
   }
 }

@@ -3,7 +3,7 @@
  * for each fetcher, so that nothing waits behind a long poll or a large batch. Bootstrap addresses and discovered brokers
  * are used alike: either may be gone.
  */
-import { Effect, Result, Scope } from "effect"
+import { Effect, Result, type Scope } from "effect"
 import { BrokersUnreachable, ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress, KafkaTransport } from "../../KafkaTransport.ts"
 import { metadata, type MetadataAnswer } from "../protocol/messages/metadata.ts"

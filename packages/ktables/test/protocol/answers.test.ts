@@ -1,0 +1,172 @@
+import { assert, describe, it } from "@effect/vitest"
+import { decodeAnswer } from "../../src/internal/protocol/api.ts"
+import { fetch } from "../../src/internal/protocol/messages/fetch.ts"
+import { fromClients, placeOf, releases } from "./support/decodable.ts"
+import { conversations, creations } from "./support/exchanges.ts"
+import { type BrokerFixture, bytesOf, type Fixture, readFixture } from "./support/fixtures.ts"
+
+describe.each(releases)("answers of Kafka %s", (release) => {
+  const fixture = readFixture<BrokerFixture>(`kafka-${release}`)
+  const place = placeOf(fixture)
+  const spoken = [...creations, ...conversations].filter(({ api, version }) => version <= place.highest(api.key))
+
+  it("hold one for every exchange in every version the broker speaks", () => {
+    assert.deepStrictEqual(Object.keys(fixture.answers).toSorted(), spoken.map(({ name }) => name).toSorted())
+  })
+
+  it.each(spoken.map((exchange) => [exchange.name, exchange] as const))("%s", (name, exchange) => {
+    const answer = decodeAnswer(exchange.api, bytesOf(fixture, name), exchange.version, exchange.request(place))
+    exchange.check(answer, place)
+  })
+})
+
+describe("answers with aborted transactions", () => {
+  const fixture = readFixture<Fixture & { readonly topicId: string }>("transactions-4.3.1")
+
+  it.each([11, 12, 13, 14, 15, 16, 17])("name them in Fetch %i", (version) => {
+    const answer = decodeAnswer(fetch, bytesOf(fixture, `Fetch ${version}: aborted transactions`), version, {
+      topic: "fixture-tx",
+      topicId: fixture.topicId,
+      isolation: "read_committed",
+      maxWait: 1,
+      minBytes: 1,
+      maxBytes: 1,
+      rack: undefined,
+      partitions: [{ partition: 0, fetchOffset: 0, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 }]
+    })
+    const [partition] = answer.partitions
+    assert.deepStrictEqual(partition?.abortedTransactions, [
+      { producerId: 1, firstOffset: 0 },
+      { producerId: 1, firstOffset: 4 }
+    ])
+    assert.strictEqual(partition?.lastStableOffset, 6)
+    assert.strictEqual(partition?.records.length, 464)
+  })
+})
+
+const topicId = "00112233445566778899aabbccddeeff"
+const throttle = 123
+
+/** What `clients-4.3.1.json` was written with, by request, as far as the version carries it. */
+const everything: Readonly<Record<string, (version: number) => unknown>> = {
+  Fetch: (version) => ({
+    throttle,
+    errorCode: 0,
+    partitions: [
+      {
+        partition: 5,
+        errorCode: 6,
+        highWatermark: Number.MAX_SAFE_INTEGER,
+        lastStableOffset: 41,
+        logStartOffset: 7,
+        diverging: version >= 12 ? { epoch: 4, endOffset: 17 } : undefined,
+        currentLeader: version >= 12 ? { id: 3, epoch: 8 } : undefined,
+        preferredReadReplica: 2,
+        abortedTransactions: [
+          { producerId: 4_000_000_000, firstOffset: 12 },
+          { producerId: 1, firstOffset: 4_294_967_296 }
+        ],
+        records: Buffer.from([1, 2, 3])
+      },
+      {
+        partition: 6,
+        errorCode: 0,
+        highWatermark: 3,
+        lastStableOffset: -1,
+        logStartOffset: -1,
+        diverging: undefined,
+        currentLeader: undefined,
+        preferredReadReplica: -1,
+        abortedTransactions: [],
+        records: Buffer.alloc(0)
+      }
+    ]
+  }),
+  Produce: () => ({
+    throttle,
+    partitions: [
+      {
+        partition: 5,
+        errorCode: 6,
+        errorMessage: "moved; record 2: bad; record 3",
+        baseOffset: 4_294_967_297,
+        logAppendTime: 1_700_000_000_123,
+        logStartOffset: 3
+      }
+    ]
+  }),
+  Metadata: (version) => ({
+    throttle,
+    brokers: [
+      { id: 1, host: "a.example", port: 9092, rack: "west" },
+      { id: 2, host: "::1", port: 9093, rack: undefined }
+    ],
+    clusterId: undefined,
+    controllerId: -1,
+    topic: {
+      errorCode: 0,
+      name: "t",
+      topicId: version >= 10 ? topicId : undefined,
+      partitions: [
+        { partition: 1, errorCode: 5, leader: -1, leaderEpoch: 4 },
+        { partition: 0, errorCode: 0, leader: 2, leaderEpoch: -1 }
+      ]
+    }
+  }),
+  ListOffsets: () => ({
+    throttle,
+    partitions: [{ partition: 5, errorCode: 0, offset: 4_294_967_297, leaderEpoch: 8 }]
+  }),
+  OffsetForLeaderEpoch: () => ({
+    throttle,
+    partitions: [{ partition: 5, errorCode: 74, leaderEpoch: 8, endOffset: 4_294_967_297 }]
+  }),
+  InitProducerId: () => ({ throttle, errorCode: 53, producerId: 4_294_967_297, producerEpoch: 9 }),
+  CreateTopics: () => ({ throttle, errorCode: 44, errorMessage: "no" }),
+  DescribeConfigs: () => ({
+    throttle,
+    errorCode: 0,
+    errorMessage: undefined,
+    settings: new Map([
+      ["secret", undefined],
+      ["open", "ö"]
+    ])
+  }),
+  IncrementalAlterConfigs: () => ({ throttle, errorCode: 44, errorMessage: "no" }),
+  ApiVersions: (version) => ({
+    throttle: version >= 1 ? throttle : 0,
+    errorCode: 0,
+    versions: new Map([[1, { min: 4, max: 18 }]])
+  })
+}
+
+describe("answers with every field set", () => {
+  const complete = fromClients().filter(({ name }) => name.endsWith(": everything"))
+
+  it.each(complete.map((answer) => [answer.name, answer] as const))("%s", (name, { bytes, decode }) => {
+    const [api = "", version = ""] = name.slice(0, name.indexOf(":")).split(" ")
+    assert.deepStrictEqual<unknown>(decode(bytes), everything[api]?.(Number(version)))
+  })
+
+  it("a fetch that fails as a whole has no partitions", () => {
+    const failed = fromClients().filter(({ name }) => name.endsWith(": an error of the whole"))
+    assert.strictEqual(failed.length, 7)
+    for (const { bytes, decode } of failed) {
+      assert.deepStrictEqual<unknown>(decode(bytes), { throttle: 0, errorCode: 70, partitions: [] })
+    }
+  })
+
+  it("a broker that does not know ApiVersions 3 says so in version 0", () => {
+    const refused = fromClients().find(({ name }) => name === "ApiVersions 3: refused, in version 0")
+    assert.deepStrictEqual<unknown>(refused?.decode(refused.bytes), { throttle: 0, errorCode: 35, versions: new Map() })
+  })
+})
+
+describe("records", () => {
+  it("are a view into the answer, not a copy", () => {
+    const answer = fromClients().find(({ name }) => name === "Fetch 17: everything")
+    assert.isDefined(answer)
+    const decoded = answer.decode(answer.bytes) as ReturnType<typeof fetch.decode>
+    assert.strictEqual(decoded.partitions[0]?.records.buffer, answer.bytes.buffer)
+  })
+})
