@@ -109,6 +109,12 @@ export class Reader {
   compactString(): string | null {
     return this.bytes(this.varint() - 1)
   }
+  /** A view of the bytes behind a length of four bytes; empty for null. */
+  blob(): Buffer {
+    const length = Math.max(0, this.int32())
+    this.at += length
+    return this.buffer.subarray(this.at - length, this.at)
+  }
   array<A>(read: () => A): Array<A> {
     return Array.from({ length: Math.max(0, this.int32()) }, read)
   }

@@ -51,7 +51,7 @@ export interface JavaLogOptions {
   readonly keys?: number
   /** Leaves one transaction open. */
   readonly hanging?: boolean
-  /** Waits until the broker has compacted all but the last segments. */
+  /** Waits until the broker has compacted all but the last segments; of an odd seed, old tombstones and markers too. */
   readonly compact?: boolean
 }
 
