@@ -1,6 +1,6 @@
 /**
- * Writes the fixtures of the batch reader: fetch answers as a broker gives them, of logs written by Java's producer, aiokafka
- * and librdkafka, beside the records that Java's consumer reads from them.
+ * Writes the fixtures of the batch reader: fetch answers as a broker gives them, of logs written by Java's producer,
+ * aiokafka and librdkafka, beside the records that Java's consumer reads from them.
  *
  * Run `node --conditions=source packages/testing/src/interop/captureRecordSets.ts` and the formatter; a Kafka of several
  * brokers (KAFKA_BROKERS) will not do, since the first one is asked.
