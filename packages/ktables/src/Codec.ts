@@ -25,6 +25,11 @@ const TypeId = "~effect-ktables/Codec"
  */
 export class CodecError extends Schema.TaggedError<CodecError>()("CodecError", {
   detail: Schema.String,
+  /**
+   * The bytes are not to blame: what the codec leans on (a schema registry) failed and may work again. A table keeps
+   * trying; it does not take the record for a bad one.
+   */
+  isTransient: Schema.optionalKey(Schema.Boolean),
   cause: Schema.optionalKey(Schema.Defect())
 }) {
   override get message(): string {

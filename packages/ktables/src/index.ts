@@ -1,1 +1,15 @@
-export {}
+/**
+ * @since 0.1.0
+ */
+export * as Codec from "./Codec.ts"
+export * as KafkaClient from "./KafkaClient.ts"
+export * as KafkaError from "./KafkaError.ts"
+export * as KafkaProtocol from "./KafkaProtocol.ts"
+export * as KafkaTable from "./KafkaTable.ts"
+export * as KafkaTransport from "./KafkaTransport.ts"
+export * as MemoryKafka from "./MemoryKafka.ts"
+export * as TableChange from "./TableChange.ts"
+export * as TableError from "./TableError.ts"
+export * as TableStatus from "./TableStatus.ts"
+export * as TableTopic from "./TableTopic.ts"
+export * as WriteAck from "./WriteAck.ts"

@@ -1,0 +1,650 @@
+/**
+ * A Kafka topic as an in-memory table: complete, live, typed.
+ *
+ * Every process that builds one reads the whole topic, keeps the last value of every key, and follows the log from then
+ * on. No consumer group, no commits, no local files.
+ *
+ * **The contract** (the README links each guarantee to its tests)
+ *
+ * 1. Built means complete as of the end offsets at start (under `read_committed` the last stable offset), unless the
+ *    status is `Degraded`.
+ * 2. Afterwards updates show within milliseconds; an acknowledged write is readable after `awaitOffset(ack)` or `barrier`.
+ * 3. A snapshot is immutable and of one version.
+ * 4. The last write wins over the full log, whether or not the broker has compacted it.
+ * 5. Null is a tombstone; empty bytes are data.
+ * 6. A failed reader freezes contents and says why; transient outages do not fail it.
+ * 7. Changes are gap-free and ordered per key.
+ * 8. Aborted transactions are never visible under `read_committed`.
+ * 9. No rebuild is ever seen half-done.
+ * 10. Acknowledged writes are in the log exactly once and in order per key (`KafkaTableWriter`).
+ *
+ * @since 0.1.0
+ */
+import {
+  Cause,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Equal,
+  Exit,
+  HashMap,
+  Layer,
+  Option,
+  type Schedule,
+  type Scope,
+  Stream,
+  SubscriptionRef
+} from "effect"
+import { ChangeFeed } from "./internal/feed/changeFeed.ts"
+import * as Applier from "./internal/reader/applier.ts"
+import * as Metrics from "./internal/reader/metrics.ts"
+import { rateLimited } from "./internal/reader/reports.ts"
+import * as TableReader from "./internal/reader/tableReader.ts"
+import { describeWithin } from "./internal/topic/describe.ts"
+import { DEFAULT_START_TIMEOUT, type EnsureOptions, ensureWith } from "./internal/topic/ensureTopic.ts"
+import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
+import type { TableChange } from "./TableChange.ts"
+import { CatchUpTimeout, type DecodeError, ReaderDied, TableClosed, type TableError } from "./TableError.ts"
+import { TableStatus } from "./TableStatus.ts"
+import type { TableTopic } from "./TableTopic.ts"
+import type { WriteAck } from "./WriteAck.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// models
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * An entry with the place of its record in the log.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TableEntry<out K, out V> {
+  readonly key: K
+  readonly value: V
+  readonly partition: number
+  readonly offset: number
+  /** Milliseconds since the epoch, as the record or its topic stamped it. */
+  readonly timestamp: number
+}
+
+/**
+ * What a table has counted since it was built.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  readonly entries: number
+  /** Records read, tombstones and undecodable ones included; aborted ones and control markers are not. */
+  readonly records: number
+  readonly tombstones: number
+  /** Records without a key, which a table cannot hold. */
+  readonly keyless: number
+  /** While loading only the last record of each key is decoded, so only those count. */
+  readonly keyDecodeErrors: number
+  readonly valueDecodeErrors: number
+  /** Records of a key that was also seen in another partition. */
+  readonly foreign: number
+  /** Bytes of record batches, as fetched. */
+  readonly bytes: number
+  readonly rebuilds: number
+  /** Milliseconds: the longest time the table kept the event loop to itself. */
+  readonly longestSlice: number
+  /** How long the last load took, and how many records it replayed; none before the first. */
+  readonly catchUp: Option.Option<{ readonly duration: Duration.Duration; readonly replayed: number }>
+}
+
+/**
+ * Where the reader stands in a partition.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PartitionHealth {
+  readonly partition: number
+  /** One past the last offset applied. */
+  readonly position: number
+  /** -1 before the first answer. */
+  readonly highWatermark: number
+  /** Behind it lie open transactions; -1 before the first answer. */
+  readonly lastStableOffset: number
+  /** Offsets between what was read and the high watermark. */
+  readonly lag: number
+  /** The leader's broker id; -1 when there is none. */
+  readonly leader: number
+  readonly connected: boolean
+  /** Milliseconds since the epoch. */
+  readonly disconnectedSince: Option.Option<number>
+}
+
+/**
+ * How a table is doing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Health {
+  readonly status: TableStatus
+  readonly stats: Stats
+  /** Offsets replayed and to replay until caught up. */
+  readonly progress: { readonly replayed: number; readonly target: number }
+  readonly partitions: ReadonlyArray<PartitionHealth>
+}
+
+/**
+ * A live table. Reads never fail and never wait: they give what was applied last, also when the table is failed or closed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KafkaTable<in out K, in out V> {
+  readonly topic: string
+
+  readonly get: (key: K) => Effect.Effect<Option.Option<V>>
+  /** The value with the place of its record in the log. */
+  readonly getEntry: (key: K) => Effect.Effect<Option.Option<TableEntry<K, V>>>
+  readonly has: (key: K) => Effect.Effect<boolean>
+  readonly size: Effect.Effect<number>
+  readonly keys: Effect.Effect<Iterable<K>>
+  readonly values: Effect.Effect<Iterable<V>>
+  readonly entries: Effect.Effect<Iterable<readonly [K, V]>>
+  /** The whole table as of one version, in constant time. */
+  readonly snapshot: Effect.Effect<HashMap.HashMap<K, V>>
+
+  /** The value, or undefined when the key is absent (or its value is `undefined`). */
+  readonly getUnsafe: (key: K) => V | undefined
+  readonly getEntryUnsafe: (key: K) => TableEntry<K, V> | undefined
+  readonly hasUnsafe: (key: K) => boolean
+  readonly sizeUnsafe: () => number
+  readonly keysUnsafe: () => Iterable<K>
+  readonly valuesUnsafe: () => Iterable<V>
+  readonly entriesUnsafe: () => Iterable<readonly [K, V]>
+  readonly snapshotUnsafe: () => HashMap.HashMap<K, V>
+
+  /**
+   * A snapshot, then every change after it, one at a time. A subscriber that falls behind by more than `changesCapacity`
+   * gets a fresh snapshot with `resync: true` instead of what it missed. Ends when the table is closed, fails when its
+   * reader has failed for good.
+   */
+  readonly changes: Stream.Stream<TableChange<K, V>, TableError>
+  /** As `changes`, in the batches in which they were applied: a snapshot is a batch of one. */
+  readonly changeBatches: Stream.Stream<ReadonlyArray<TableChange<K, V>>, TableError>
+  /** The newest whole state, whenever it changed since the subscriber last looked. */
+  readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError>
+  /** The value of one key now, and whenever its record changes; none while it is absent. */
+  readonly watch: (key: K) => Stream.Stream<Option.Option<V>, TableError>
+
+  readonly status: Effect.Effect<TableStatus>
+  /** The status now, and whenever it changes; ends with `Closed`. */
+  readonly statusChanges: Stream.Stream<TableStatus>
+  readonly health: Effect.Effect<Health>
+  /** Never succeeds; fails when the reader has failed for good, or the table was closed. */
+  readonly failure: Effect.Effect<never, TableError>
+  /** Succeeds when the table is complete; fails when its reader fails first. */
+  readonly awaitCaughtUp: Effect.Effect<void, TableError>
+  readonly isCaughtUp: Effect.Effect<boolean>
+  /**
+   * Succeeds once an acknowledged write is readable, without a round trip to a broker. Fails with `DataLoss` when the
+   * record is no longer in the log, or another stands in its place.
+   */
+  readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, TableError>
+  /**
+   * Succeeds once everything that was in the log at the call is readable. With a `timeout` it fails with `BarrierTimeout`,
+   * which says what each partition still waits for; an open transaction can hold a barrier up.
+   */
+  readonly barrier: (options?: {
+    readonly timeout?: Duration.Input | undefined
+  }) => Effect.Effect<void, TableError>
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// options
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * How building a table and catching up go together.
+ *
+ * - `await`: building ends when the table is complete. When that takes longer than `timeout` (default 30 seconds), it
+ *   ends `Degraded` with what was read so far (`degrade`, the default), or fails with `CatchUpTimeout` (`fail`).
+ * - `background`: building ends at once, whether or not a broker can be reached; `awaitCaughtUp` and `status` tell more.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type CatchUp =
+  | {
+    readonly mode: "await"
+    readonly timeout?: Duration.Input | undefined
+    readonly onTimeout?: "degrade" | "fail" | undefined
+  }
+  | { readonly mode: "background" }
+
+/**
+ * A record as it lies in the log.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RawRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** Milliseconds since the epoch. */
+  readonly timestamp: number
+  readonly key: Uint8Array
+  /** Null for a tombstone. */
+  readonly value: Uint8Array | null
+}
+
+/**
+ * What becomes of a record that does not decode.
+ *
+ * - `skip`: as if it were not in the log; its key keeps the newest value that decodes.
+ * - `remove`: as if it were a tombstone. (A key that does not decode is always skipped.)
+ * - `fail`: the reader fails with the `DecodeError`.
+ * - a function: decides each time, with the raw record at hand.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type OnDecodeError =
+  | "skip"
+  | "remove"
+  | "fail"
+  | ((error: DecodeError, record: RawRecord) => Effect.Effect<"skip" | "remove" | "fail">)
+
+/**
+ * What to do when the log is no longer the one that was read.
+ *
+ * - `rebuild`: read it anew beside the old contents, swap, and publish the difference.
+ * - `freeze`: keep the contents for good; status `Failed`, whatever `restart` says.
+ * - `fail`: status `Failed`; `restart` applies.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type OnLogChanged = TableReader.Recovery
+
+/**
+ * How the topic is fetched.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface FetchOptions {
+  /** How long a broker holds an answer back while there is nothing new. Default: 1 second. */
+  readonly maxWait?: Duration.Input | undefined
+  /** Bytes that end that wait. Default: 1. */
+  readonly minBytes?: number | undefined
+  /** Bytes per answer. Default: 16 MiB. */
+  readonly maxBytes?: number | undefined
+  /** Bytes per partition and answer; a larger single batch still comes whole. Default: 2 MiB. */
+  readonly maxPartitionBytes?: number | undefined
+}
+
+/**
+ * Options of a table.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options {
+  /** Default: `{ mode: "await", timeout: "30 seconds", onTimeout: "degrade" }`. */
+  readonly catchUp?: CatchUp | undefined
+  /** How long to look for a broker that answers before failing with `Unreachable`. Default: 30 seconds. */
+  readonly startTimeout?: Duration.Input | undefined
+  /**
+   * Whether a missing topic is created and an existing one's policy is checked; `false` makes no admin request at all.
+   * Default: `{ onPolicyMismatch: "warn" }`.
+   */
+  readonly ensureTopic?: false | EnsureOptions | undefined
+  /** Default: `read_committed`. */
+  readonly isolation?: Isolation | undefined
+  /** Default: `skip`. */
+  readonly onDecodeError?: OnDecodeError | undefined
+  /** Records were truncated, or deleted before they were read. Default: `rebuild`. */
+  readonly onDataLoss?: OnLogChanged | undefined
+  /** The topic was deleted and made again, or the address belongs to another cluster. Default: `rebuild`. */
+  readonly onTopicRecreated?: OnLogChanged | undefined
+  /** When a failed reader starts again. Default: never. */
+  readonly restart?: Schedule.Schedule<unknown, TableError> | undefined
+  /** This process's rack: a follower in it is read from where the brokers offer one (KIP-392). Default: none. */
+  readonly rack?: string | undefined
+  readonly fetch?: FetchOptions | undefined
+  /** How often the topic is described: added partitions are found within it. Default: 30 seconds. */
+  readonly metadataRefresh?: Duration.Input | undefined
+  /** Changes a slow subscriber may be behind before it is handed a fresh snapshot. Default: 16,384. */
+  readonly changesCapacity?: number | undefined
+}
+
+/** Brokers keep tombstones for `delete.retention.ms`, by default a day. */
+const DELETE_RETENTION = 86_400_000
+
+// ---------------------------------------------------------------------------------------------------------------------
+// constructors
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * Builds a table in the current scope; closing the scope stops its reader in bounded time.
+ *
+ * **Details**
+ *
+ * Fails with a typed error when the topic is missing and not to be created (`TopicNotFound`), not allowed
+ * (`NotAuthorized`), or out of reach (`Unreachable`, `AuthenticationRefused`), and when the reader fails before the table
+ * is complete.
+ *
+ * **Example** (Read a table)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * const program = Effect.scoped(
+ *   Effect.gen(function*() {
+ *     const table = yield* KafkaTable.make(prices)
+ *     return yield* table.get("apple")
+ *   })
+ * )
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fn("KafkaTable.make")(function*<K, V, RD, RE>(
+  topic: TableTopic<K, V, RD, RE>,
+  options: Options = {}
+): Effect.fn.Return<KafkaTable<K, V>, TableError, KafkaClient | RD | Scope.Scope> {
+  const client = yield* KafkaClient
+  const context = yield* Effect.context<RD>()
+  const name = topic.name
+  const catchUp = options.catchUp ?? { mode: "await" as const }
+  const status = yield* SubscriptionRef.make<TableStatus>(TableStatus.Loading({ replayed: 0, target: 0 }))
+  const failed = Deferred.makeUnsafe<never, TableError>()
+  const metrics = Metrics.make(name)
+  const report = yield* rateLimited
+
+  const feed: ChangeFeed<K, V> = new ChangeFeed<K, V>(
+    { current: () => applier.contents().map },
+    options.changesCapacity ?? 16_384
+  )
+  const applier = Applier.make({
+    topic,
+    context,
+    onDecodeError: options.onDecodeError ?? "skip",
+    metrics,
+    wantsChanges: () => feed.hasSubscribers,
+    report
+  })
+  const { describe, retention, start } = makeStart(client, topic, options)
+  const reader = yield* TableReader.make<K, V>({
+    client,
+    topic: name,
+    settings: {
+      isolation: options.isolation ?? "read_committed",
+      rack: options.rack,
+      maxWait: Duration.toMillis(options.fetch?.maxWait ?? "1 second"),
+      minBytes: options.fetch?.minBytes ?? 1,
+      maxBytes: options.fetch?.maxBytes ?? 16 * 1024 * 1024,
+      maxPartitionBytes: options.fetch?.maxPartitionBytes ?? 2 * 1024 * 1024,
+      metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
+      deleteRetention: retention,
+      onDataLoss: options.onDataLoss ?? "rebuild",
+      onTopicRecreated: options.onTopicRecreated ?? "rebuild",
+      restart: options.restart
+    },
+    applier,
+    metrics,
+    listener: {
+      status: (next) => SubscriptionRef.set(status, next),
+      publish: (changes) => feed.publish(changes),
+      wantsChanges: () => feed.hasSubscribers
+    },
+    same: Equal.equals,
+    start,
+    describe
+  })
+
+  // Registered before the reader's fiber, so it runs once that fiber has ended.
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      reader.close,
+      Effect.andThen(
+        SubscriptionRef.set(status, TableStatus.Closed()),
+        Effect.suspend(() => {
+          feed.end("closed")
+          return Deferred.fail(failed, new TableClosed({ topic: name }))
+        })
+      )
+    )
+  )
+  yield* reader.run.pipe(
+    Effect.onExit((exit) =>
+      Effect.suspend(() => {
+        if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return Effect.void
+        const error = Option.getOrElse(
+          Cause.findErrorOption(exit.cause),
+          () => new ReaderDied({ topic: name, cause: Cause.squash(exit.cause) })
+        )
+        feed.end(Exit.fail(error))
+        return Deferred.fail(failed, error)
+      })
+    ),
+    Effect.ignore,
+    Effect.forkScoped
+  )
+
+  if (catchUp.mode === "await") {
+    const timeout = Duration.toMillis(catchUp.timeout ?? "30 seconds")
+    yield* Deferred.await(reader.started)
+    const inTime = yield* Effect.timeoutOption(reader.awaitCaughtUp, timeout)
+    if (Option.isNone(inTime)) {
+      const late = new CatchUpTimeout({ topic: name, waited: timeout, ...reader.progress() })
+      if (catchUp.onTimeout === "fail") return yield* late
+      yield* reader.degrade(late)
+    }
+  }
+
+  const contents = applier.contents
+  const getEntryUnsafe = (key: K): TableEntry<K, V> | undefined => {
+    const place = contents().place(key)
+    return place === undefined ? undefined : { key, value: contents().getUnsafe(key) as V, ...place }
+  }
+  const changeBatches: KafkaTable<K, V>["changeBatches"] = Stream.flatMap(
+    feed.deliveries,
+    (delivery) =>
+      delivery._tag === "Snapshot"
+        ? Stream.succeed([delivery])
+        : Stream.fromIterable<ReadonlyArray<TableChange<K, V>>>(delivery.batches)
+  )
+
+  return Equal.byReferenceUnsafe<KafkaTable<K, V>>({
+    topic: name,
+    get: (key) => Effect.sync(() => contents().get(key)),
+    getEntry: (key) => Effect.sync(() => Option.fromUndefinedOr(getEntryUnsafe(key))),
+    has: (key) => Effect.sync(() => contents().has(key)),
+    size: Effect.sync(() => contents().size),
+    keys: Effect.sync(() => HashMap.keys(contents().map)),
+    values: Effect.sync(() => HashMap.values(contents().map)),
+    entries: Effect.sync(() => HashMap.entries(contents().map)),
+    snapshot: Effect.sync(() => contents().map),
+    getUnsafe: (key) => contents().getUnsafe(key),
+    getEntryUnsafe,
+    hasUnsafe: (key) => contents().has(key),
+    sizeUnsafe: () => contents().size,
+    keysUnsafe: () => HashMap.keys(contents().map),
+    valuesUnsafe: () => HashMap.values(contents().map),
+    entriesUnsafe: () => HashMap.entries(contents().map),
+    snapshotUnsafe: () => contents().map,
+    changes: Stream.flattenIterable(changeBatches),
+    changeBatches,
+    states: feed.states,
+    watch: (key) => watch(changeBatches, key),
+    status: SubscriptionRef.get(status),
+    statusChanges: Stream.takeUntil(SubscriptionRef.changes(status), (status) => status._tag === "Closed"),
+    health: Effect.map(SubscriptionRef.get(status), (status) => ({
+      status,
+      stats: statsOf(metrics, reader, contents().size),
+      progress: reader.progress(),
+      partitions: reader.partitions().map(healthOf)
+    })),
+    failure: Deferred.await(failed),
+    awaitCaughtUp: reader.awaitCaughtUp,
+    isCaughtUp: Effect.map(SubscriptionRef.get(status), (status) => status._tag === "CaughtUp"),
+    awaitOffset: reader.awaitOffset,
+    barrier: (options) =>
+      reader.barrier(options?.timeout === undefined ? undefined : Duration.toMillis(options.timeout))
+  })
+})
+
+/** How the topic is found at first and found again later, and how long its tombstones last. */
+const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {
+  const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
+  let retentionSetting: string | undefined
+  const start = Effect.gen(function*() {
+    let justCreated = false
+    if (options.ensureTopic !== false) {
+      const ensured = yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
+      justCreated = ensured.created
+      retentionSetting = ensured.config?.get("delete.retention.ms")
+    }
+    return yield* describeWithin(client, topic.name, startTimeout, { justCreated })
+  })
+  const describe = Effect.retry(describeWithin(client, topic.name, startTimeout), {
+    while: (error) => error._tag === "Unreachable" || error._tag === "AuthenticationRefused"
+  })
+  const retention = Effect.sync(() => {
+    const setting = Number(retentionSetting)
+    return retentionSetting !== undefined && Number.isFinite(setting) ? setting : DELETE_RETENTION
+  })
+  return { start, describe, retention }
+}
+
+const watch = <K, V>(
+  changeBatches: KafkaTable<K, V>["changeBatches"],
+  key: K
+): Stream.Stream<Option.Option<V>, TableError> =>
+  Stream.suspend(() => {
+    let current: Option.Option<V> | undefined
+    return Stream.flattenIterable(
+      Stream.map(changeBatches, (batch) => {
+        const values: Array<Option.Option<V>> = []
+        for (const change of batch) {
+          if (change._tag === "Snapshot") {
+            const value = HashMap.get(change.entries, key)
+            if (current === undefined || !Equal.equals(current, value)) values.push(value)
+            current = value
+          } else if (Equal.equals(change.key, key)) {
+            current = change._tag === "Set" ? Option.some(change.value) : Option.none()
+            values.push(current)
+          }
+        }
+        return values
+      })
+    )
+  })
+
+const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader, entries: number): Stats => {
+  const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, tombstones, valueErrors } = metrics.counts
+  return {
+    entries,
+    records,
+    tombstones,
+    keyless,
+    keyDecodeErrors: keyErrors,
+    valueDecodeErrors: valueErrors,
+    foreign,
+    bytes,
+    rebuilds,
+    longestSlice,
+    catchUp: Option.map(
+      Option.fromUndefinedOr(reader.catchUp()),
+      ({ millis, records }) => ({ duration: Duration.millis(millis), replayed: records })
+    )
+  }
+}
+
+const healthOf = (partition: ReturnType<TableReader.TableReader["partitions"]>[number]): PartitionHealth => ({
+  partition: partition.partition,
+  position: partition.position,
+  highWatermark: partition.highWatermark,
+  lastStableOffset: partition.lastStableOffset,
+  lag: Math.max(0, partition.highWatermark - partition.readTo),
+  leader: partition.leader,
+  connected: partition.disconnectedSince === undefined,
+  disconnectedSince: Option.fromUndefinedOr(partition.disconnectedSince)
+})
+
+// ---------------------------------------------------------------------------------------------------------------------
+// layers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * A layer that builds a table for a service of your own. Keep it in a constant: layers are shared by reference, and two
+ * calls make two readers.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self, K, V, RD, RE>(
+  tag: Context.Key<Self, KafkaTable<K, V>>,
+  topic: TableTopic<K, V, RD, RE>,
+  options?: Options
+): Layer.Layer<Self, TableError, KafkaClient | RD> => Layer.effect(tag, make(topic, options))
+
+/**
+ * A service class whose service is a table.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceClass<in out Self, in out Id extends string, in out K, in out V, out RD, out RE>
+  extends Context.ServiceClass<Self, Id, KafkaTable<K, V>>
+{
+  readonly topic: TableTopic<K, V, RD, RE>
+  /** The table with default options; one reader wherever it is provided. */
+  readonly layer: Layer.Layer<Self, TableError, KafkaClient | RD>
+  /** A new layer with these options; keep it in a constant. */
+  readonly layerWith: (options: Options) => Layer.Layer<Self, TableError, KafkaClient | RD>
+}
+
+/**
+ * Defines a service for the table of a topic.
+ *
+ * **Example** (A registry of services)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
+ *
+ * const services = TableTopic.make({
+ *   name: "my.registry",
+ *   key: Schema.String,
+ *   value: Schema.Struct({ host: Schema.String, port: Schema.Int })
+ * })
+ *
+ * class Services extends KafkaTable.Service<Services>()("app/Services", services) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const table = yield* Services
+ *   return yield* table.get("billing")
+ * })
+ *
+ * export const main = program.pipe(Effect.provide(Services.layer), Effect.provide(MemoryKafka.layer))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service = <Self>() =>
+<const Id extends string, K, V, RD = never, RE = never>(
+  id: Id,
+  topic: TableTopic<K, V, RD, RE>
+): ServiceClass<Self, Id, K, V, RD, RE> => {
+  const tag = Context.Service<Self, KafkaTable<K, V>>()(id)
+  const layerWith = (options: Options) => layer(tag, topic, options)
+  return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD, RE>
+}

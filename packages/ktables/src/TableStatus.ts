@@ -1,0 +1,38 @@
+/**
+ * Where a table stands.
+ *
+ * @since 0.1.0
+ */
+import { Data } from "effect"
+import type { TableError } from "./TableError.ts"
+
+/**
+ * The states of a table. Being disconnected is health, not status: a table that lost its brokers stays `CaughtUp` and
+ * serves what it has.
+ *
+ * - `Loading`: replaying towards the end offsets seen at start; `replayed` and `target` count offsets.
+ * - `CaughtUp`: complete as of those offsets, and following.
+ * - `Degraded`: the catch-up time ran out; incomplete, following, becomes `CaughtUp` by itself.
+ * - `Rebuilding`: the log was found changed under the table; the old contents are served until the new ones are complete.
+ * - `Failed`: the reader has ended; the contents are frozen.
+ * - `Closed`: the scope was closed; reads give the last contents.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TableStatus = Data.TaggedEnum<{
+  Loading: { readonly replayed: number; readonly target: number }
+  CaughtUp: {}
+  Degraded: { readonly replayed: number; readonly target: number }
+  Rebuilding: { readonly reason: TableError; readonly replayed: number; readonly target: number }
+  Failed: { readonly error: TableError }
+  Closed: {}
+}>
+
+/**
+ * Constructors and matchers.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const TableStatus = Data.taggedEnum<TableStatus>()

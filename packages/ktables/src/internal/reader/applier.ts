@@ -1,0 +1,506 @@
+/**
+ * Decodes records and applies them to a table's contents: survivors of a load all at once, live records in slices.
+ *
+ * A slice is one synchronous loop inside one mutation of the map: one version, one publication. A codec that needs an
+ * effect interrupts the slice; what came before it is committed, and the loop goes on behind its result.
+ */
+import { Cause, type Context, Effect, Exit, Fiber, HashMap, Option } from "effect"
+import type * as Codec from "../../Codec.ts"
+import { DecodeError, type TableError } from "../../TableError.ts"
+import type { TableTopic } from "../../TableTopic.ts"
+import type { Change } from "../feed/changeFeed.ts"
+import type { RecordCursor } from "../records/batchReader.ts"
+import { backoff } from "../topic/backoff.ts"
+import { javaPartitioner } from "../writer/partitioner.ts"
+import { Contents } from "./contents.ts"
+import type { ReaderMetrics } from "./metrics.ts"
+import type { Partition } from "./partition.ts"
+import type { Consume, Session } from "./session.ts"
+import { Survivors } from "./survivors.ts"
+import type { OnDecodeError, RawRecord } from "../../KafkaTable.ts"
+
+/** Milliseconds a slice may keep the event loop. */
+const SLICE = 4
+/** Records between two looks at the clock. */
+const STRIDE = 64
+
+/** Bytes in place: what a record, live or surviving, is decoded from. */
+interface Source {
+  readonly partition: number
+  readonly offset: number
+  readonly timestamp: number
+  readonly keyBuffer: Buffer
+  readonly keyStart: number
+  readonly keyLength: number
+  readonly valueBuffer: Buffer
+  readonly valueStart: number
+  /** -1 for a tombstone. */
+  readonly valueLength: number
+}
+
+/** What decoding one half of a record came to: its value, its refusal, or the effect that will tell. */
+type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.CodecError>
+
+const isFiber = <A>(decoded: Decoded<A>): decoded is Fiber.Fiber<A, Codec.CodecError> => Fiber.isFiber(decoded)
+
+export interface Applier<K, V> {
+  readonly contents: () => Contents<K, V>
+  /** Takes live records up to the cursor's end. `committed` is called after each slice, before subscribers hear of it. */
+  readonly live: (
+    session: Session,
+    committed: (partition: Partition, position: number) => void,
+    publish: (changes: ReadonlyArray<Change<K, V>>) => void
+  ) => Consume
+  /** Builds new contents from survivors, beside the ones that are read. */
+  readonly build: (survivors: Survivors, session: Session) => Effect.Effect<Contents<K, V>, TableError>
+  /** Puts new contents in place of the old ones. */
+  readonly swap: (next: Contents<K, V>) => void
+}
+
+/** What has to change in `from` to become `to`, by value. */
+export const difference = Effect.fnUntraced(function*<K, V>(
+  from: Contents<K, V>,
+  to: Contents<K, V>,
+  same: (a: V, b: V) => boolean
+): Effect.fn.Return<ReadonlyArray<Change<K, V>>> {
+  const changes: Array<Change<K, V>> = []
+  let deadline = performance.now() + SLICE
+  let n = 0
+  for (const [key, value] of to.map) {
+    const previous = from.get(key)
+    if (Option.isNone(previous) || !same(previous.value, value)) changes.push({ _tag: "Set", key, value, previous })
+    if (++n % STRIDE === 0 && performance.now() > deadline) {
+      yield* Effect.yieldNow
+      deadline = performance.now() + SLICE
+    }
+  }
+  for (const [key, value] of from.map) {
+    if (!to.has(key)) changes.push({ _tag: "Deleted", key, previous: value })
+    if (++n % STRIDE === 0 && performance.now() > deadline) {
+      yield* Effect.yieldNow
+      deadline = performance.now() + SLICE
+    }
+  }
+  return changes
+})
+
+export const make = <K, V, RD, RE>(options: {
+  readonly topic: TableTopic<K, V, RD, RE>
+  readonly context: Context.Context<RD>
+  readonly onDecodeError: OnDecodeError
+  readonly metrics: ReaderMetrics
+  readonly wantsChanges: () => boolean
+  /** Says so, once in a while, without flooding the log. */
+  readonly report: (kind: string, message: string) => Effect.Effect<void>
+}): Applier<K, V> => {
+  const { context, metrics, report, topic } = options
+  const { counts } = metrics
+  const onDecodeError = options.onDecodeError
+  const key = topic.key
+  const value = topic.value
+  let contents = new Contents<K, V>()
+
+  /** Settles what can be settled without leaving the loop. */
+  const settle = <A>(effect: Effect.Effect<A, Codec.CodecError, RD>): Decoded<A> => {
+    if (Exit.isExit(effect)) return effect as Exit.Exit<A, Codec.CodecError>
+    const exit = Effect.runSyncExitWith(context)(effect)
+    if (Exit.isSuccess(exit)) return exit
+    const defect = Cause.squash(exit.cause)
+    return Cause.isAsyncFiberError(defect) ? defect.fiber as Fiber.Fiber<A, Codec.CodecError> : exit
+  }
+  const decodeKey = (source: Source): Decoded<K> =>
+    settle(key.decodeSlice(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength))
+  const decodeValue = (source: Source): Decoded<V> =>
+    settle(value.decodeSlice(source.valueBuffer, source.valueStart, source.valueStart + source.valueLength))
+
+  /** Waits for a codec's effect; failures of its surroundings are retried for as long as they last. */
+  const awaitDecoded = <A>(first: Decoded<A>, again: () => Decoded<A>): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
+    const attempt = (decoded: Decoded<A>, failures: number): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
+      const done: Effect.Effect<Exit.Exit<A, Codec.CodecError>> = isFiber(decoded)
+        ? Effect.onInterrupt(Fiber.await(decoded), () => Fiber.interrupt(decoded))
+        : Effect.succeed(decoded)
+      return Effect.flatMap(done, (exit) =>
+        !isTransient(exit)
+          ? Effect.succeed(exit)
+          : Effect.andThen(
+            Effect.andThen(
+              report("codec unavailable", `a codec of ${topic.name} is unavailable and is tried again: ${refusalOf(exit)?.detail}`),
+              backoff(failures)
+            ),
+            Effect.suspend(() => attempt(again(), failures + 1))
+          ))
+    }
+    return attempt(first, 1)
+  }
+  const refusalOf = (exit: Exit.Exit<unknown, Codec.CodecError>): Codec.CodecError | undefined =>
+    Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  const isTransient = (exit: Exit.Exit<unknown, Codec.CodecError>): boolean => refusalOf(exit)?.isTransient === true
+
+  const decodeError = (source: Source, part: "key" | "value", detail: string): DecodeError =>
+    new DecodeError({ topic: topic.name, partition: source.partition, offset: source.offset, part, detail })
+
+  const rawOf = (source: Source): RawRecord => ({
+    topic: topic.name,
+    partition: source.partition,
+    offset: source.offset,
+    timestamp: source.timestamp,
+    key: Buffer.from(source.keyBuffer.subarray(source.keyStart, source.keyStart + source.keyLength)),
+    value: source.valueLength < 0
+      ? null
+      : Buffer.from(source.valueBuffer.subarray(source.valueStart, source.valueStart + source.valueLength))
+  })
+
+  /** Counts and reports a record that does not decode, and says what becomes of it. */
+  const onPoison = Effect.fnUntraced(function*(
+    source: Source,
+    part: "key" | "value",
+    refusal: Codec.CodecError
+  ): Effect.fn.Return<"skip" | "remove", TableError> {
+    if (part === "key") counts.keyErrors++
+    else counts.valueErrors++
+    const error = decodeError(source, part, refusal.detail)
+    yield* metrics.failed(`${part} decode`)
+    const choice = typeof onDecodeError === "string" ? onDecodeError : yield* onDecodeError(error, rawOf(source))
+    if (choice === "fail") return yield* error
+    yield* report(`${part} decode`, `${error.message} (${choice === "skip" ? "skipped" : "removed"})`)
+    return choice
+  })
+
+  // ------------------------------------------------------------------------------------------------ ownership
+
+  let partitionCount = 1
+
+  const ownerOf = (source: Source): number =>
+    javaPartitioner(
+      source.keyBuffer.subarray(source.keyStart, source.keyStart + source.keyLength),
+      partitionCount
+    )
+
+  /**
+   * Whether a record may replace what is known of its key. Within a partition the later offset wins. Across partitions
+   * (partitions were added, or somebody uses another partitioner) the key's owner wins over the others, and among the
+   * others the one seen last.
+   */
+  const admits = (target: Contents<K, V>, source: Source, k: K): boolean => {
+    const previous = target.previous(k)
+    if (previous === undefined || previous.partition === source.partition) {
+      if (partitionCount > 1 && ownerOf(source) !== source.partition) target.keepGraves()
+      return previous === undefined || previous.offset <= source.offset
+    }
+    counts.foreign++
+    target.keepGraves()
+    return previous.partition !== ownerOf(source)
+  }
+
+  const put = (target: Contents<K, V>, source: Source, k: K, v: V): void => {
+    if (admits(target, source, k)) target.set(k, v, source.partition, source.offset, source.timestamp)
+  }
+  const remove = (target: Contents<K, V>, source: Source, k: K): void => {
+    if (admits(target, source, k)) target.delete(k, source.partition, source.offset, source.timestamp)
+  }
+
+  // ------------------------------------------------------------------------------------------------ live
+
+  /** What interrupted a slice. */
+  interface Interruption {
+    readonly source: Source
+    readonly key: Decoded<K>
+    readonly value: Decoded<V> | undefined
+  }
+
+  const live: Applier<K, V>["live"] = (session, committed, publish) => {
+    /** The cursor as a source, without an object per record. */
+    class CursorSource implements Source {
+      readonly partition: number
+      readonly cursor: RecordCursor
+      constructor(partition: number, cursor: RecordCursor) {
+        this.partition = partition
+        this.cursor = cursor
+      }
+      get offset() {
+        return this.cursor.offset
+      }
+      get timestamp() {
+        return this.cursor.timestamp
+      }
+      get keyBuffer() {
+        return this.cursor.buffer
+      }
+      get keyStart() {
+        return this.cursor.keyStart
+      }
+      get keyLength() {
+        return this.cursor.keyLength
+      }
+      get valueBuffer() {
+        return this.cursor.buffer
+      }
+      get valueStart() {
+        return this.cursor.valueStart
+      }
+      get valueLength() {
+        return this.cursor.valueLength
+      }
+    }
+
+    return Effect.fnUntraced(function*(partition, cursor) {
+      partitionCount = session.partitions.size
+      const source = new CursorSource(partition.partition, cursor)
+      let ended = false
+      let interruption: Interruption | undefined
+      let problem: { readonly defect: unknown } | undefined
+
+      const slice = (): void => {
+        const started = performance.now()
+        let n = 0
+        while (true) {
+          if (!cursor.next()) {
+            ended = true
+            break
+          }
+          counts.records++
+          const tombstone = cursor.valueLength < 0
+          if (cursor.keyLength < 0) counts.keyless++
+          else {
+            if (tombstone) counts.tombstones++
+            try {
+              const k = decodeKey(source)
+              const v = tombstone ? undefined : decodeValue(source)
+              if (isFiber(k) || Exit.isFailure(k) || (v !== undefined && (isFiber(v) || Exit.isFailure(v)))) {
+                interruption = { source, key: k, value: v }
+                return
+              }
+              if (v === undefined) remove(contents, source, k.value)
+              else put(contents, source, k.value, v.value)
+            } catch (defect) {
+              problem = { defect }
+              return
+            }
+          }
+          if (++n % STRIDE === 0 && performance.now() - started > SLICE) break
+        }
+        metrics.slice(performance.now() - started)
+      }
+
+      while (!ended) {
+        const changes = contents.mutate(slice, options.wantsChanges())
+        // What interrupted the slice is not applied yet.
+        const open = interruption !== undefined || problem !== undefined
+        committed(partition, ended ? cursor.nextOffset : open ? cursor.offset : cursor.offset + 1)
+        publish(changes)
+        if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
+        if (interruption !== undefined) {
+          const late: Interruption = interruption
+          interruption = undefined
+          const write = yield* resolve(late)
+          if (write !== undefined) {
+            const more = contents.mutate(() => write(contents), options.wantsChanges())
+            committed(partition, cursor.offset + 1)
+            publish(more)
+          }
+        }
+        if (!ended) yield* Effect.yieldNow
+      }
+    })
+  }
+
+  /** Waits for what interrupted a slice, and says what to write. */
+  const resolve = Effect.fnUntraced(function*(
+    late: Interruption
+  ): Effect.fn.Return<((target: Contents<K, V>) => void) | undefined, TableError> {
+    const { source } = late
+    const k = yield* awaitDecoded(late.key, () => decodeKey(source))
+    if (Exit.isFailure(k)) {
+      const refusal = refusalOf(k)
+      if (refusal === undefined) return yield* Effect.failCause(k.cause as Cause.Cause<never>)
+      yield* onPoison(source, "key", refusal)
+      if (late.value !== undefined && isFiber(late.value)) yield* Fiber.interrupt(late.value)
+      return undefined
+    }
+    if (late.value === undefined) return (target) => remove(target, source, k.value)
+    const v = yield* awaitDecoded(late.value, () => decodeValue(source))
+    if (Exit.isFailure(v)) {
+      const refusal = refusalOf(v)
+      if (refusal === undefined) return yield* Effect.failCause(v.cause as Cause.Cause<never>)
+      const choice = yield* onPoison(source, "value", refusal)
+      return choice === "skip" ? undefined : (target) => remove(target, source, k.value)
+    }
+    return (target) => put(target, source, k.value, v.value)
+  })
+
+  // ------------------------------------------------------------------------------------------------ load
+
+  /** A surviving record as a source; moved from entry to entry. */
+  class SurvivorSource implements Source {
+    entry = 0
+    readonly survivors: Survivors
+    constructor(survivors: Survivors) {
+      this.survivors = survivors
+    }
+    get partition() {
+      return this.survivors.partitionOf(this.entry)
+    }
+    get offset() {
+      return this.survivors.offsetOf(this.entry)
+    }
+    get timestamp() {
+      return this.survivors.timestampOf(this.entry)
+    }
+    get keyBuffer() {
+      return this.survivors.keyBuffer()
+    }
+    get keyStart() {
+      return this.survivors.keyStart(this.entry)
+    }
+    get keyLength() {
+      return this.survivors.keyLength(this.entry)
+    }
+    get valueBuffer() {
+      return this.survivors.valueBuffer(this.entry)
+    }
+    get valueStart() {
+      return this.survivors.valueStart(this.entry)
+    }
+    get valueLength() {
+      return this.survivors.valueLength(this.entry)
+    }
+  }
+
+  const build: Applier<K, V>["build"] = Effect.fnUntraced(function*(survivors, session) {
+    partitionCount = session.partitions.size
+    counts.records += survivors.records
+    counts.tombstones += survivors.tombstones
+    counts.keyless += survivors.keyless
+    const next = new Contents<K, V>()
+    const source = new SurvivorSource(survivors)
+    const distinct = survivors.size
+    /** Entries whose value does not decode and may have an older one that does. */
+    const refused: Array<number> = []
+
+    // Entries come in no order, and several raw keys may decode to one.
+    next.keepGraves()
+    const foreignBefore = counts.foreign
+    let at = 0
+    let problem: { readonly defect: unknown } | undefined
+    let interruption: Interruption | undefined
+    const slice = (): void => {
+      const started = performance.now()
+      let n = 0
+      while (at < distinct) {
+        source.entry = at++
+        const tombstone = source.valueLength < 0
+        try {
+          const k = decodeKey(source)
+          const v = tombstone ? undefined : decodeValue(source)
+          if (isFiber(k) || Exit.isFailure(k) || (v !== undefined && (isFiber(v) || Exit.isFailure(v)))) {
+            interruption = { source, key: k, value: v }
+            return
+          }
+          if (v === undefined) remove(next, source, k.value)
+          else put(next, source, k.value, v.value)
+        } catch (defect) {
+          problem = { defect }
+          return
+        }
+        if (++n % STRIDE === 0 && performance.now() - started > SLICE) break
+      }
+      metrics.slice(performance.now() - started)
+    }
+    while (at < distinct) {
+      next.mutate(slice, false)
+      if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
+      if (interruption !== undefined) {
+        const late: Interruption = interruption
+        interruption = undefined
+        const k = yield* awaitDecoded(late.key, () => decodeKey(source))
+        const keyRefusal = refusalOf(k)
+        if (Exit.isFailure(k)) {
+          if (keyRefusal === undefined) return yield* Effect.failCause(k.cause as Cause.Cause<never>)
+          yield* onPoison(source, "key", keyRefusal)
+        } else if (late.value === undefined) next.mutate(() => remove(next, source, k.value), false)
+        else {
+          const v = yield* awaitDecoded(late.value, () => decodeValue(source))
+          if (Exit.isSuccess(v)) next.mutate(() => put(next, source, k.value, v.value), false)
+          else {
+            const refusal = refusalOf(v)
+            if (refusal === undefined) return yield* Effect.failCause(v.cause as Cause.Cause<never>)
+            const choice = yield* onPoison(source, "value", refusal)
+            if (choice === "remove") next.mutate(() => remove(next, source, k.value), false)
+            else refused.push(source.entry)
+          }
+        }
+      }
+      if (at < distinct) yield* Effect.yieldNow
+    }
+    const done = () => {
+      if (counts.foreign === foreignBefore) next.dropGraves()
+      return next
+    }
+    if (refused.length === 0) return done()
+
+    // Their newest value that decodes is somewhere below them in the log.
+    const lookedFor = new Set(refused)
+    const of = new Set(refused.map((entry) => survivors.partitionOf(entry)))
+    const found = new Map<number, Found<V>>()
+    yield* session.reread(
+      Effect.fnUntraced(function*(partition, cursor) {
+        let deadline = performance.now() + SLICE
+        let n = 0
+        while (cursor.next()) {
+          if (++n % STRIDE === 0 && performance.now() > deadline) {
+            yield* Effect.yieldNow
+            deadline = performance.now() + SLICE
+          }
+          if (cursor.keyLength < 0) continue
+          const entry = survivors.find(partition.partition, cursor.buffer, cursor.keyStart, cursor.keyLength)
+          if (entry < 0 || !lookedFor.has(entry) || cursor.offset > survivors.offsetOf(entry)) continue
+          const { offset, timestamp } = cursor
+          if (cursor.valueLength < 0) {
+            found.set(entry, { offset, timestamp, value: undefined })
+            continue
+          }
+          const again = () =>
+            settle(value.decodeSlice(cursor.buffer, cursor.valueStart, cursor.valueStart + cursor.valueLength))
+          const decoded = yield* awaitDecoded(again(), again)
+          if (Exit.isSuccess(decoded)) found.set(entry, { offset, timestamp, value: { it: decoded.value } })
+        }
+      }),
+      of
+    )
+    for (const [entry, { offset, timestamp, value }] of found) {
+      source.entry = entry
+      const k = yield* awaitDecoded(decodeKey(source), () => decodeKey(source))
+      if (Exit.isFailure(k)) continue
+      const older: Source = {
+        partition: source.partition,
+        offset,
+        timestamp,
+        keyBuffer: source.keyBuffer,
+        keyStart: source.keyStart,
+        keyLength: source.keyLength,
+        valueBuffer: source.keyBuffer,
+        valueStart: 0,
+        valueLength: value === undefined ? -1 : 0
+      }
+      next.mutate(() => value === undefined ? remove(next, older, k.value) : put(next, older, k.value, value.it), false)
+    }
+    return done()
+  })
+
+  return {
+    contents: () => contents,
+    live,
+    build,
+    swap: (next) => {
+      next.version = contents.version + (HashMap.isEmpty(contents.map) && HashMap.isEmpty(next.map) ? 0 : 1)
+      contents = next
+    }
+  }
+}
+
+interface Found<V> {
+  readonly offset: number
+  readonly timestamp: number
+  /** Undefined for a tombstone. */
+  readonly value: { readonly it: V } | undefined
+}

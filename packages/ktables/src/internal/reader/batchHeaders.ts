@@ -1,0 +1,29 @@
+/** Walks the headers of a record set's batches without looking into them. */
+import * as Format from "../records/batchFormat.ts"
+
+/** Calls `visit` for every whole batch of format v2 that reaches `fromOffset`, with its offsets and its producer. */
+export const forEachBatchHeader = (
+  records: Buffer,
+  fromOffset: number,
+  visit: (first: number, last: number, producerId: number, producerEpoch: number, sequence: number) => void
+): void => {
+  let at = 0
+  while (at + Format.RECORDS <= records.length) {
+    const end = at + Format.LOG_OVERHEAD + records.readInt32BE(at + Format.BATCH_LENGTH)
+    if (end > records.length || end < at + Format.RECORDS) return
+    if (records[at + Format.MAGIC] === 2) {
+      const first = Format.readInt64(records, at)
+      const last = first + records.readInt32BE(at + Format.LAST_OFFSET_DELTA)
+      if (last >= fromOffset) {
+        visit(
+          first,
+          last,
+          Format.readInt64(records, at + Format.PRODUCER_ID),
+          records.readInt16BE(at + Format.PRODUCER_EPOCH),
+          records.readInt32BE(at + Format.BASE_SEQUENCE)
+        )
+      }
+    }
+    at = end
+  }
+}

@@ -1,0 +1,366 @@
+/**
+ * Keeps a table's contents in step with its topic: loads, goes live, and when the log turns out to be another than the one
+ * that was read, builds the contents anew beside the old ones and swaps them.
+ */
+import { Cause, Clock, Deferred, Effect, Exit, type Schedule, type Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { BarrierTimeout, CatchUpTimeout, NotAwaitable, ReaderDied, TableClosed, type TableError, TopicDeleted } from "../../TableError.ts"
+import { TableStatus } from "../../TableStatus.ts"
+import type { WriteAck } from "../../WriteAck.ts"
+import type { Change } from "../feed/changeFeed.ts"
+import { type Applier, difference } from "./applier.ts"
+import { Gate } from "./gate.ts"
+import type { ReaderMetrics } from "./metrics.ts"
+import type { Partition } from "./partition.ts"
+import * as Session from "./session.ts"
+import { Survivors } from "./survivors.ts"
+
+/** What to do when the log is no longer the one that was read. */
+export type Recovery = "rebuild" | "freeze" | "fail"
+
+export interface Settings extends Session.FetchSettings {
+  readonly onDataLoss: Recovery
+  readonly onTopicRecreated: Recovery
+  readonly restart: Schedule.Schedule<unknown, TableError> | undefined
+}
+
+/** What the reader tells the table. */
+export interface Listener<K, V> {
+  readonly status: (status: TableStatus) => Effect.Effect<void>
+  readonly publish: (changes: ReadonlyArray<Change<K, V>>) => void
+  readonly wantsChanges: () => boolean
+}
+
+export interface TableReader {
+  /** Runs for ever, or until the reader has failed for good. */
+  readonly run: Effect.Effect<never, TableError>
+  /** Done once a broker has described the topic. */
+  readonly started: Deferred.Deferred<void, TableError>
+  readonly awaitCaughtUp: Effect.Effect<void, TableError>
+  /** Ends the catch-up where it stands: what was read is shown, and the rest follows live. */
+  readonly degrade: (error: CatchUpTimeout) => Effect.Effect<void>
+  readonly close: Effect.Effect<void>
+  readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, TableError>
+  readonly barrier: (timeout: number | undefined) => Effect.Effect<void, TableError>
+  readonly progress: () => { readonly replayed: number; readonly target: number }
+  readonly partitions: () => ReadonlyArray<Partition>
+  readonly catchUp: () => { readonly millis: number; readonly records: number } | undefined
+}
+
+/** Milliseconds between two status updates while replaying. */
+const PROGRESS = 100
+/** Milliseconds after which a wait for an acknowledged record asks whether the record is still there. */
+const SUSPICION = 1000
+const SLICE = 8
+
+const asTableError = (topic: string, cause: Cause.Cause<TableError>): TableError => {
+  const error = Cause.squash(cause)
+  return typeof error === "object" && error !== null && "_tag" in error && Cause.hasFails(cause)
+    ? error as TableError
+    : new ReaderDied({ topic, cause: error })
+}
+
+export const make = <K, V>(options: {
+  readonly client: KafkaClient.Service
+  readonly topic: string
+  readonly settings: Settings
+  readonly applier: Applier<K, V>
+  readonly metrics: ReaderMetrics
+  readonly listener: Listener<K, V>
+  readonly same: (a: V, b: V) => boolean
+  /** Creates the topic where asked to, and describes it; retries what passes by itself. */
+  readonly start: Effect.Effect<KafkaClient.TopicDescription, TableError>
+  /** Describes the topic again, for as long as it takes. */
+  readonly describe: Effect.Effect<KafkaClient.TopicDescription, TableError>
+}): Effect.Effect<TableReader> =>
+  Effect.gen(function*() {
+    const { applier, client, listener, metrics, settings, topic } = options
+    const clock = yield* Clock.Clock
+    const gate = new Gate()
+    const started = Deferred.makeUnsafe<void, TableError>()
+    let caughtUp = Deferred.makeUnsafe<void, TableError>()
+    let session: Session.Session | undefined
+    /** Completed when a session is there; replaced when it ends. */
+    let sessionReady = Deferred.makeUnsafe<Session.Session, TableError>()
+    let stop = Deferred.makeUnsafe<void>()
+    let degraded: CatchUpTimeout | undefined
+    /** Completed once a load's contents can be read. */
+    const shown = Deferred.makeUnsafe<void>()
+    let reported = 0
+    let catchUp: { readonly millis: number; readonly records: number } | undefined
+    let ended: TableError | undefined
+    /** Why the contents are being built anew; undefined for the first load. */
+    let reason: TableError | undefined
+
+    const progress = () => session?.progress() ?? { replayed: 0, target: 0 }
+    const currentStatus = (): TableStatus => {
+      const { replayed, target } = progress()
+      if (degraded !== undefined) return TableStatus.Degraded({ replayed, target })
+      return reason !== undefined
+        ? TableStatus.Rebuilding({ reason, replayed, target })
+        : TableStatus.Loading({ replayed, target })
+    }
+
+    const complete = Effect.gen(function*() {
+      if (Deferred.isDoneUnsafe(caughtUp)) return
+      degraded = undefined
+      reason = undefined
+      yield* metrics.sized(applier.contents().size)
+      yield* listener.status(TableStatus.CaughtUp())
+      yield* Deferred.succeed(caughtUp, undefined)
+    })
+
+    const showProgress = Effect.suspend(() => {
+      const at = clock.currentTimeMillisUnsafe()
+      if (Deferred.isDoneUnsafe(caughtUp) || at - reported < PROGRESS) return Effect.void
+      reported = at
+      return listener.status(currentStatus())
+    })
+
+    const generation = (description: KafkaClient.TopicDescription): Effect.Effect<never, TableError, Scope.Scope> =>
+      Effect.gen(function*() {
+        const since = clock.currentTimeMillisUnsafe()
+        gate.hold()
+        const current = yield* Session.make({
+          client,
+          description,
+          settings,
+          gate,
+          metrics,
+          onProgress: () => {}
+        })
+        session = current
+        yield* Deferred.succeed(sessionReady, current)
+
+        const survivors = new Survivors()
+        yield* current.load(
+          Effect.fnUntraced(function*(partition, cursor) {
+            while (true) {
+              const from = performance.now()
+              const end = survivors.take(partition.partition, cursor, from + SLICE)
+              metrics.slice(performance.now() - from)
+              if (end) break
+              yield* Effect.yieldNow
+            }
+            yield* showProgress
+          }),
+          stop
+        ).pipe(Effect.withSpan("KafkaTable.load", { attributes: { topic } }))
+
+        const next = yield* applier.build(survivors, current)
+        const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
+        applier.swap(next)
+        catchUp = { millis: clock.currentTimeMillisUnsafe() - since, records: survivors.records }
+        gate.release(current.partitions)
+        listener.publish(changes)
+        yield* metrics.caughtUp(catchUp.millis / 1000)
+        if (current.caughtUp()) yield* complete
+        else yield* listener.status(currentStatus())
+        yield* Deferred.succeed(shown, undefined)
+
+        const live = applier.live(
+          current,
+          (partition, position) => {
+            partition.position = Math.max(partition.position, position)
+            partition.readTo = Math.max(partition.readTo, partition.position)
+            gate.advance(partition)
+          },
+          listener.publish
+        )
+        return yield* current.follow((partition, cursor) =>
+          Effect.andThen(
+            live(partition, cursor),
+            Effect.suspend(() => {
+              if (Deferred.isDoneUnsafe(caughtUp)) return metrics.sized(applier.contents().size)
+              return current.caughtUp() ? complete : showProgress
+            })
+          ))
+      })
+
+    const leave = Effect.sync(() => {
+      session = undefined
+      sessionReady = Deferred.makeUnsafe()
+      stop = Deferred.makeUnsafe()
+      if (degraded !== undefined) Deferred.doneUnsafe(stop, Effect.void)
+      gate.hold()
+      gate.again()
+    })
+
+    /** Announces that the contents are about to be built anew. */
+    const rebuild = (because: TableError): Effect.Effect<void> =>
+      Effect.gen(function*() {
+        reason = because
+        degraded = undefined
+        if (Deferred.isDoneUnsafe(caughtUp)) caughtUp = Deferred.makeUnsafe()
+        yield* metrics.rebuilt
+        yield* metrics.failed(because._tag)
+        yield* Effect.logWarning(`building the table of ${topic} anew: ${because.message}`)
+        yield* listener.status(TableStatus.Rebuilding({ reason: because, replayed: 0, target: 0 }))
+      })
+
+    /** No restart brings it back: the contents are to stay as they are. */
+    let isFinal = false
+
+    /** One life of the reader: from the topic's description to the failure that ends it. */
+    const life = (first: boolean): Effect.Effect<never, TableError> =>
+      Effect.gen(function*() {
+        let description = yield* first ? options.start : options.describe
+        yield* Deferred.succeed(started, undefined)
+        while (true) {
+          const exit = yield* Effect.exit(Effect.scoped(generation(description)))
+          yield* leave
+          if (Exit.isSuccess(exit)) return exit.value
+          if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
+          const error = asTableError(topic, exit.cause)
+          const isLoss = error._tag === "DataLoss" || error._tag === "TopicRecreated"
+          if (isLoss && !Deferred.isDoneUnsafe(shown)) {
+            // Nothing was shown yet, so nothing is lost: the load begins anew.
+            yield* Effect.logInfo(`loading ${topic} anew: ${error.message}`)
+          } else {
+            const recovery = error._tag === "DataLoss" ? settings.onDataLoss
+              : error._tag === "TopicRecreated" ? settings.onTopicRecreated
+              : "fail"
+            isFinal = recovery === "freeze"
+            if (recovery !== "rebuild") return yield* Effect.fail(error)
+            yield* rebuild(error)
+          }
+          description = yield* options.describe
+        }
+      }).pipe(
+        Effect.catchCause((cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+          const error = asTableError(topic, cause)
+          // A topic that is gone when it is looked for again was deleted under the table.
+          return Effect.fail(error._tag !== "TopicNotFound" || !Deferred.isDoneUnsafe(shown)
+            ? error
+            : new TopicDeleted({ topic }))
+        })
+      )
+
+    const announce = (error: TableError): Effect.Effect<void> =>
+      Effect.gen(function*() {
+        ended = error
+        gate.fail(error, true)
+        yield* Deferred.fail(sessionReady, error)
+        yield* metrics.failed(error._tag)
+        yield* Effect.logError(`the reader of ${topic} failed: ${error.message}`)
+        yield* listener.status(TableStatus.Failed({ error }))
+        yield* Deferred.fail(started, error)
+        yield* Deferred.fail(caughtUp, error)
+      })
+
+    let lives = 0
+    const oneLife: Effect.Effect<never, TableError> = Effect.suspend(() => {
+      if (lives++ === 0) return life(true)
+      const because = ended!
+      ended = undefined
+      gate.reopen()
+      sessionReady = Deferred.makeUnsafe()
+      caughtUp = Deferred.makeUnsafe()
+      return Effect.andThen(rebuild(because), life(false))
+    }).pipe(Effect.tapError(announce))
+
+    const run = (settings.restart === undefined
+      ? oneLife
+      : Effect.retry(oneLife, { while: () => !isFinal, schedule: settings.restart })).pipe(
+        Effect.withSpan("KafkaTable.reader", { attributes: { topic } }),
+        Effect.annotateLogs({ topic })
+      )
+
+    const awaitSession: Effect.Effect<Session.Session, TableError> = Effect.suspend(() => Deferred.await(sessionReady))
+
+    const awaitOffset = (ack: WriteAck): Effect.Effect<void, TableError> =>
+      Effect.suspend(() => {
+        if (ack.topic !== topic) {
+          return Effect.fail(new NotAwaitable({ topic, detail: `the acknowledgement is of topic ${ack.topic}` }))
+        }
+        const { offset } = ack
+        if (offset === undefined) {
+          return Effect.fail(
+            new NotAwaitable({ topic, detail: "the acknowledgement has no offset; write with acks all or leader" })
+          )
+        }
+        const visible = gate.awaitAck({ ...ack, offset }, session?.partitions ?? noPartitions)
+        const suspicion: Effect.Effect<never> = Effect.forever(
+          Effect.andThen(Effect.sleep(SUSPICION), Effect.suspend(() => session?.verifyAwaited ?? Effect.void))
+        )
+        return Effect.raceFirst(visible, suspicion)
+      })
+
+    const barrierOnce: Effect.Effect<"reached" | "again", TableError> = Effect.gen(function*() {
+      const current = yield* awaitSession
+      const ends = yield* Effect.exit(current.endOffsets)
+      if (Exit.isFailure(ends)) {
+        // The session ended under the question: its successor is asked, or its failure is the answer.
+        if (session !== current) return "again"
+        yield* Effect.yieldNow
+        return ended === undefined ? "again" : yield* ended
+      }
+      if (session !== current) return "again"
+      waitingFor = ends.value
+      return yield* gate.awaitPositions(ends.value, current.partitions)
+    })
+    let waitingFor: ReadonlyMap<number, number> = new Map()
+
+    const barrierLoop: Effect.Effect<void, TableError> = Effect.flatMap(
+      barrierOnce,
+      (result) => result === "reached" ? Effect.void : barrierLoop
+    )
+
+    const missing = () => {
+      const partitions = session?.partitions ?? noPartitions
+      return [...waitingFor].flatMap(([number, target]) => {
+        const partition = partitions.get(number)
+        const position = partition?.readTo ?? 0
+        if (position >= target) return []
+        const reason = partition === undefined || partition.disconnectedSince !== undefined
+          ? "disconnected" as const
+          : partition.lastStableOffset >= 0 && partition.lastStableOffset <= position &&
+              settings.isolation === "read_committed" && partition.highWatermark > partition.lastStableOffset
+          ? "open transaction" as const
+          : "behind" as const
+        return [{ partition: number, reason, position, target }]
+      })
+    }
+
+    return {
+      run,
+      started,
+      awaitCaughtUp: Effect.suspend(() => ended !== undefined ? Effect.fail(ended) : Deferred.await(caughtUp)),
+      degrade: (error) =>
+        Effect.gen(function*() {
+          if (Deferred.isDoneUnsafe(caughtUp)) return
+          degraded = error
+          yield* Effect.logWarning(`${error.message}: serving it incomplete`)
+          yield* listener.status(currentStatus())
+          yield* Deferred.succeed(stop, undefined)
+          yield* Effect.raceFirst(Deferred.await(shown), Effect.ignore(Deferred.await(caughtUp)))
+        }),
+      close: Effect.suspend(() => {
+        const closed = new TableClosed({ topic })
+        ended ??= closed
+        gate.fail(closed, true)
+        return Effect.all(
+          [
+            Deferred.fail(sessionReady, closed),
+            Deferred.fail(started, closed),
+            Deferred.fail(caughtUp, closed)
+          ],
+          { discard: true }
+        )
+      }),
+      awaitOffset,
+      barrier: (timeout) =>
+        timeout === undefined
+          ? barrierLoop
+          : Effect.timeoutOrElse(barrierLoop, {
+            duration: timeout,
+            orElse: () => Effect.fail(new BarrierTimeout({ topic, waited: timeout, waitingFor: missing() }))
+          }),
+      progress,
+      partitions: () => [...(session?.partitions.values() ?? [])].sort((a, b) => a.partition - b.partition),
+      catchUp: () => catchUp
+    }
+  })
+
+const noPartitions: ReadonlyMap<number, Partition> = new Map()
