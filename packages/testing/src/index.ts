@@ -4,5 +4,7 @@
  * @since 0.1.0
  */
 export * as FaultProxy from "./FaultProxy.ts"
+export * as KafkaClientContract from "./KafkaClientContract.ts"
+export * as KafkaTransportContract from "./KafkaTransportContract.ts"
 export * as TestAdmin from "./TestAdmin.ts"
 export * as TestKafka from "./TestKafka.ts"

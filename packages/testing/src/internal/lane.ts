@@ -13,7 +13,7 @@ export interface Weather {
 }
 
 const held = 1 << 20
-const smallest = 1024
+const smallest = 16
 
 export interface Lane {
   /** Takes bytes of the source. */

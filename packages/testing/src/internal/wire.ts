@@ -124,7 +124,8 @@ export class Reader {
   tags(): void {
     for (let left = this.varint(); left > 0; left--) {
       this.varint()
-      this.at += this.varint()
+      const length = this.varint()
+      this.at += length
     }
   }
 }

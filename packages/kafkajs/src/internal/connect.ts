@@ -1,0 +1,70 @@
+/**
+ * Opens a socket to a broker, plain or with TLS, and a channel over it.
+ */
+import { Effect } from "effect"
+import { AuthenticationFailed, ConnectionFailed } from "effect-ktables/KafkaError"
+import type { BrokerAddress } from "effect-ktables/KafkaTransport"
+import { explainTlsError, formatAddress } from "effect-ktables/TransportSupport"
+import * as net from "node:net"
+import * as tls from "node:tls"
+import { type Channel, makeChannel } from "./channel.ts"
+
+const keepAliveDelay = 60_000
+
+export interface ConnectOptions {
+  readonly address: BrokerAddress
+  readonly clientId: string
+  /** Undefined for a plain connection. */
+  readonly tls: tls.ConnectionOptions | undefined
+  /** Milliseconds, the TLS handshake included. */
+  readonly timeout: number
+}
+
+/** The socket is destroyed when the effect is interrupted, and is the caller's to close once it has succeeded. */
+export const connect = (options: ConnectOptions): Effect.Effect<Channel, AuthenticationFailed | ConnectionFailed> =>
+  Effect.callback((resume) => {
+    const { address, clientId, timeout } = options
+    const broker = formatAddress(address)
+    const { channel, socket } = makeChannel({
+      broker,
+      clientId,
+      connect: (onread) => {
+        const target = { host: address.host, port: address.port, onread }
+        if (options.tls === undefined) return net.connect(target)
+        const name = net.isIP(address.host) === 0 ? { servername: address.host } : {}
+        // Node takes `onread` here as for a plain socket; its types do not say so.
+        return tls.connect({ ...name, ...options.tls, ...target } as tls.ConnectionOptions)
+      }
+    })
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, keepAliveDelay)
+
+    const fail = (detail: string, cause?: Error): void => {
+      clearTimeout(timer)
+      const sentence = options.tls === undefined ? undefined : explainTlsError(cause)
+      const because = cause === undefined ? {} : { cause }
+      resume(
+        Effect.fail(
+          sentence === undefined
+            ? new ConnectionFailed({ broker, request: "connect", detail, ...because })
+            : new AuthenticationFailed({ broker, detail: sentence, ...because })
+        )
+      )
+      channel.close(detail)
+    }
+    const timer = setTimeout(() => fail(`no connection within ${timeout} ms`), timeout)
+    const onError = (cause: Error): void => fail(cause.message, cause)
+    const onClose = (): void => fail("the broker closed the connection")
+    socket.once("error", onError)
+    socket.once("close", onClose)
+    socket.once(options.tls === undefined ? "connect" : "secureConnect", () => {
+      clearTimeout(timer)
+      socket.off("error", onError)
+      socket.off("close", onClose)
+      resume(Effect.succeed(channel))
+    })
+    return Effect.sync(() => {
+      clearTimeout(timer)
+      channel.close("the attempt was given up")
+    })
+  })

@@ -1,0 +1,4 @@
+import { KafkaJsTransport } from "@effect-ktables/kafkajs"
+import { KafkaTransportContract } from "@effect-ktables/testing"
+
+KafkaTransportContract.suite("kafkajs", KafkaJsTransport.make)
