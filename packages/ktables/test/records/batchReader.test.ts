@@ -335,8 +335,8 @@ describe("the record cursor", () => {
         assert.isTrue(seen.slice(3).every((offset) => offset >= 7 && offset < 10))
         assert.strictEqual(cursor.problem?.kind, "Corrupt")
         assert.strictEqual(cursor.problem?.offset, 7)
-        assert.strictEqual(cursor.nextOffset, 3)
         assert.isFalse(cursor.next())
+        assert.strictEqual(cursor.nextOffset, 3)
       })
     )
   }

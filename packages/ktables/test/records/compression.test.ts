@@ -80,6 +80,13 @@ describe("compression", () => {
         const second = bytesOf(compress(kind, text))
         const both = bytesOf(decompress(kind, Buffer.concat([first, second]), limit))
         assert.isTrue(both.equals(Buffer.concat([Buffer.from("first,"), text])))
+        // The limit is on their sum.
+        assert.strictEqual(
+          problemOf(decompress(kind, Buffer.concat([second, second]), text.length * 2 - 1)).kind,
+          "BatchTooLarge"
+        )
+        const one = bytesOf(compress(kind, Buffer.from("x")))
+        assert.strictEqual(problemOf(decompress(kind, Buffer.concat([second, one]), text.length)).kind, "BatchTooLarge")
       })
     )
   }
@@ -124,6 +131,16 @@ describe("compression", () => {
           bytesOf(decompress("zstd", Buffer.concat([frame, frame]), limit)).equals(Buffer.concat([text, text]))
         )
       }
+    })
+  )
+
+  it.effect("zstd frames of one repeated byte, whose blocks hold nothing else, are read", () =>
+    Effect.sync(() => {
+      const same = Buffer.alloc(1 << 20, 97)
+      const frame = bytesOf(compress("zstd", same))
+      assert.isTrue(
+        bytesOf(decompress("zstd", Buffer.concat([frame, frame]), limit)).equals(Buffer.concat([same, same]))
+      )
     })
   )
 

@@ -78,16 +78,23 @@ describe("messages of the old formats", () => {
     })
   )
 
-  it.effect("have no producer, epoch nor sequence, also behind a batch that has them", () =>
+  it.effect("have no producer, epoch, sequence nor append time, also behind a batch that has them", () =>
     Effect.sync(() => {
       const one = { offsetDelta: 0, timestamp: 7, key: null, value: null }
-      const batch = encodeBatch([one], { producerId: 4, producerEpoch: 1, baseSequence: 3, leaderEpoch: 2 })
+      const batch = encodeBatch([one], {
+        producerId: 4,
+        producerEpoch: 1,
+        baseSequence: 3,
+        leaderEpoch: 2,
+        isLogAppendTime: true
+      })
       const cursor = cursorOf(Buffer.concat([batch, message(1, 1, "a", "1")]))
       assert.isTrue(cursor.next() && cursor.next())
       assert.deepStrictEqual(
         [cursor.producerId, cursor.producerEpoch, cursor.sequence, cursor.leaderEpoch],
         [-1, -1, -1, -1]
       )
+      assert.strictEqual(cursor.timestamp, 1001)
     })
   )
 
@@ -166,6 +173,10 @@ describe("messages of the old formats", () => {
         ["no messages", wrapper(1, 5, "gzip", [])],
         ["offsets below zero", wrapper(1, 1, "gzip", [message(1, 0, "a", "1"), message(1, 9, "b", "2")])],
         ["offsets that go back", wrapper(1, 5, "gzip", [message(1, 3, "a", "1"), message(1, 1, "b", "2")])],
+        [
+          "an offset below the first",
+          wrapper(1, 9, "gzip", [message(1, 3, "a", "1"), message(1, 1, "b", "2"), message(1, 5, "c", "3")])
+        ],
         ["another format", wrapper(1, 5, "gzip", [message(0, 0, "a", "1")])],
         ["a wrapper within", wrapper(1, 5, "gzip", [wrapper(1, 0, "gzip", [message(1, 0, "a", "1")])])],
         ["a broken checksum within", wrapper(1, 5, "gzip", [message(1, 0, "a", "1"), broken])],

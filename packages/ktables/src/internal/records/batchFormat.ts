@@ -30,9 +30,15 @@ export const CONTROL_FLAG = 0x20
 export const CONTROL_ABORT = 0
 export const CONTROL_COMMIT = 1
 
+/** As Buffer's method, without its checks: the caller knows that the bytes are there, and a small batch is mostly header. */
+export const readInt32 = (bytes: Buffer, at: number): number =>
+  (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+
+export const readInt16 = (bytes: Buffer, at: number): number => ((bytes[at]! << 24) >> 16) | bytes[at + 1]!
+
 /** A signed 64-bit integer; exact up to 2^53-1, beyond that the nearest number. */
 export const readInt64 = (bytes: Buffer, at: number): number =>
-  bytes.readInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4)
+  readInt32(bytes, at) * 4294967296 + (readInt32(bytes, at + 4) >>> 0)
 
 /** Of a safe integer. */
 export const writeInt64 = (bytes: Buffer, value: number, at: number): void => {

@@ -23,6 +23,8 @@ import {
   MAX_TIMESTAMP,
   PRODUCER_EPOCH,
   PRODUCER_ID,
+  readInt16,
+  readInt32,
   readInt64,
   RECORD_COUNT,
   RECORDS,
@@ -68,14 +70,14 @@ export const summarize = (records: Buffer): RecordSetSummary => {
   let lastEpoch = -1
   let p = 0
   while (p + MAGIC < records.length) {
-    const end = p + LOG_OVERHEAD + records.readInt32BE(p + BATCH_LENGTH)
+    const end = p + LOG_OVERHEAD + readInt32(records, p + BATCH_LENGTH)
     const magic = records[p + MAGIC]!
     if (end > records.length || end <= p + MAGIC || magic > 2 || (magic === 2 && end < p + RECORDS)) break
     const baseOffset = readInt64(records, p)
-    const last = magic === 2 ? baseOffset + records.readInt32BE(p + LAST_OFFSET_DELTA) : baseOffset
+    const last = magic === 2 ? baseOffset + readInt32(records, p + LAST_OFFSET_DELTA) : baseOffset
     if (baseOffset < 0 || baseOffset < nextOffset || last < baseOffset || last >= Number.MAX_SAFE_INTEGER) break
     nextOffset = last + 1
-    lastEpoch = magic === 2 ? records.readInt32BE(p + LEADER_EPOCH) : -1
+    lastEpoch = magic === 2 ? readInt32(records, p + LEADER_EPOCH) : -1
     p = end
   }
   return { nextOffset, lastEpoch, wholeBytes: p, firstBatchNeeds: p === 0 ? needs(records) : 0 }
@@ -85,7 +87,7 @@ export const summarize = (records: Buffer): RecordSetSummary => {
 const needs = (records: Buffer): number => {
   if (records.length === 0) return 0
   if (records.length < LOG_OVERHEAD) return RECORDS
-  const size = LOG_OVERHEAD + records.readInt32BE(BATCH_LENGTH)
+  const size = LOG_OVERHEAD + readInt32(records, BATCH_LENGTH)
   return size > records.length ? size : 0
 }
 
@@ -123,7 +125,7 @@ const readControlType = (bytes: Buffer, start: number, end: number): number => {
   p = skipVarint(bytes, p, end)
   p = skipVarint(bytes, p, end)
   if (p >= end || bytes[p]! > 127 || bytes[p]! >>> 1 < 4 || p + 5 > end) return -1
-  return bytes.readInt16BE(p + 3)
+  return readInt16(bytes, p + 3)
 }
 
 /**
@@ -330,7 +332,7 @@ export class RecordCursor {
     const set = this.set
     const start = this.batchStart
     if (start + MAGIC >= set.length) return false
-    const end = start + LOG_OVERHEAD + set.readInt32BE(start + BATCH_LENGTH)
+    const end = start + LOG_OVERHEAD + readInt32(set, start + BATCH_LENGTH)
     if (end > set.length) return false
     const baseOffset = readInt64(set, start)
     if (end <= start + MAGIC) return this.stop("Corrupt", baseOffset, "a batch is shorter than its header")
@@ -344,12 +346,12 @@ export class RecordCursor {
   private enterBatch(start: number, end: number, baseOffset: number): boolean {
     const set = this.set
     if (end < start + RECORDS) return this.stop("Corrupt", baseOffset, "a batch is shorter than its header")
-    if (crc32c(set, start + ATTRIBUTES, end) !== set.readUInt32BE(start + CRC)) {
+    if (crc32c(set, start + ATTRIBUTES, end) !== readInt32(set, start + CRC) >>> 0) {
       return this.stop("Corrupt", baseOffset, "the checksum of a batch does not match")
     }
-    const attributes = set.readUInt16BE(start + ATTRIBUTES)
-    const lastOffsetDelta = set.readInt32BE(start + LAST_OFFSET_DELTA)
-    const count = set.readInt32BE(start + RECORD_COUNT)
+    const attributes = readInt16(set, start + ATTRIBUTES)
+    const lastOffsetDelta = readInt32(set, start + LAST_OFFSET_DELTA)
+    const count = readInt32(set, start + RECORD_COUNT)
     if (count < 0 || lastOffsetDelta < 0) return this.stop("Corrupt", baseOffset, "a batch counts below zero")
     if (!this.place(baseOffset, lastOffsetDelta)) return false
     const producerId = readInt64(set, start + PRODUCER_ID)
@@ -386,9 +388,9 @@ export class RecordCursor {
     this.baseTimestamp = readInt64(set, start + BASE_TIMESTAMP)
     this.appendTimestamp = readInt64(set, start + MAX_TIMESTAMP)
     this.batchProducerId = producerId
-    this.batchProducerEpoch = set.readInt16BE(start + PRODUCER_EPOCH)
-    this.batchBaseSequence = set.readInt32BE(start + BASE_SEQUENCE)
-    this.batchLeaderEpoch = set.readInt32BE(start + LEADER_EPOCH)
+    this.batchProducerEpoch = readInt16(set, start + PRODUCER_EPOCH)
+    this.batchBaseSequence = readInt32(set, start + BASE_SEQUENCE)
+    this.batchLeaderEpoch = readInt32(set, start + LEADER_EPOCH)
     return true
   }
 

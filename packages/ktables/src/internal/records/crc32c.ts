@@ -44,7 +44,7 @@ export const crc32cPortable: Crc32c = (bytes, start, end) => {
 }
 
 /** Below this many bytes the call into native code costs more than the tables do. */
-const NATIVE_FROM = 192
+const NATIVE_FROM = 144
 
 /** The fastest form that loads here. */
 export const makeCrc32c = (load: LoadPackage): Crc32c => {
