@@ -54,6 +54,12 @@ export class Writer {
     this.parts.push(bytes)
     return this
   }
+  /** The bytes behind a length of four bytes. */
+  blob(value: Buffer): this {
+    this.int32(value.length)
+    this.parts.push(value)
+    return this
+  }
   array<A>(items: ReadonlyArray<A>, write: (item: A) => void): this {
     this.int32(items.length)
     for (const item of items) write(item)

@@ -129,7 +129,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
               unknown ??
               (isAcks(request.acks) ? cluster.led(topic, partition, broker, -1) : ErrorCode.INVALID_REQUIRED_ACKS)
             if (typeof found === "number" || topic === undefined) return notProduced(partition, Number(found))
-            const appended = found.log.append(records, topic.config, now, false)
+            const appended = found.log.append(records, topic.config, now)
             return { partition, ...appended, logStartOffset: appended.errorCode === 0 ? found.log.startOffset : -1 }
           })
           if (topic !== undefined) cluster.signal(topic.name).give()

@@ -69,7 +69,7 @@ export class PartitionLog {
   }
 
   /** A producer's batch, checked as a leader checks it. */
-  append(records: Uint8Array, config: TopicConfig, now: number, isTransaction: boolean): Appended {
+  append(records: Uint8Array, config: TopicConfig, now: number): Appended {
     const bytes = Buffer.from(records)
     if (!isWholeBatch(bytes)) {
       return firstBatchSize(bytes) < bytes.length && isWholeBatch(bytes.subarray(0, firstBatchSize(bytes)))
@@ -83,9 +83,8 @@ export class PartitionLog {
     const batch = storedBatch(bytes)
     const invalid = whyInvalid(batch, config)
     if (invalid !== undefined) return refused(ErrorCode.INVALID_RECORD, invalid)
-    if (batch.isTransactional && !isTransaction) {
-      return refused(ErrorCode.INVALID_TXN_STATE, "the partition is in no transaction of this producer")
-    }
+    // The port names no transactional id, so no batch of it can belong to a transaction.
+    if (batch.isTransactional) return refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, undefined)
     if (batch.producerId >= 0) {
       const duplicate = this.findDuplicate(batch)
       if (duplicate !== undefined) {
