@@ -16,7 +16,7 @@ describe.each(releases)("answers of Kafka %s", (release) => {
 
   it.each(spoken.map((exchange) => [exchange.name, exchange] as const))("%s", (name, exchange) => {
     const answer = decodeAnswer(exchange.api, bytesOf(fixture, name), exchange.version, exchange.request(place))
-    exchange.check(answer, place)
+    assert.doesNotThrow(() => exchange.check(answer, place))
   })
 })
 

@@ -1,10 +1,10 @@
 /**
- * An open connection to one broker that speaks requests instead of bytes: it knows the versions the broker speaks, keeps
- * every request to its time, and turns whatever goes wrong into a `KafkaError`.
+ * An open connection to one broker that speaks requests instead of bytes: it knows the versions the broker speaks, gives
+ * itself up once an answer is late or unreadable, and turns whatever goes wrong into a `KafkaError`.
  */
 import { Clock, Effect, Exit, Scope } from "effect"
 import { BrokerError, ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
-import { MalformedAnswer, RequestTimedOut, UnsupportedRequest } from "../../KafkaError.ts"
+import { MalformedAnswer, UnsupportedRequest } from "../../KafkaError.ts"
 import type { BrokerAddress, KafkaConnection, KafkaTransport } from "../../KafkaTransport.ts"
 import { type Api, decodeAnswer, encodeRequest, type Throttled } from "../protocol/api.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
@@ -89,10 +89,10 @@ const askVersions = Effect.fnUntraced(function* (
   settings: ConnectionSettings
 ): Effect.fn.Return<BrokerVersions, KafkaError> {
   const cap = settings.versionCaps[apiVersions.name] ?? apiVersions.maxVersion
-  const first = yield* exchange(connection, broker, apiVersions, undefined, cap, settings.requestTimeout)
+  const first = yield* exchange(connection, broker, apiVersions, undefined, cap, settings.connectTimeout)
   const answer =
     first.errorCode === ErrorCode.UNSUPPORTED_VERSION && cap > 0
-      ? yield* exchange(connection, broker, apiVersions, undefined, 0, settings.requestTimeout)
+      ? yield* exchange(connection, broker, apiVersions, undefined, 0, settings.connectTimeout)
       : first
   if (answer.errorCode !== ErrorCode.NONE) {
     return yield* new BrokerError({ broker, request: apiVersions.name, code: answer.errorCode })
@@ -192,12 +192,7 @@ const exchange = Effect.fnUntraced(function* <Request, Answer extends Throttled>
   timeout: number
 ): Effect.fn.Return<Answer, KafkaError> {
   const body = yield* encode(broker, api, request, version)
-  const bytes = yield* connection.send(frame(api, version, body, true, timeout)).pipe(
-    Effect.timeoutOrElse({
-      duration: timeout,
-      orElse: () => new RequestTimedOut({ broker, request: api.name, timeout })
-    })
-  )
+  const bytes = yield* connection.send(frame(api, version, body, true, timeout))
   return yield* orViolation(
     () => decodeAnswer(api, bytes, version, request),
     (detail) => new MalformedAnswer({ broker, request: api.name, detail: `${detail} (version ${version})` })

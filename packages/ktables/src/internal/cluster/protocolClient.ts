@@ -9,7 +9,6 @@ import type { KafkaTransport } from "../../KafkaTransport.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { createTopics } from "../protocol/messages/createTopics.ts"
 import { describeConfigs } from "../protocol/messages/describeConfigs.ts"
-import { fetch, fetchByNameVersion } from "../protocol/messages/fetch.ts"
 import { incrementalAlterConfigs } from "../protocol/messages/incrementalAlterConfigs.ts"
 import { initProducerId } from "../protocol/messages/initProducerId.ts"
 import { listOffsets } from "../protocol/messages/listOffsets.ts"
@@ -18,6 +17,7 @@ import { offsetForLeaderEpoch } from "../protocol/messages/offsetForLeaderEpoch.
 import { produce, produceByNameVersion } from "../protocol/messages/produce.ts"
 import { type BrokerConnection, type ConnectionSettings, formatAddress } from "./brokerConnection.ts"
 import { makeBrokerConnections } from "./brokerConnections.ts"
+import { makeFetcher } from "./fetcher.ts"
 
 export const makeProtocolClient = Effect.fnUntraced(function* (
   transport: KafkaTransport["Service"],
@@ -76,18 +76,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
       return (yield* connection.call(offsetForLeaderEpoch, request)).partitions
     }),
 
-    openFetcher: Effect.fnUntraced(function* (broker: number) {
-      const slot = yield* connections.fetcher(broker)
-      return {
-        fetch: (request) =>
-          Effect.flatMap(slot, (connection) =>
-            connection.call(fetch, request, {
-              brokerWait: request.maxWait,
-              maxVersion: request.topicId === undefined ? fetchByNameVersion : undefined
-            })
-          )
-      }
-    }),
+    openFetcher: (broker) => Effect.map(connections.fetcher(broker), makeFetcher),
 
     initProducerId: connections
       .anyBroker((connection) =>

@@ -73,11 +73,24 @@ const exchanges = <Request, Answer extends Throttled>(
   return all
 }
 
+export const apis = [
+  apiVersions,
+  createTopics,
+  describeConfigs,
+  fetch,
+  incrementalAlterConfigs,
+  initProducerId,
+  listOffsets,
+  metadata,
+  offsetForLeaderEpoch,
+  produce
+] as const
+
 const absentTopic = "there-is-no-such-topic"
 const absentId = "0123456789abcdef0123456789abcdef"
 
 // One batch, as Kafka's own client encodes it: the record key=value.
-const batch = Buffer.from(
+export const batch: Buffer = Buffer.from(
   "000000000000000000000040ffffffff02db5e9cdd0000000000000000018bcfe568000000018bcfe56800ffffffffffffffffffffffffffff000000" +
     "011c000000066b65790a76616c756500",
   "hex"

@@ -3,12 +3,7 @@
  */
 import { Effect } from "effect"
 import { ConnectionFailed, type KafkaError } from "effect-ktables/KafkaError"
-import {
-  type BrokerAddress,
-  type KafkaConnection,
-  KafkaTransport,
-  type RawRequest
-} from "effect-ktables/KafkaTransport"
+import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "effect-ktables/KafkaTransport"
 import * as net from "node:net"
 
 const clientId = "protocol-test"
