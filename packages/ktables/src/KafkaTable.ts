@@ -194,9 +194,7 @@ export interface KafkaTable<in out K, in out V> {
    * Succeeds once everything that was in the log at the call is readable. With a `timeout` it fails with `BarrierTimeout`,
    * which says what each partition still waits for; an open transaction can hold a barrier up.
    */
-  readonly barrier: (options?: {
-    readonly timeout?: Duration.Input | undefined
-  }) => Effect.Effect<void, TableError>
+  readonly barrier: (options?: { readonly timeout?: Duration.Input | undefined }) => Effect.Effect<void, TableError>
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -215,10 +213,10 @@ export interface KafkaTable<in out K, in out V> {
  */
 export type CatchUp =
   | {
-    readonly mode: "await"
-    readonly timeout?: Duration.Input | undefined
-    readonly onTimeout?: "degrade" | "fail" | undefined
-  }
+      readonly mode: "await"
+      readonly timeout?: Duration.Input | undefined
+      readonly onTimeout?: "degrade" | "fail" | undefined
+    }
   | { readonly mode: "background" }
 
 /**
@@ -354,7 +352,7 @@ const DELETE_RETENTION = 86_400_000
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("KafkaTable.make")(function*<K, V, RD, RE>(
+export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
   options: Options = {}
 ): Effect.fn.Return<KafkaTable<K, V>, TableError, KafkaClient | RD | Scope.Scope> {
@@ -453,12 +451,10 @@ export const make = Effect.fn("KafkaTable.make")(function*<K, V, RD, RE>(
     const place = contents().place(key)
     return place === undefined ? undefined : { key, value: contents().getUnsafe(key) as V, ...place }
   }
-  const changeBatches: KafkaTable<K, V>["changeBatches"] = Stream.flatMap(
-    feed.deliveries,
-    (delivery) =>
-      delivery._tag === "Snapshot"
-        ? Stream.succeed([delivery])
-        : Stream.fromIterable<ReadonlyArray<TableChange<K, V>>>(delivery.batches)
+  const changeBatches: KafkaTable<K, V>["changeBatches"] = Stream.flatMap(feed.deliveries, (delivery) =>
+    delivery._tag === "Snapshot"
+      ? Stream.succeed([delivery])
+      : Stream.fromIterable<ReadonlyArray<TableChange<K, V>>>(delivery.batches)
   )
 
   return Equal.byReferenceUnsafe<KafkaTable<K, V>>({
@@ -504,7 +500,7 @@ export const make = Effect.fn("KafkaTable.make")(function*<K, V, RD, RE>(
 const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   let retentionSetting: string | undefined
-  const start = Effect.gen(function*() {
+  const start = Effect.gen(function* () {
     let justCreated = false
     if (options.ensureTopic !== false) {
       const ensured = yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
@@ -548,7 +544,8 @@ const watch = <K, V>(
   })
 
 const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader, entries: number): Stats => {
-  const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, tombstones, valueErrors } = metrics.counts
+  const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, tombstones, valueErrors } =
+    metrics.counts
   return {
     entries,
     records,
@@ -560,10 +557,10 @@ const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader
     bytes,
     rebuilds,
     longestSlice,
-    catchUp: Option.map(
-      Option.fromUndefinedOr(reader.catchUp()),
-      ({ millis, records }) => ({ duration: Duration.millis(millis), replayed: records })
-    )
+    catchUp: Option.map(Option.fromUndefinedOr(reader.catchUp()), ({ millis, records }) => ({
+      duration: Duration.millis(millis),
+      replayed: records
+    }))
   }
 }
 
@@ -601,9 +598,14 @@ export const layer = <Self, K, V, RD, RE>(
  * @category services
  * @since 0.1.0
  */
-export interface ServiceClass<in out Self, in out Id extends string, in out K, in out V, out RD, out RE>
-  extends Context.ServiceClass<Self, Id, KafkaTable<K, V>>
-{
+export interface ServiceClass<
+  in out Self,
+  in out Id extends string,
+  in out K,
+  in out V,
+  out RD,
+  out RE
+> extends Context.ServiceClass<Self, Id, KafkaTable<K, V>> {
   readonly topic: TableTopic<K, V, RD, RE>
   /** The table with default options; one reader wherever it is provided. */
   readonly layer: Layer.Layer<Self, TableError, KafkaClient | RD>
@@ -639,12 +641,13 @@ export interface ServiceClass<in out Self, in out Id extends string, in out K, i
  * @category services
  * @since 0.1.0
  */
-export const Service = <Self>() =>
-<const Id extends string, K, V, RD = never, RE = never>(
-  id: Id,
-  topic: TableTopic<K, V, RD, RE>
-): ServiceClass<Self, Id, K, V, RD, RE> => {
-  const tag = Context.Service<Self, KafkaTable<K, V>>()(id)
-  const layerWith = (options: Options) => layer(tag, topic, options)
-  return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD, RE>
-}
+export const Service =
+  <Self>() =>
+  <const Id extends string, K, V, RD = never, RE = never>(
+    id: Id,
+    topic: TableTopic<K, V, RD, RE>
+  ): ServiceClass<Self, Id, K, V, RD, RE> => {
+    const tag = Context.Service<Self, KafkaTable<K, V>>()(id)
+    const layerWith = (options: Options) => layer(tag, topic, options)
+    return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD, RE>
+  }

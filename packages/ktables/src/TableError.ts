@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { Schema } from "effect"
+import { Data, Schema } from "effect"
+import type { WriteAck } from "./WriteAck.ts"
 
 const topic = Schema.String
 const partition = Schema.Int
@@ -197,7 +198,7 @@ export class UnreadableRecords extends Schema.TaggedError<UnreadableRecords>()("
   topic,
   partition,
   offset,
-  /** `Corrupt`, `UnsupportedMagic`, `UnsupportedCompression`, `CompressionUnavailable`, `OffsetTooLarge`. */
+  /** `Corrupt`, `UnsupportedMagic`, `UnsupportedCompression`, `CompressionUnavailable`, `BatchTooLarge`, `OffsetTooLarge`. */
   kind: Schema.String,
   detail: Schema.String
 }) {
@@ -402,6 +403,22 @@ export class WriterClosed extends Schema.TaggedError<WriterClosed>()("WriterClos
 }
 
 /**
+ * A compression whose optional package is not installed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CompressionUnavailable extends Schema.TaggedError<CompressionUnavailable>()("CompressionUnavailable", {
+  topic,
+  compression: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `cannot write ${this.topic} with ${this.compression}: ${this.detail}`
+  }
+}
+
+/**
  * Everything that a write can fail with.
  *
  * @category errors
@@ -415,4 +432,24 @@ export type WriteError =
   | WriterClosed
   | TopicNotFound
   | NotAuthorized
+  | AuthenticationRefused
   | ClusterRefused
+
+/**
+ * Some entries of a `setAll` were not written, or it is not known whether they were. Names each of them with its own
+ * error, and the others with their acknowledgements, both in the order of the entries.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SetAllError<K> extends Data.TaggedError("SetAllError")<{
+  readonly topic: string
+  readonly failures: ReadonlyArray<{ readonly key: K; readonly error: WriteError }>
+  readonly acks: ReadonlyArray<{ readonly key: K; readonly ack: WriteAck }>
+}> {
+  override get message(): string {
+    const first = this.failures[0]
+    const total = this.failures.length + this.acks.length
+    return `${this.failures.length} of ${total} entries were not acknowledged by ${this.topic}${first === undefined ? "" : `, the first: ${first.error.message}`}`
+  }
+}

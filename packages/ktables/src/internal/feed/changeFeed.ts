@@ -159,11 +159,11 @@ export class ChangeFeed<K, V> {
       subscriber.lagged || subscriber.queue.length > 0 || this.#end !== undefined
         ? Effect.void
         : Effect.callback<void>((resume) => {
-          subscriber.wake = () => resume(Effect.void)
-          return Effect.sync(() => {
-            subscriber.wake = undefined
+            subscriber.wake = () => resume(Effect.void)
+            return Effect.sync(() => {
+              subscriber.wake = undefined
+            })
           })
-        })
     )
   }
 

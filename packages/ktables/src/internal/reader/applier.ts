@@ -58,7 +58,7 @@ export interface Applier<K, V> {
 }
 
 /** What has to change in `from` to become `to`, by value. */
-export const difference = Effect.fnUntraced(function*<K, V>(
+export const difference = Effect.fnUntraced(function* <K, V>(
   from: Contents<K, V>,
   to: Contents<K, V>,
   same: (a: V, b: V) => boolean
@@ -106,7 +106,7 @@ export const make = <K, V, RD, RE>(options: {
     const exit = Effect.runSyncExitWith(context)(effect)
     if (Exit.isSuccess(exit)) return exit
     const defect = Cause.squash(exit.cause)
-    return Cause.isAsyncFiberError(defect) ? defect.fiber as Fiber.Fiber<A, Codec.CodecError> : exit
+    return Cause.isAsyncFiberError(defect) ? (defect.fiber as Fiber.Fiber<A, Codec.CodecError>) : exit
   }
   const decodeKey = (source: Source): Decoded<K> =>
     settle(key.decodeSlice(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength))
@@ -114,7 +114,10 @@ export const make = <K, V, RD, RE>(options: {
     settle(value.decodeSlice(source.valueBuffer, source.valueStart, source.valueStart + source.valueLength))
 
   /** Waits for a codec's effect; failures of its surroundings are retried for as long as they last. */
-  const awaitDecoded = <A>(first: Decoded<A>, again: () => Decoded<A>): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
+  const awaitDecoded = <A>(
+    first: Decoded<A>,
+    again: () => Decoded<A>
+  ): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
     const attempt = (decoded: Decoded<A>, failures: number): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
       const done: Effect.Effect<Exit.Exit<A, Codec.CodecError>> = isFiber(decoded)
         ? Effect.onInterrupt(Fiber.await(decoded), () => Fiber.interrupt(decoded))
@@ -123,12 +126,16 @@ export const make = <K, V, RD, RE>(options: {
         !isTransient(exit)
           ? Effect.succeed(exit)
           : Effect.andThen(
-            Effect.andThen(
-              report("codec unavailable", `a codec of ${topic.name} is unavailable and is tried again: ${refusalOf(exit)?.detail}`),
-              backoff(failures)
-            ),
-            Effect.suspend(() => attempt(again(), failures + 1))
-          ))
+              Effect.andThen(
+                report(
+                  "codec unavailable",
+                  `a codec of ${topic.name} is unavailable and is tried again: ${refusalOf(exit)?.detail}`
+                ),
+                backoff(failures)
+              ),
+              Effect.suspend(() => attempt(again(), failures + 1))
+            )
+      )
     }
     return attempt(first, 1)
   }
@@ -145,13 +152,14 @@ export const make = <K, V, RD, RE>(options: {
     offset: source.offset,
     timestamp: source.timestamp,
     key: Buffer.from(source.keyBuffer.subarray(source.keyStart, source.keyStart + source.keyLength)),
-    value: source.valueLength < 0
-      ? null
-      : Buffer.from(source.valueBuffer.subarray(source.valueStart, source.valueStart + source.valueLength))
+    value:
+      source.valueLength < 0
+        ? null
+        : Buffer.from(source.valueBuffer.subarray(source.valueStart, source.valueStart + source.valueLength))
   })
 
   /** Counts and reports a record that does not decode, and says what becomes of it. */
-  const onPoison = Effect.fnUntraced(function*(
+  const onPoison = Effect.fnUntraced(function* (
     source: Source,
     part: "key" | "value",
     refusal: Codec.CodecError
@@ -171,10 +179,7 @@ export const make = <K, V, RD, RE>(options: {
   let partitionCount = 1
 
   const ownerOf = (source: Source): number =>
-    javaPartitioner(
-      source.keyBuffer.subarray(source.keyStart, source.keyStart + source.keyLength),
-      partitionCount
-    )
+    javaPartitioner(source.keyBuffer.subarray(source.keyStart, source.keyStart + source.keyLength), partitionCount)
 
   /**
    * Whether a record may replace what is known of its key. Within a partition the later offset wins. Across partitions
@@ -243,7 +248,7 @@ export const make = <K, V, RD, RE>(options: {
       }
     }
 
-    return Effect.fnUntraced(function*(partition, cursor) {
+    return Effect.fnUntraced(function* (partition, cursor) {
       partitionCount = session.partitions.size
       const source = new CursorSource(partition.partition, cursor)
       let ended = false
@@ -305,7 +310,7 @@ export const make = <K, V, RD, RE>(options: {
   }
 
   /** Waits for what interrupted a slice, and says what to write. */
-  const resolve = Effect.fnUntraced(function*(
+  const resolve = Effect.fnUntraced(function* (
     late: Interruption
   ): Effect.fn.Return<((target: Contents<K, V>) => void) | undefined, TableError> {
     const { source } = late
@@ -366,7 +371,7 @@ export const make = <K, V, RD, RE>(options: {
     }
   }
 
-  const build: Applier<K, V>["build"] = Effect.fnUntraced(function*(survivors, session) {
+  const build: Applier<K, V>["build"] = Effect.fnUntraced(function* (survivors, session) {
     partitionCount = session.partitions.size
     counts.records += survivors.records
     counts.tombstones += survivors.tombstones
@@ -443,7 +448,7 @@ export const make = <K, V, RD, RE>(options: {
     const of = new Set(refused.map((entry) => survivors.partitionOf(entry)))
     const found = new Map<number, Found<V>>()
     yield* session.reread(
-      Effect.fnUntraced(function*(partition, cursor) {
+      Effect.fnUntraced(function* (partition, cursor) {
         let deadline = performance.now() + SLICE
         let n = 0
         while (cursor.next()) {
@@ -482,7 +487,10 @@ export const make = <K, V, RD, RE>(options: {
         valueStart: 0,
         valueLength: value === undefined ? -1 : 0
       }
-      next.mutate(() => value === undefined ? remove(next, older, k.value) : put(next, older, k.value, value.it), false)
+      next.mutate(
+        () => (value === undefined ? remove(next, older, k.value) : put(next, older, k.value, value.it)),
+        false
+      )
     }
     return done()
   })

@@ -17,7 +17,7 @@ class KeyIndex<K> {
   }
   set(key: K, slot: number): void {
     if (typeof key !== "object" || key === null) this.#primitive.set(key, slot)
-    else MutableHashMap.set(this.#structural ??= MutableHashMap.empty<K, number>(), key, slot)
+    else MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, number>()), key, slot)
   }
   delete(key: K): void {
     if (typeof key !== "object" || key === null) this.#primitive.delete(key)
@@ -77,11 +77,13 @@ export class Contents<K, V> {
   }
   place(key: K): Place | undefined {
     const slot = this.#index.get(key)
-    return slot === undefined ? undefined : {
-      partition: this.#partitions[slot]!,
-      offset: this.#offsets[slot]!,
-      timestamp: this.#timestamps[slot]!
-    }
+    return slot === undefined
+      ? undefined
+      : {
+          partition: this.#partitions[slot]!,
+          offset: this.#offsets[slot]!,
+          timestamp: this.#timestamps[slot]!
+        }
   }
 
   /**

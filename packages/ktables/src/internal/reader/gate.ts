@@ -60,7 +60,10 @@ export class Gate {
       if (left.size === 0) return Effect.succeed("reached")
       const wait: PositionsWait = { targets: left, done: Deferred.makeUnsafe() }
       this.#positions.add(wait)
-      return Effect.ensuring(Deferred.await(wait.done), Effect.sync(() => this.#positions.delete(wait)))
+      return Effect.ensuring(
+        Deferred.await(wait.done),
+        Effect.sync(() => this.#positions.delete(wait))
+      )
     })
   }
 
@@ -77,7 +80,10 @@ export class Gate {
       }
       const wait: AckWait = { ack, done: Deferred.makeUnsafe() }
       this.#acks.add(wait)
-      return Effect.ensuring(Deferred.await(wait.done), Effect.sync(() => this.#acks.delete(wait)))
+      return Effect.ensuring(
+        Deferred.await(wait.done),
+        Effect.sync(() => this.#acks.delete(wait))
+      )
     })
   }
 

@@ -6,7 +6,9 @@ import type { Partition } from "./partition.ts"
 
 const records = Metric.counter("ktables_records", { incremental: true, description: "Records read" })
 const bytes = Metric.counter("ktables_bytes", { incremental: true, description: "Bytes of record batches read" })
-const lag = Metric.gauge("ktables_lag", { description: "Offsets between a partition's position and its high watermark" })
+const lag = Metric.gauge("ktables_lag", {
+  description: "Offsets between a partition's position and its high watermark"
+})
 const size = Metric.gauge("ktables_size", { description: "Entries in a table" })
 const catchUp = Metric.gauge("ktables_catch_up_seconds", { description: "Duration of the last catch-up" })
 const errors = Metric.counter("ktables_errors", { incremental: true, description: "Failures, by kind" })

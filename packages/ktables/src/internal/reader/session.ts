@@ -52,6 +52,8 @@ const ABSENCES = 3
 const ABSENT_FOR = 3000
 /** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
 const STALE_METADATA = 8
+/** Failures in a row from which on a partition waits for the running long poll instead of cutting it short. */
+const PATIENT = 3
 /** How often an end offset below one that was seen is asked for again. */
 const REGRESSIONS = 10
 /** Answers in a row that do not follow the protocol before the reader gives up. */
@@ -65,6 +67,13 @@ interface Question {
 interface Asked {
   readonly fiber: Fiber.Fiber<KafkaClient.FetchAnswer, KafkaError>
   readonly questions: Map<number, Question>
+}
+
+interface Loop {
+  /** What the outstanding question asks for. */
+  asked: ReadonlyMap<number, Question> | undefined
+  /** Ends the loop at once: a partition has come that its long poll does not ask for. */
+  readonly kick: Deferred.Deferred<void>
 }
 
 export interface Identity {
@@ -90,7 +99,7 @@ export interface Session {
   readonly verifyAwaited: Effect.Effect<void>
 }
 
-export const make = Effect.fnUntraced(function*(options: {
+export const make = Effect.fnUntraced(function* (options: {
   readonly client: KafkaClient.Service
   readonly description: KafkaClient.TopicDescription
   readonly settings: FetchSettings
@@ -116,8 +125,8 @@ export const make = Effect.fnUntraced(function*(options: {
   let stop: Deferred.Deferred<void> = Deferred.makeUnsafe()
   let malformed = 0
   let deleteRetention = Number.POSITIVE_INFINITY
-  /** Brokers with a running loop. */
-  const loops = new Set<number>()
+  /** Running loops by broker. */
+  const loops = new Map<number, Loop>()
   /** Open while no loop runs. */
   const idle = Latch.makeUnsafe(true)
 
@@ -141,7 +150,9 @@ export const make = Effect.fnUntraced(function*(options: {
   // ------------------------------------------------------------------------------------------------ progress
 
   const wanted = (partition: Partition): boolean =>
-    !partition.parked && !unplaced.has(partition) && (!loading || partition.fetchPosition < partition.target) &&
+    !partition.parked &&
+    !unplaced.has(partition) &&
+    (!loading || partition.fetchPosition < partition.target) &&
     !(loading && partition.caughtUp)
 
   const isLoaded = (): boolean => {
@@ -185,23 +196,28 @@ export const make = Effect.fnUntraced(function*(options: {
         rack: settings.rack,
         partitions: asked
       }
-      return Effect.map(
-        Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }),
-        (fiber): Asked => ({ fiber, questions })
-      )
+      return Effect.map(Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }), (fiber): Asked => ({
+        fiber,
+        questions
+      }))
     })
   let rotation = 0
 
-  const runLoop = (broker: number): Effect.Effect<void> =>
+  const runLoop = (broker: number, loop: Loop): Effect.Effect<void> =>
     Effect.scoped(
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const fetcher = yield* client.openFetcher(broker)
         let asked = yield* ask(fetcher, broker)
         while (asked !== undefined) {
           const { fiber, questions }: Asked = asked
-          const exit = loading
-            ? yield* Effect.raceFirst(Fiber.await(fiber), Effect.as(Deferred.await(stop), undefined))
-            : yield* Fiber.await(fiber)
+          loop.asked = questions
+          const exit = yield* Effect.raceFirst(
+            Fiber.await(fiber),
+            Effect.as(
+              loading ? Effect.raceFirst(Deferred.await(stop), Deferred.await(loop.kick)) : Deferred.await(loop.kick),
+              undefined
+            )
+          )
           if (exit === undefined) {
             yield* Fiber.interrupt(fiber)
             break
@@ -215,6 +231,7 @@ export const make = Effect.fnUntraced(function*(options: {
           const readable = yield* sort(answer, questions, broker)
           // The next question leaves before this answer is decoded: headers alone tell where it starts.
           asked = stopped() ? undefined : yield* ask(fetcher, broker)
+          loop.asked = asked?.questions
           for (const [partition, fetched] of readable) yield* read(partition, fetched)
           if (asked === undefined && !stopped()) asked = yield* ask(fetcher, broker)
         }
@@ -236,16 +253,22 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const ensureLoops: Effect.Effect<void> = Effect.suspend(() => {
     if (consume === undefined || stopped()) return Effect.void
-    const brokers = new Set<number>()
+    const missing = new Set<number>()
     for (const partition of partitions.values()) {
-      if (partition.source >= 0 && wanted(partition) && !loops.has(partition.source)) brokers.add(partition.source)
+      if (partition.source < 0 || !wanted(partition)) continue
+      const loop = loops.get(partition.source)
+      if (loop === undefined) missing.add(partition.source)
+      else if (loop.asked?.has(partition.partition) === false && partition.failures < PATIENT) {
+        Deferred.doneUnsafe(loop.kick, Effect.void)
+      }
     }
     return Effect.forEach(
-      brokers,
+      missing,
       (broker) => {
-        loops.add(broker)
+        const loop: Loop = { asked: undefined, kick: Deferred.makeUnsafe() }
+        loops.set(broker, loop)
         idle.closeUnsafe()
-        return Effect.forkIn(runLoop(broker), scope)
+        return Effect.forkIn(runLoop(broker, loop), scope)
       },
       { discard: true }
     )
@@ -255,7 +278,7 @@ export const make = Effect.fnUntraced(function*(options: {
     exit: Exit.Failure<KafkaClient.FetchAnswer, KafkaError>,
     questions: Map<number, Question>
   ): Effect.Effect<void, TableError> =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const result = yield* Effect.result(exit)
       if (result._tag === "Success") return
       const error = result.failure
@@ -281,7 +304,7 @@ export const make = Effect.fnUntraced(function*(options: {
     })
 
   /** Deals with errors and headers; hands back what is to be read. */
-  const sort = Effect.fnUntraced(function*(
+  const sort = Effect.fnUntraced(function* (
     answer: KafkaClient.FetchAnswer,
     questions: Map<number, Question>,
     broker: number
@@ -354,7 +377,7 @@ export const make = Effect.fnUntraced(function*(options: {
     return readable
   })
 
-  const read = Effect.fnUntraced(function*(
+  const read = Effect.fnUntraced(function* (
     partition: Partition,
     fetched: KafkaClient.FetchedPartition
   ): Effect.fn.Return<void, TableError> {
@@ -398,7 +421,7 @@ export const make = Effect.fnUntraced(function*(options: {
     moved(partition)
   })
 
-  const onPartitionError = Effect.fnUntraced(function*(
+  const onPartitionError = Effect.fnUntraced(function* (
     partition: Partition,
     fetched: KafkaClient.FetchedPartition,
     broker: number
@@ -430,7 +453,7 @@ export const make = Effect.fnUntraced(function*(options: {
     park(partition)
   })
 
-  const onOutOfRange = Effect.fnUntraced(function*(partition: Partition): Effect.fn.Return<void, TableError> {
+  const onOutOfRange = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, TableError> {
     const bounds = yield* Effect.result(
       Effect.all([listOne(partition, "earliest"), listOne(partition, "latest")], { concurrency: 2 })
     )
@@ -449,7 +472,12 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // ------------------------------------------------------------------------------------------------ offsets
 
-  const list = (broker: number, at: "earliest" | "latest", isolation: KafkaClient.Isolation, of: ReadonlyArray<Partition>) =>
+  const list = (
+    broker: number,
+    at: "earliest" | "latest",
+    isolation: KafkaClient.Isolation,
+    of: ReadonlyArray<Partition>
+  ) =>
     client.listOffsets(broker, {
       topic,
       at,
@@ -474,11 +502,11 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   /** Gives partitions their start and target; those that cannot be told yet stay unplaced and are tried again. */
-  const place = Effect.fnUntraced(function*(): Effect.fn.Return<void, TableError> {
+  const place = Effect.fnUntraced(function* (): Effect.fn.Return<void, TableError> {
     yield* Effect.forEach(
       byLeader(unplaced),
       ([leader, group]) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const listed = yield* Effect.result(
             Effect.all(
               [list(leader, "earliest", settings.isolation, group), list(leader, "latest", settings.isolation, group)],
@@ -496,7 +524,11 @@ export const make = Effect.fnUntraced(function*(options: {
             const end = ends.find((l) => l.partition === partition.partition)
             const code = start?.errorCode || end?.errorCode || 0
             if (code === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
-              return yield* new NotAuthorized({ topic, operation: "Describe", detail: "the broker refuses its offsets" })
+              return yield* new NotAuthorized({
+                topic,
+                operation: "Describe",
+                detail: "the broker refuses its offsets"
+              })
             }
             if (start === undefined || end === undefined || code !== 0 || start.offset < 0 || end.offset < 0) {
               park(partition)
@@ -545,7 +577,7 @@ export const make = Effect.fnUntraced(function*(options: {
     return elected
   }
 
-  const describe = Effect.fnUntraced(function*(): Effect.fn.Return<void, TableError> {
+  const describe = Effect.fnUntraced(function* (): Effect.fn.Return<void, TableError> {
     const described = yield* Effect.result(client.describeTopic(topic))
     if (described._tag === "Failure") {
       const error = described.failure
@@ -594,16 +626,18 @@ export const make = Effect.fnUntraced(function*(options: {
   let describeFailures = 0
 
   /** After an election the new leader says where the epoch we read last ends: a shorter log was truncated (KIP-320). */
-  const validate = Effect.fnUntraced(function*(partition: Partition): Effect.fn.Return<void, TableError> {
+  const validate = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, TableError> {
     if (partition.epoch < 0 || unplaced.has(partition)) return
     const ends = yield* Effect.result(
       client.endOffsetForEpoch(partition.leader, {
         topic,
-        partitions: [{
-          partition: partition.partition,
-          currentLeaderEpoch: partition.leaderEpoch,
-          leaderEpoch: partition.epoch
-        }]
+        partitions: [
+          {
+            partition: partition.partition,
+            currentLeaderEpoch: partition.leaderEpoch,
+            leaderEpoch: partition.epoch
+          }
+        ]
       })
     )
     if (ends._tag === "Failure") return
@@ -618,18 +652,20 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   })
 
-  const verifyAwaited: Effect.Effect<void> = Effect.gen(function*() {
+  const verifyAwaited: Effect.Effect<void> = Effect.gen(function* () {
     for (const number of gate.awaitedPartitions) {
       const partition = partitions.get(number)
       if (partition === undefined || partition.leader < 0 || partition.leaderEpoch < 0) continue
       const ends = yield* Effect.result(
         client.endOffsetForEpoch(partition.leader, {
           topic,
-          partitions: [{
-            partition: number,
-            currentLeaderEpoch: partition.leaderEpoch,
-            leaderEpoch: partition.leaderEpoch
-          }]
+          partitions: [
+            {
+              partition: number,
+              currentLeaderEpoch: partition.leaderEpoch,
+              leaderEpoch: partition.leaderEpoch
+            }
+          ]
         })
       )
       if (ends._tag === "Failure") continue
@@ -638,7 +674,7 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   })
 
-  const controller = Effect.gen(function*() {
+  const controller = Effect.gen(function* () {
     adopt(options.description)
     gate.confirmTopic(identity.topicId)
     yield* place()
@@ -667,7 +703,7 @@ export const make = Effect.fnUntraced(function*(options: {
   // ------------------------------------------------------------------------------------------------ reads beside
 
   /** The answer of one partition, whatever it takes; leaders are followed as the controller learns of them. */
-  const fetchAlone = Effect.fnUntraced(function*(
+  const fetchAlone = Effect.fnUntraced(function* (
     shadow: Partition,
     of: Partition
   ): Effect.fn.Return<KafkaClient.FetchedPartition, TableError> {
@@ -683,14 +719,17 @@ export const make = Effect.fnUntraced(function*(options: {
               minBytes: settings.minBytes,
               maxBytes: settings.maxBytes,
               rack: undefined,
-              partitions: [{
-                partition: of.partition,
-                fetchOffset: shadow.position,
-                currentLeaderEpoch: of.leaderEpoch,
-                lastFetchedEpoch: shadow.epoch,
-                maxBytes: shadow.maxBytes
-              }]
-            }))
+              partitions: [
+                {
+                  partition: of.partition,
+                  fetchOffset: shadow.position,
+                  currentLeaderEpoch: of.leaderEpoch,
+                  lastFetchedEpoch: shadow.epoch,
+                  maxBytes: shadow.maxBytes
+                }
+              ]
+            })
+          )
         )
       )
       if (result._tag === "Success") {
@@ -712,7 +751,7 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   })
 
-  const rereadAll = Effect.fnUntraced(function*(
+  const rereadAll = Effect.fnUntraced(function* (
     take: Consume,
     of: ReadonlySet<number>
   ): Effect.fn.Return<void, TableError> {
@@ -744,7 +783,7 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   })
 
-  const endOffsets = Effect.fnUntraced(function*(): Effect.fn.Return<ReadonlyMap<number, number>, TableError> {
+  const endOffsets = Effect.fnUntraced(function* (): Effect.fn.Return<ReadonlyMap<number, number>, TableError> {
     const ends = new Map<number, number>()
     const listLeft = Effect.suspend(() =>
       Effect.forEach(
@@ -770,6 +809,7 @@ export const make = Effect.fnUntraced(function*(options: {
       if (described[0].success.partitions.length > partitions.size) {
         adopt(described[0].success)
         changed.openUnsafe()
+        yield* listLeft
       }
     }
     for (let failures = 1; ends.size < partitions.size; failures++) {
@@ -795,19 +835,17 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.flatMap(settings.deleteRetention, (millis) =>
       Effect.sync(() => {
         deleteRetention = millis
-      })),
+      })
+    ),
     scope
   )
 
   const load: Session["load"] = (take, until) =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       consume = take
       stop = until
       yield* ensureLoops
-      yield* Effect.raceFirst(
-        Effect.raceFirst(Deferred.await(loaded), Deferred.await(until)),
-        Deferred.await(failure)
-      )
+      yield* Effect.raceFirst(Effect.raceFirst(Deferred.await(loaded), Deferred.await(until)), Deferred.await(failure))
       // Loops end behind the answer they are in the middle of; what they still take belongs to the load.
       yield* Deferred.succeed(until, undefined)
       yield* Effect.raceFirst(idle.await, Deferred.await(failure))
@@ -828,7 +866,7 @@ export const make = Effect.fnUntraced(function*(options: {
     caughtUp: isLoaded,
     load,
     follow: (take) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         consume = take
         loading = false
         yield* ensureLoops

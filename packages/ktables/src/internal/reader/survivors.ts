@@ -13,7 +13,7 @@ const slack = 32 * 1024 * 1024
 const stride = 512
 
 const grow = <A extends Int32Array | Float64Array>(array: A): A => {
-  const next = new (array.constructor as new(length: number) => A)(array.length * 2)
+  const next = new (array.constructor as new (length: number) => A)(array.length * 2)
   next.set(array)
   return next
 }
@@ -126,9 +126,12 @@ export class Survivors {
     let entry = slots[slot]!
     while (entry >= 0) {
       if (
-        this.#hash[entry] === hash && this.#keyLength[entry] === keyLength && this.#partition[entry] === partition &&
+        this.#hash[entry] === hash &&
+        this.#keyLength[entry] === keyLength &&
+        this.#partition[entry] === partition &&
         this.#sameKey(entry, buffer, keyStart, keyLength)
-      ) break
+      )
+        break
       slot = (slot + 1) & mask
       entry = slots[slot]!
     }
@@ -284,9 +287,12 @@ export class Survivors {
       const entry = this.#slots[slot]!
       if (entry < 0) return -1
       if (
-        this.#hash[entry] === hash && this.#keyLength[entry] === keyLength && this.#partition[entry] === partition &&
+        this.#hash[entry] === hash &&
+        this.#keyLength[entry] === keyLength &&
+        this.#partition[entry] === partition &&
         this.#sameKey(entry, buffer, keyStart, keyLength)
-      ) return entry
+      )
+        return entry
       slot = (slot + 1) & this.#mask
     }
   }

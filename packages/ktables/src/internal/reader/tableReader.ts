@@ -4,7 +4,15 @@
  */
 import { Cause, Clock, Deferred, Effect, Exit, type Schedule, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import { BarrierTimeout, CatchUpTimeout, NotAwaitable, ReaderDied, TableClosed, type TableError, TopicDeleted } from "../../TableError.ts"
+import {
+  BarrierTimeout,
+  CatchUpTimeout,
+  NotAwaitable,
+  ReaderDied,
+  TableClosed,
+  type TableError,
+  TopicDeleted
+} from "../../TableError.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
 import type { Change } from "../feed/changeFeed.ts"
@@ -56,7 +64,7 @@ const SLICE = 8
 const asTableError = (topic: string, cause: Cause.Cause<TableError>): TableError => {
   const error = Cause.squash(cause)
   return typeof error === "object" && error !== null && "_tag" in error && Cause.hasFails(cause)
-    ? error as TableError
+    ? (error as TableError)
     : new ReaderDied({ topic, cause: error })
 }
 
@@ -73,7 +81,7 @@ export const make = <K, V>(options: {
   /** Describes the topic again, for as long as it takes. */
   readonly describe: Effect.Effect<KafkaClient.TopicDescription, TableError>
 }): Effect.Effect<TableReader> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const { applier, client, listener, metrics, settings, topic } = options
     const clock = yield* Clock.Clock
     const gate = new Gate()
@@ -101,7 +109,7 @@ export const make = <K, V>(options: {
         : TableStatus.Loading({ replayed, target })
     }
 
-    const complete = Effect.gen(function*() {
+    const complete = Effect.gen(function* () {
       if (Deferred.isDoneUnsafe(caughtUp)) return
       degraded = undefined
       reason = undefined
@@ -118,7 +126,7 @@ export const make = <K, V>(options: {
     })
 
     const generation = (description: KafkaClient.TopicDescription): Effect.Effect<never, TableError, Scope.Scope> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const since = clock.currentTimeMillisUnsafe()
         gate.hold()
         const current = yield* Session.make({
@@ -133,19 +141,21 @@ export const make = <K, V>(options: {
         yield* Deferred.succeed(sessionReady, current)
 
         const survivors = new Survivors()
-        yield* current.load(
-          Effect.fnUntraced(function*(partition, cursor) {
-            while (true) {
-              const from = performance.now()
-              const end = survivors.take(partition.partition, cursor, from + SLICE)
-              metrics.slice(performance.now() - from)
-              if (end) break
-              yield* Effect.yieldNow
-            }
-            yield* showProgress
-          }),
-          stop
-        ).pipe(Effect.withSpan("KafkaTable.load", { attributes: { topic } }))
+        yield* current
+          .load(
+            Effect.fnUntraced(function* (partition, cursor) {
+              while (true) {
+                const from = performance.now()
+                const end = survivors.take(partition.partition, cursor, from + SLICE)
+                metrics.slice(performance.now() - from)
+                if (end) break
+                yield* Effect.yieldNow
+              }
+              yield* showProgress
+            }),
+            stop
+          )
+          .pipe(Effect.withSpan("KafkaTable.load", { attributes: { topic } }))
 
         const next = yield* applier.build(survivors, current)
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
@@ -174,7 +184,8 @@ export const make = <K, V>(options: {
               if (Deferred.isDoneUnsafe(caughtUp)) return metrics.sized(applier.contents().size)
               return current.caughtUp() ? complete : showProgress
             })
-          ))
+          )
+        )
       })
 
     const leave = Effect.sync(() => {
@@ -188,7 +199,7 @@ export const make = <K, V>(options: {
 
     /** Announces that the contents are about to be built anew. */
     const rebuild = (because: TableError): Effect.Effect<void> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         reason = because
         degraded = undefined
         if (Deferred.isDoneUnsafe(caughtUp)) caughtUp = Deferred.makeUnsafe()
@@ -203,7 +214,7 @@ export const make = <K, V>(options: {
 
     /** One life of the reader: from the topic's description to the failure that ends it. */
     const life = (first: boolean): Effect.Effect<never, TableError> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let description = yield* first ? options.start : options.describe
         yield* Deferred.succeed(started, undefined)
         while (true) {
@@ -217,9 +228,12 @@ export const make = <K, V>(options: {
             // Nothing was shown yet, so nothing is lost: the load begins anew.
             yield* Effect.logInfo(`loading ${topic} anew: ${error.message}`)
           } else {
-            const recovery = error._tag === "DataLoss" ? settings.onDataLoss
-              : error._tag === "TopicRecreated" ? settings.onTopicRecreated
-              : "fail"
+            const recovery =
+              error._tag === "DataLoss"
+                ? settings.onDataLoss
+                : error._tag === "TopicRecreated"
+                  ? settings.onTopicRecreated
+                  : "fail"
             isFinal = recovery === "freeze"
             if (recovery !== "rebuild") return yield* Effect.fail(error)
             yield* rebuild(error)
@@ -231,14 +245,14 @@ export const make = <K, V>(options: {
           if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
           const error = asTableError(topic, cause)
           // A topic that is gone when it is looked for again was deleted under the table.
-          return Effect.fail(error._tag !== "TopicNotFound" || !Deferred.isDoneUnsafe(shown)
-            ? error
-            : new TopicDeleted({ topic }))
+          return Effect.fail(
+            error._tag !== "TopicNotFound" || !Deferred.isDoneUnsafe(shown) ? error : new TopicDeleted({ topic })
+          )
         })
       )
 
     const announce = (error: TableError): Effect.Effect<void> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         ended = error
         gate.fail(error, true)
         yield* Deferred.fail(sessionReady, error)
@@ -260,12 +274,11 @@ export const make = <K, V>(options: {
       return Effect.andThen(rebuild(because), life(false))
     }).pipe(Effect.tapError(announce))
 
-    const run = (settings.restart === undefined
-      ? oneLife
-      : Effect.retry(oneLife, { while: () => !isFinal, schedule: settings.restart })).pipe(
-        Effect.withSpan("KafkaTable.reader", { attributes: { topic } }),
-        Effect.annotateLogs({ topic })
-      )
+    const run = (
+      settings.restart === undefined
+        ? oneLife
+        : Effect.retry(oneLife, { while: () => !isFinal, schedule: settings.restart })
+    ).pipe(Effect.withSpan("KafkaTable.reader", { attributes: { topic } }), Effect.annotateLogs({ topic }))
 
     const awaitSession: Effect.Effect<Session.Session, TableError> = Effect.suspend(() => Deferred.await(sessionReady))
 
@@ -282,12 +295,15 @@ export const make = <K, V>(options: {
         }
         const visible = gate.awaitAck({ ...ack, offset }, session?.partitions ?? noPartitions)
         const suspicion: Effect.Effect<never> = Effect.forever(
-          Effect.andThen(Effect.sleep(SUSPICION), Effect.suspend(() => session?.verifyAwaited ?? Effect.void))
+          Effect.andThen(
+            Effect.sleep(SUSPICION),
+            Effect.suspend(() => session?.verifyAwaited ?? Effect.void)
+          )
         )
         return Effect.raceFirst(visible, suspicion)
       })
 
-    const barrierOnce: Effect.Effect<"reached" | "again", TableError> = Effect.gen(function*() {
+    const barrierOnce: Effect.Effect<"reached" | "again", TableError> = Effect.gen(function* () {
       const current = yield* awaitSession
       const ends = yield* Effect.exit(current.endOffsets)
       if (Exit.isFailure(ends)) {
@@ -302,9 +318,8 @@ export const make = <K, V>(options: {
     })
     let waitingFor: ReadonlyMap<number, number> = new Map()
 
-    const barrierLoop: Effect.Effect<void, TableError> = Effect.flatMap(
-      barrierOnce,
-      (result) => result === "reached" ? Effect.void : barrierLoop
+    const barrierLoop: Effect.Effect<void, TableError> = Effect.flatMap(barrierOnce, (result) =>
+      result === "reached" ? Effect.void : barrierLoop
     )
 
     const missing = () => {
@@ -313,12 +328,15 @@ export const make = <K, V>(options: {
         const partition = partitions.get(number)
         const position = partition?.readTo ?? 0
         if (position >= target) return []
-        const reason = partition === undefined || partition.disconnectedSince !== undefined
-          ? "disconnected" as const
-          : partition.lastStableOffset >= 0 && partition.lastStableOffset <= position &&
-              settings.isolation === "read_committed" && partition.highWatermark > partition.lastStableOffset
-          ? "open transaction" as const
-          : "behind" as const
+        const reason =
+          partition === undefined || partition.disconnectedSince !== undefined
+            ? ("disconnected" as const)
+            : partition.lastStableOffset >= 0 &&
+                partition.lastStableOffset <= position &&
+                settings.isolation === "read_committed" &&
+                partition.highWatermark > partition.lastStableOffset
+              ? ("open transaction" as const)
+              : ("behind" as const)
         return [{ partition: number, reason, position, target }]
       })
     }
@@ -326,9 +344,9 @@ export const make = <K, V>(options: {
     return {
       run,
       started,
-      awaitCaughtUp: Effect.suspend(() => ended !== undefined ? Effect.fail(ended) : Deferred.await(caughtUp)),
+      awaitCaughtUp: Effect.suspend(() => (ended !== undefined ? Effect.fail(ended) : Deferred.await(caughtUp))),
       degrade: (error) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           if (Deferred.isDoneUnsafe(caughtUp)) return
           degraded = error
           yield* Effect.logWarning(`${error.message}: serving it incomplete`)
@@ -341,11 +359,7 @@ export const make = <K, V>(options: {
         ended ??= closed
         gate.fail(closed, true)
         return Effect.all(
-          [
-            Deferred.fail(sessionReady, closed),
-            Deferred.fail(started, closed),
-            Deferred.fail(caughtUp, closed)
-          ],
+          [Deferred.fail(sessionReady, closed), Deferred.fail(started, closed), Deferred.fail(caughtUp, closed)],
           { discard: true }
         )
       }),
@@ -354,9 +368,9 @@ export const make = <K, V>(options: {
         timeout === undefined
           ? barrierLoop
           : Effect.timeoutOrElse(barrierLoop, {
-            duration: timeout,
-            orElse: () => Effect.fail(new BarrierTimeout({ topic, waited: timeout, waitingFor: missing() }))
-          }),
+              duration: timeout,
+              orElse: () => Effect.fail(new BarrierTimeout({ topic, waited: timeout, waitingFor: missing() }))
+            }),
       progress,
       partitions: () => [...(session?.partitions.values() ?? [])].sort((a, b) => a.partition - b.partition),
       catchUp: () => catchUp
