@@ -3,8 +3,15 @@
  *
  * @since 0.1.0
  */
-import { Pipeable, Schema } from "effect"
+import { Pipeable, type Schema } from "effect"
 import * as Codec from "./Codec.ts"
+
+export {
+  type EnsureOptions,
+  ensureTopic,
+  type EnsureTopicError,
+  type OnPolicyMismatch
+} from "./internal/topic/ensureTopic.ts"
 
 /**
  * A topic with keys `K` and values `V`. `RD` and `RE` are the services that its codecs need to decode and encode.

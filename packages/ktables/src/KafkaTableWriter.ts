@@ -1,0 +1,382 @@
+/**
+ * Writes a table's topic: sets and deletes keys, and answers with the broker's acknowledgement.
+ *
+ * **Details**
+ *
+ * Guarantee 10: under `acks: "all"` with idempotence (the defaults), an acknowledged write is in the log exactly once,
+ * and writes of one key that were issued one after another are in that order. A partition has one batch on its way at a
+ * time; what is written meanwhile goes together into the next one. A batch whose answer was lost is sent again, byte for
+ * byte and with its own sequence, before anything newer. Where its fate cannot be known, each of its writes fails with
+ * `WriteOutcomeUnknown`. Proved by "acknowledged writes are in the log once and in order when produce answers are cut".
+ *
+ * **Gotchas**
+ *
+ * An interrupted write is withdrawn while it waits for its turn; once it is part of a batch it is written, and nobody is
+ * told. When the writer's scope closes, writes under way get `closeTimeout` to finish; what then is left fails with
+ * `WriterClosed` when it was never sent, else with `WriteOutcomeUnknown`.
+ *
+ * @since 0.1.0
+ */
+import { type Cause, Context, Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { KafkaClient } from "./KafkaClient.ts"
+import {
+  type AuthenticationRefused,
+  type ClusterRefused,
+  type CompressionUnavailable,
+  EncodeError,
+  type InvalidTopic,
+  type NotAuthorized,
+  type PolicyMismatch,
+  SetAllError,
+  type TopicNotFound,
+  type Unreachable,
+  type WriteError
+} from "./TableError.ts"
+import type { TableTopic } from "./TableTopic.ts"
+import type { WriteAck } from "./WriteAck.ts"
+import type { CodecError } from "./Codec.ts"
+import type { Compression } from "./internal/records/compression.ts"
+import { describeWith } from "./internal/topic/describe.ts"
+import { DEFAULT_START_TIMEOUT, type EnsureOptions, ensureWith } from "./internal/topic/ensureTopic.ts"
+import * as Patience from "./internal/topic/patience.ts"
+import { invalidTopic } from "./internal/topic/validate.ts"
+import * as Appender from "./internal/writer/appender.ts"
+import { javaPartitioner, type Partitioner } from "./internal/writer/partitioner.ts"
+import type { PendingRecord } from "./internal/writer/pendingRecord.ts"
+
+export type { Compression, Partitioner }
+
+const TypeId = "~effect-ktables/KafkaTableWriter"
+
+/**
+ * A writer of the keys `K` and values `V` of one topic.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KafkaTableWriter<in K, in V> {
+  readonly [TypeId]: typeof TypeId
+  readonly topic: string
+  /** Writes a value. Succeeds once the broker has acknowledged it as `acks` says. */
+  readonly set: (key: K, value: V) => Effect.Effect<WriteAck, WriteError>
+  /** Writes a tombstone, also where the key is not in the table. */
+  readonly delete: (key: K) => Effect.Effect<WriteAck, WriteError>
+  /**
+   * Writes all entries, in their order per partition, and answers with their acknowledgements in the order of the
+   * entries. An entry that fails keeps no other from being written.
+   */
+  readonly setAll: <Key extends K>(
+    entries: Iterable<readonly [Key, V]>
+  ) => Effect.Effect<ReadonlyArray<WriteAck>, SetAllError<Key>>
+}
+
+/**
+ * What acknowledges a write, and whether writing again after a lost answer may double it. Idempotence needs the
+ * acknowledgement of all in-sync replicas.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Durability =
+  | {
+      /** All in-sync replicas. */
+      readonly acks?: "all" | undefined
+      /**
+       * `auto` writes without idempotence where the cluster does not grant it, and warns that guarantee 10 does not
+       * hold; `required` fails to start there; `off` does not ask. Default: `auto`.
+       */
+      readonly idempotence?: "auto" | "required" | "off" | undefined
+    }
+  | {
+      /** The leader alone, or nobody: then the acknowledgement holds no offset. */
+      readonly acks: "leader" | "none"
+      readonly idempotence?: "off" | undefined
+    }
+
+/**
+ * The options of a writer that do not depend on each other.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CommonOptions {
+  /** False makes no administrative request: the topic has to exist. Default: create a missing topic, warn of a mismatch. */
+  readonly ensureTopic?: false | EnsureOptions | undefined
+  /** How long the start looks for a broker that answers. Default: 30 seconds. */
+  readonly startTimeout?: Duration.Input | undefined
+  /** How long a write is tried, from its call on. Default: 2 minutes. */
+  readonly deliveryTimeout?: Duration.Input | undefined
+  /** How long writes under way get when the writer's scope closes. Default: 5 seconds. */
+  readonly closeTimeout?: Duration.Input | undefined
+  /** How long a write waits for others to share its batch. Default: 0, only with those of the same moment. */
+  readonly linger?: Duration.Input | undefined
+  /** How old the knowledge of leaders and partitions may get. Default: 5 minutes. */
+  readonly metadataMaxAge?: Duration.Input | undefined
+  /** The largest batch before compression, and so the largest record, its overhead included. Default: 1 MiB. */
+  readonly maxBatchBytes?: number | undefined
+  /** The bytes of all writes under way; further ones wait. Default: 32 MiB. */
+  readonly maxBufferedBytes?: number | undefined
+  /** Default: `none`. */
+  readonly compression?: Compression | undefined
+  /** Maps an encoded key to one of the topic's partitions. Default: as Java's clients do. */
+  readonly partitioner?: Partitioner | undefined
+}
+
+/**
+ * The options of a writer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Options = CommonOptions & Durability
+
+/**
+ * What can keep a writer from starting.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StartError =
+  | TopicNotFound
+  | NotAuthorized
+  | Unreachable
+  | AuthenticationRefused
+  | InvalidTopic
+  | PolicyMismatch
+  | ClusterRefused
+  | CompressionUnavailable
+
+const ackCodes = { all: -1, leader: 1, none: 0 } as const
+
+const MEBIBYTE = 1024 * 1024
+
+/** Entries of a `setAll` that are encoded before other fibers get their turn. */
+const TURN = 256
+
+const toLimit = (value: string | undefined): number | undefined => {
+  const limit = Number(value)
+  return value !== undefined && Number.isSafeInteger(limit) && limit > 0 ? limit : undefined
+}
+
+const isReady = (effect: Effect.Effect<Uint8Array, EncodeError>): effect is Exit.Success<Uint8Array> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
+
+/**
+ * Starts a writer, which writes until the scope closes.
+ *
+ * **Details**
+ *
+ * The topic is created or checked first, unless `ensureTopic` is false. The services that the codecs need to encode are
+ * captured here.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
+  topic: TableTopic<K, V, RD, RE>,
+  options: Options = {}
+): Effect.fn.Return<KafkaTableWriter<K, V>, StartError, KafkaClient | RE | Scope.Scope> {
+  const client = yield* KafkaClient
+  const services = yield* Effect.context<RE>()
+  const invalid = invalidTopic(topic)
+  if (invalid !== undefined) return yield* invalid
+  const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
+  const ensured =
+    options.ensureTopic === false
+      ? undefined
+      : yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
+  const patience = yield* Patience.make(client, topic.name, startTimeout)
+  const description = yield* describeWith(patience, ensured?.created === true)
+  const acks = options.acks ?? "all"
+  const appender = yield* Appender.make(patience, description, {
+    acks: ackCodes[acks],
+    idempotence: acks === "all" ? (options.idempotence ?? "auto") : "off",
+    deliveryTimeout: Duration.toMillis(options.deliveryTimeout ?? "2 minutes"),
+    closeTimeout: Duration.toMillis(options.closeTimeout ?? "5 seconds"),
+    linger: Duration.toMillis(options.linger ?? 0),
+    metadataMaxAge: Duration.toMillis(options.metadataMaxAge ?? "5 minutes"),
+    maxBatchBytes: options.maxBatchBytes ?? MEBIBYTE,
+    maxMessageBytes: toLimit(ensured?.config?.get("max.message.bytes")),
+    maxBufferedBytes: options.maxBufferedBytes ?? 32 * MEBIBYTE,
+    compression: options.compression ?? "none",
+    partitioner: options.partitioner ?? javaPartitioner
+  })
+
+  const named =
+    (part: "key" | "value") =>
+    (error: CodecError): EncodeError =>
+      new EncodeError({ topic: topic.name, part, detail: error.message })
+
+  /** Plain while the codec needs no effect: then it costs no fiber a step. */
+  const encoded = (
+    part: "key" | "value",
+    effect: Effect.Effect<Uint8Array, CodecError, RE>
+  ): Effect.Effect<Uint8Array, EncodeError> =>
+    Exit.isExit(effect) && Exit.isSuccess(effect)
+      ? (effect as Exit.Exit<Uint8Array, never>)
+      : Effect.mapError(Effect.provideContext(effect, services), named(part))
+
+  const append = (key: Uint8Array, value: Uint8Array | null): Effect.Effect<WriteAck, WriteError> =>
+    Effect.callback((resume) => {
+      const record = appender.append(key, value, resume)
+      return record === undefined ? undefined : Effect.sync(() => appender.withdraw(record))
+    })
+
+  const write = (key: K, value: Effect.Effect<Uint8Array, EncodeError> | null): Effect.Effect<WriteAck, WriteError> => {
+    const keyBytes = encoded("key", topic.key.encode(key))
+    if (isReady(keyBytes)) {
+      if (value === null) return append(keyBytes.value, null)
+      if (isReady(value)) return append(keyBytes.value, value.value)
+    }
+    return Effect.flatMap(keyBytes, (key) =>
+      value === null ? append(key, null) : Effect.flatMap(value, (value) => append(key, value))
+    )
+  }
+
+  const setAll = <Key extends K>(entries: Iterable<readonly [Key, V]>) =>
+    Effect.suspend(() => {
+      const keys: Array<Key> = []
+      const results: Array<Exit.Exit<WriteAck, WriteError>> = []
+      const records: Array<PendingRecord> = []
+      let open = 0
+      let settled = 0
+      let onSettled: (() => void) | undefined
+      const settle = (index: number, exit: Exit.Exit<WriteAck, WriteError>): void => {
+        results[index] = exit
+        settled++
+        if (settled === open) onSettled?.()
+      }
+      const all = Effect.gen(function* () {
+        for (const [key, value] of entries) {
+          const index = keys.push(key) - 1
+          open++
+          const keyBytes = encoded("key", topic.key.encode(key))
+          const valueBytes = encoded("value", topic.value.encode(value))
+          const bytes: Exit.Exit<readonly [Uint8Array, Uint8Array], EncodeError> =
+            isReady(keyBytes) && isReady(valueBytes)
+              ? Exit.succeed([keyBytes.value, valueBytes.value])
+              : yield* Effect.exit(Effect.all([keyBytes, valueBytes]))
+          if (Exit.isSuccess(bytes)) {
+            const record = appender.append(bytes.value[0], bytes.value[1], (exit) => settle(index, exit))
+            if (record !== undefined) records.push(record)
+          } else {
+            settle(index, Exit.failCause(bytes.cause))
+          }
+          if (!appender.hasRoom()) yield* appender.room
+          else if (open % TURN === 0) yield* Effect.yieldNow
+        }
+        yield* Effect.callback<void>((resume) => {
+          if (settled === open) return resume(Effect.void)
+          onSettled = () => resume(Effect.void)
+        })
+        return yield* summarize(topic.name, keys, results)
+      })
+      return Effect.onInterrupt(all, () => Effect.sync(() => records.forEach(appender.withdraw)))
+    })
+
+  const self: KafkaTableWriter<K, V> = {
+    [TypeId]: TypeId,
+    topic: topic.name,
+    set: (key, value) => Effect.suspend(() => write(key, encoded("value", topic.value.encode(value)))),
+    delete: (key) => Effect.suspend(() => write(key, null)),
+    setAll
+  }
+  return self
+})
+
+/** A defect among the results ends the whole `setAll` as a defect. */
+const summarize = <K>(
+  topic: string,
+  keys: ReadonlyArray<K>,
+  results: ReadonlyArray<Exit.Exit<WriteAck, WriteError>>
+): Effect.Effect<ReadonlyArray<WriteAck>, SetAllError<K>> => {
+  const acks: Array<{ readonly key: K; readonly ack: WriteAck }> = []
+  const failures: Array<{ readonly key: K; readonly error: WriteError }> = []
+  for (let i = 0; i < results.length; i++) {
+    const exit = results[i]!
+    const key = keys[i]!
+    if (Exit.isSuccess(exit)) {
+      acks.push({ key, ack: exit.value })
+      continue
+    }
+    const reason = exit.cause.reasons[0]
+    if (reason?._tag !== "Fail") return Effect.failCause(exit.cause as Cause.Cause<never>)
+    failures.push({ key, error: reason.error })
+  }
+  return failures.length === 0
+    ? Effect.succeed(acks.map(({ ack }) => ack))
+    : Effect.fail(new SetAllError({ topic, failures, acks }))
+}
+
+/**
+ * A layer of a writer under a tag of your own.
+ *
+ * **Gotchas**
+ *
+ * Layers are shared by reference: keep the result in a constant, since each call makes another writer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self, K, V, RD, RE>(
+  tag: Context.Key<Self, KafkaTableWriter<K, V>>,
+  topic: TableTopic<K, V, RD, RE>,
+  options?: Options
+): Layer.Layer<Self, StartError, KafkaClient | Exclude<RE, Scope.Scope>> => Layer.effect(tag, make(topic, options))
+
+/**
+ * A service class of a writer, as `Service` makes it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceClass<
+  in out Self,
+  in out Id extends string,
+  in out K,
+  in out V,
+  in out RE
+> extends Context.ServiceClass<Self, Id, KafkaTableWriter<K, V>> {
+  readonly topic: TableTopic<K, V, never, RE>
+  /** A writer with the default options; one value, so that all who provide it share the writer. */
+  readonly layer: Layer.Layer<Self, StartError, KafkaClient | Exclude<RE, Scope.Scope>>
+  /** A writer with options of your own; keep the result in a constant. */
+  readonly layerWith: (options: Options) => Layer.Layer<Self, StartError, KafkaClient | Exclude<RE, Scope.Scope>>
+}
+
+/**
+ * Defines the service class of one topic's writer.
+ *
+ * **Example** (A writer of service records)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTableWriter, TableTopic } from "effect-ktables"
+ *
+ * const hosts = TableTopic.make({ name: "hosts", key: Schema.String, value: Schema.Struct({ port: Schema.Int }) })
+ *
+ * class HostsWriter extends KafkaTableWriter.Service<HostsWriter>()("app/HostsWriter", hosts) {}
+ *
+ * export const announce = Effect.gen(function* () {
+ *   const writer = yield* HostsWriter
+ *   return yield* writer.set("billing", { port: 8080 })
+ * }).pipe(Effect.provide(HostsWriter.layer))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Id extends string, K, V, RD, RE>(
+    id: Id,
+    topic: TableTopic<K, V, RD, RE>
+  ): ServiceClass<Self, Id, K, V, RE> => {
+    class Writer extends Context.Service<Self, KafkaTableWriter<K, V>>()(id) {}
+    const tag = Writer as unknown as Context.Service<Self, KafkaTableWriter<K, V>>
+    return Object.assign(Writer, {
+      topic,
+      layer: layer(tag, topic),
+      layerWith: (options: Options) => layer(tag, topic, options)
+    }) as unknown as ServiceClass<Self, Id, K, V, RE>
+  }

@@ -1,0 +1,74 @@
+/** Describes a topic for what starts on it, through elections, metadata that lags and brokers that come late. */
+import { Clock, type Duration, Effect, Result } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { type AuthenticationRefused, type ClusterRefused, type NotAuthorized, TopicNotFound } from "../../TableError.ts"
+import type { Unreachable } from "../../TableError.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import { backoff } from "./backoff.ts"
+import * as Patience from "./patience.ts"
+import { refused } from "./refusal.ts"
+
+/** Brokers learn of a topic one after another, so its absence has to be repeated to be believed. */
+const REPETITIONS = 3
+
+/** Milliseconds that a topic just created may stay unknown to the brokers asked. */
+const CREATION_LAG = 5000
+
+/** Milliseconds to wait for partitions without a leader; then whoever starts waits for each of them on its own. */
+const ELECTION = 2000
+
+const isUnknown = (error: { readonly code: number }): boolean => error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+const hasLeaders = (description: KafkaClient.TopicDescription): boolean =>
+  description.partitions.length > 0 && description.partitions.every((p) => p.leader >= 0)
+
+export const describeWith = Effect.fnUntraced(function* (
+  patience: Patience.Patience,
+  justCreated: boolean
+): Effect.fn.Return<
+  KafkaClient.TopicDescription,
+  TopicNotFound | NotAuthorized | Unreachable | AuthenticationRefused | ClusterRefused
+> {
+  const { client, topic } = patience
+  let absences = 0
+  let absentSince = 0
+  let leaderless = 0
+  let leaderlessSince = 0
+  while (true) {
+    const result = yield* Effect.result(patience.until(client.describeTopic(topic), isUnknown))
+    const now = yield* Clock.currentTimeMillis
+    if (Result.isSuccess(result)) {
+      const description = result.success
+      if (leaderless === 0) leaderlessSince = now
+      if (hasLeaders(description) || now - leaderlessSince >= ELECTION) return description
+      yield* backoff(++leaderless)
+      continue
+    }
+    const error = result.failure
+    if (error._tag !== "BrokerError" && error._tag !== "UnsupportedRequest") return yield* error
+    if (error._tag === "UnsupportedRequest" || !isUnknown(error)) return yield* refused(topic, "Describe", error)
+    if (absences === 0) absentSince = now
+    absences++
+    if (absences >= REPETITIONS && (!justCreated || now - absentSince >= CREATION_LAG)) {
+      return yield* new TopicNotFound({ topic })
+    }
+    yield* backoff(absences)
+  }
+})
+
+/** Describes the topic, retrying what passes by itself until `startTimeout`. */
+export const describeWithin = (
+  client: KafkaClient.Service,
+  topic: string,
+  startTimeout: Duration.Input,
+  options?: {
+    /** The topic was created a moment ago: its absence is a lag of the metadata for some seconds. Default: false. */
+    readonly justCreated?: boolean | undefined
+  }
+): Effect.Effect<
+  KafkaClient.TopicDescription,
+  TopicNotFound | NotAuthorized | Unreachable | AuthenticationRefused | ClusterRefused
+> =>
+  Effect.flatMap(Patience.make(client, topic, startTimeout), (patience) =>
+    describeWith(patience, options?.justCreated === true)
+  )

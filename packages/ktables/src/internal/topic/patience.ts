@@ -1,0 +1,91 @@
+/**
+ * How long a start waits for a cluster: attempts repeat while brokers are away or busy, and end with an error that
+ * names every address and its last cause.
+ */
+import { Clock, Duration, Effect, Option, Result } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import type { BrokerError, KafkaError, UnsupportedRequest } from "../../KafkaError.ts"
+import { type AuthenticationRefused, ClusterRefused, Unreachable } from "../../TableError.ts"
+import { backoff } from "./backoff.ts"
+import { authenticationRefused, clusterRefused } from "./refusal.ts"
+
+/** What ends a start whatever it was doing. */
+export type Impatience = Unreachable | AuthenticationRefused | ClusterRefused
+
+export interface Patience {
+  readonly client: KafkaClient.Service
+  readonly topic: string
+  /**
+   * Runs `attempt` until it succeeds. Answers that retrying does not cure, and those that `isFinal` names, are the
+   * caller's to judge. Each answer for the caller starts the time anew, so a cluster that came late still gets the whole of it.
+   */
+  readonly until: <A>(
+    attempt: Effect.Effect<A, KafkaError>,
+    isFinal?: (error: BrokerError) => boolean
+  ) => Effect.Effect<A, BrokerError | UnsupportedRequest | Impatience>
+}
+
+export const make = Effect.fnUntraced(function* (
+  client: KafkaClient.Service,
+  topic: string,
+  startTimeout: Duration.Input
+): Effect.fn.Return<Patience> {
+  const timeout = Duration.toMillis(startTimeout)
+  const causes = new Map(client.addresses.map((address) => [address, "no answer"]))
+  let since = yield* Clock.currentTimeMillis
+
+  const note = (error: KafkaError): void => {
+    if (error._tag === "BrokersUnreachable")
+      for (const broker of error.brokers) causes.set(broker.address, broker.cause)
+    else if (error._tag === "ConnectionFailed") causes.set(error.broker, error.detail)
+    else causes.set(error.broker, error.message)
+  }
+
+  const until: Patience["until"] = Effect.fnUntraced(function* (attempt, isFinal) {
+    let answer: BrokerError | undefined
+    for (let failures = 1; ; failures++) {
+      const left = since + timeout - (yield* Clock.currentTimeMillis)
+      if (left > 0) {
+        const result = yield* Effect.result(Effect.timeoutOption(attempt, left))
+        if (Result.isSuccess(result)) {
+          if (Option.isSome(result.success)) {
+            since = yield* Clock.currentTimeMillis
+            return result.success.value
+          }
+        } else {
+          const error = result.failure
+          answer = undefined
+          switch (error._tag) {
+            case "AuthenticationFailed":
+              return yield* authenticationRefused(topic, error)
+            case "MalformedAnswer":
+              return yield* clusterRefused(topic, error)
+            case "UnsupportedRequest":
+              return yield* error
+            case "BrokerError":
+              if (isFinal?.(error) === true || !error.isRetriable) {
+                since = yield* Clock.currentTimeMillis
+                return yield* error
+              }
+              answer = error
+          }
+          note(error)
+          const wait = since + timeout - (yield* Clock.currentTimeMillis)
+          if (wait > 0) {
+            yield* Effect.timeoutOption(backoff(failures), wait)
+            continue
+          }
+        }
+      }
+      const waited = (yield* Clock.currentTimeMillis) - since
+      if (answer !== undefined) {
+        const detail = `not ready after ${waited} ms: ${answer.message}`
+        return yield* new ClusterRefused({ topic, detail, cause: answer })
+      }
+      const brokers = Array.from(causes, ([address, cause]) => ({ address, cause }))
+      return yield* new Unreachable({ topic, waited, brokers })
+    }
+  })
+
+  return { client, topic, until }
+})

@@ -1,0 +1,32 @@
+/**
+ * What no broker would take as a topic, by the rules of Kafka's `org.apache.kafka.common.internals.Topic` and of
+ * CreateTopics.
+ */
+import { InvalidTopic } from "../../TableError.ts"
+
+export interface Definition {
+  readonly name: string
+  readonly partitions: number
+  readonly replicationFactor: number
+}
+
+const MAX_NAME_LENGTH = 249
+
+const problemOf = (definition: Definition): string | undefined => {
+  const { name, partitions, replicationFactor } = definition
+  if (name.length === 0) return "the name is empty"
+  if (name === "." || name === "..") return `the name may not be "." or ".."`
+  if (name.length > MAX_NAME_LENGTH) return `the name has ${name.length} characters, ${MAX_NAME_LENGTH} are allowed`
+  if (!/^[a-zA-Z0-9._-]+$/.test(name)) return `the name may hold only letters, digits, ".", "_" and "-"`
+  if (!Number.isSafeInteger(partitions) || partitions < 1) return `partitions is ${partitions}, at least 1 is needed`
+  if (replicationFactor !== -1 && (!Number.isSafeInteger(replicationFactor) || replicationFactor < 1)) {
+    return `replicationFactor is ${replicationFactor}, at least 1 is needed, or -1 for the broker's default`
+  }
+  return undefined
+}
+
+/** Undefined when a broker may take the definition. */
+export const invalidTopic = (definition: Definition): InvalidTopic | undefined => {
+  const detail = problemOf(definition)
+  return detail === undefined ? undefined : new InvalidTopic({ topic: definition.name, detail })
+}

@@ -1,0 +1,165 @@
+/**
+ * The engine's writer: encoded records in, acknowledgements out. Partitions write independently of each other; within
+ * one, records keep the order in which they were handed in.
+ */
+import { Clock, Effect, Exit, Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { CompressionUnavailable, type NotAuthorized, WriterClosed, WriteRejected } from "../../TableError.ts"
+import { BATCH_OVERHEAD, estimateRecordSize } from "../records/batchWriter.ts"
+import { type Compression, unavailable } from "../records/compression.ts"
+import type * as Patience from "../topic/patience.ts"
+import { WriteBuffer } from "./buffer.ts"
+import * as Identities from "./identities.ts"
+import type { Partitioner } from "./partitioner.ts"
+import { PendingRecord, type Settle } from "./pendingRecord.ts"
+import * as Sender from "./sender.ts"
+import * as TopicMetadata from "./topicMetadata.ts"
+
+/** Durations are in milliseconds. */
+export interface Options {
+  readonly acks: -1 | 0 | 1
+  readonly idempotence: Identities.Idempotence
+  readonly deliveryTimeout: number
+  readonly closeTimeout: number
+  readonly linger: number
+  readonly metadataMaxAge: number
+  readonly maxBatchBytes: number
+  /** The topic's `max.message.bytes` where it is known: batches are kept below it. */
+  readonly maxMessageBytes: number | undefined
+  readonly maxBufferedBytes: number
+  readonly compression: Compression
+  readonly partitioner: Partitioner
+}
+
+export interface TableAppender {
+  /**
+   * Takes a record; `settle` is called once, possibly at once, unless the record is withdrawn before. Undefined when it
+   * was settled at once.
+   */
+  readonly append: (key: Uint8Array, value: Uint8Array | null, settle: Settle) => PendingRecord | undefined
+  /** Takes back a record that is in no batch yet. */
+  readonly withdraw: (record: PendingRecord) => void
+  /** True when the next record need not wait for room in the buffer. */
+  readonly hasRoom: () => boolean
+  /** Waits until it does. */
+  readonly room: Effect.Effect<void>
+}
+
+const tooLarge = (topic: string, partition: number, size: number, limit: number): WriteRejected =>
+  new WriteRejected({
+    topic,
+    partition,
+    reason: "MESSAGE_TOO_LARGE",
+    detail: `the record takes up to ${size} bytes, maxBatchBytes is ${limit}`
+  })
+
+export const make = Effect.fnUntraced(function* (
+  patience: Patience.Patience,
+  description: KafkaClient.TopicDescription,
+  options: Options
+): Effect.fn.Return<TableAppender, NotAuthorized | CompressionUnavailable | Patience.Impatience, Scope.Scope> {
+  const { client, topic } = patience
+  const missing = unavailable(options.compression)
+  if (missing !== undefined) {
+    return yield* new CompressionUnavailable({ topic, compression: options.compression, detail: missing.detail })
+  }
+  const clock = yield* Clock.Clock
+  const identity = yield* Identities.first(patience, options.idempotence)
+  const senders: Array<Sender.Sender> = []
+  const fibers = yield* Scope.make()
+  let closed = false
+
+  const buffer = new WriteBuffer({
+    maxBytes: options.maxBufferedBytes,
+    admit: (record) => senders[record.partition]!.append(record),
+    retract: (record) => senders[record.partition]!.retract(record)
+  })
+
+  const partitionOf = (key: Uint8Array): number => {
+    const count = metadata.current().partitions.length
+    const partition = options.partitioner(key, count)
+    if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition
+    throw new RangeError(`the partitioner of ${topic} returned ${partition}, there are ${count} partitions`)
+  }
+
+  const grow = Effect.suspend(() =>
+    Effect.whileLoop({
+      while: () => senders.length < metadata.current().partitions.length,
+      body: () => {
+        const sender = Sender.make(shared, senders.length)
+        senders.push(sender)
+        return Effect.forkIn(sender.run, fibers)
+      },
+      step: () => undefined
+    })
+  )
+
+  const metadata = TopicMetadata.make(client, description, () => grow)
+
+  const shared: Sender.Shared = {
+    client,
+    clock,
+    topic,
+    acks: options.acks,
+    idempotence: options.idempotence,
+    deliveryTimeout: options.deliveryTimeout,
+    linger: options.linger,
+    // What compression leaves of a batch is not known before, so the topic's own limit is left to the broker.
+    maxBatchBytes:
+      options.compression === "none"
+        ? Math.min(options.maxBatchBytes, options.maxMessageBytes ?? Infinity)
+        : options.maxBatchBytes,
+    compression: options.compression,
+    buffer,
+    metadata,
+    reroute: (record) => {
+      record.state = "queued"
+      record.partition = partitionOf(record.key)
+      senders[record.partition]!.append(record)
+    },
+    identity
+  }
+
+  const left: Effect.Effect<void> = Effect.callback((resume) => buffer.onceLeft(() => resume(Effect.void)))
+
+  const idle = Effect.whileLoop({ while: () => !buffer.isIdle, body: () => left, step: () => undefined })
+
+  const close = Effect.gen(function* () {
+    closed = true
+    yield* Effect.interruptible(Effect.timeoutOption(idle, options.closeTimeout))
+    yield* Scope.close(fibers, Exit.void)
+    // Taken out first: room that comes free must not admit them to a partition that is already abandoned.
+    const waiting = buffer.takeWaiting()
+    for (const sender of senders) sender.abandon()
+    for (const record of waiting) buffer.fail(record, new WriterClosed({ topic }))
+  })
+
+  yield* Effect.addFinalizer(() => close)
+  yield* grow
+  yield* Effect.sleep(options.metadataMaxAge).pipe(
+    Effect.andThen(Effect.suspend(() => metadata.refresh(metadata.version()))),
+    Effect.forever,
+    Effect.forkIn(fibers)
+  )
+
+  return {
+    append: (key, value, settle) => {
+      if (closed) {
+        settle(Exit.fail(new WriterClosed({ topic })))
+        return undefined
+      }
+      const partition = partitionOf(key)
+      const size = estimateRecordSize(key.length, value === null ? 0 : value.length)
+      if (BATCH_OVERHEAD + size > options.maxBatchBytes) {
+        settle(Exit.fail(tooLarge(topic, partition, size, options.maxBatchBytes)))
+        return undefined
+      }
+      const record = new PendingRecord(partition, clock.currentTimeMillisUnsafe(), key, value, size, settle)
+      buffer.offer(record)
+      return record
+    },
+    withdraw: (record) => buffer.withdraw(record),
+    hasRoom: () => buffer.hasRoom,
+    room: Effect.whileLoop({ while: () => !closed && !buffer.hasRoom, body: () => left, step: () => undefined })
+  }
+})

@@ -1,0 +1,33 @@
+/**
+ * Which partition a key goes to: as Java's default partitioner and its `Utils.murmur2`, so that every client of a topic
+ * puts a key in the same place.
+ */
+
+/** Maps an encoded key to one of `partitions` partitions. */
+export type Partitioner = (key: Uint8Array, partitions: number) => number
+
+const SEED = 0x9747b28c
+const M = 0x5bd1e995
+
+/** 32-bit MurmurHash2, signed as in Java. */
+export const murmur2 = (data: Uint8Array): number => {
+  const length = data.length
+  let h = SEED ^ length
+  let i = 0
+  for (; i + 4 <= length; i += 4) {
+    let k = data[i]! | (data[i + 1]! << 8) | (data[i + 2]! << 16) | (data[i + 3]! << 24)
+    k = Math.imul(k, M)
+    k ^= k >>> 24
+    h = Math.imul(h, M) ^ Math.imul(k, M)
+  }
+  const rest = length - i
+  if (rest >= 3) h ^= data[i + 2]! << 16
+  if (rest >= 2) h ^= data[i + 1]! << 8
+  if (rest >= 1) h = Math.imul(h ^ data[i]!, M)
+  h ^= h >>> 13
+  h = Math.imul(h, M)
+  return h ^ (h >>> 15)
+}
+
+/** Java's `toPositive(murmur2(key)) % partitions`. */
+export const javaPartitioner: Partitioner = (key, partitions) => (murmur2(key) & 0x7fffffff) % partitions

@@ -1,0 +1,41 @@
+/** A record on its way, and whom to tell what became of it. */
+import type { Exit } from "effect"
+import type { WriteError } from "../../TableError.ts"
+import type { WriteAck } from "../../WriteAck.ts"
+import type { BatchRecord } from "../records/batchWriter.ts"
+
+export type Settle = (exit: Exit.Exit<WriteAck, WriteError>) => void
+
+/**
+ * `waiting` for room in the buffer, `queued` for its partition's next batch, `taken` into a batch, `done`: told, or
+ * withdrawn by an interruption.
+ */
+export type State = "waiting" | "queued" | "taken" | "done"
+
+export class PendingRecord implements BatchRecord {
+  offsetDelta = 0
+  state: State = "waiting"
+  partition: number
+  /** Milliseconds since the epoch: when it was handed in, from which its delivery time counts too. */
+  readonly timestamp: number
+  readonly key: Uint8Array
+  readonly value: Uint8Array | null
+  /** The most bytes it takes in a batch. */
+  readonly size: number
+  readonly settle: Settle
+  constructor(
+    partition: number,
+    timestamp: number,
+    key: Uint8Array,
+    value: Uint8Array | null,
+    size: number,
+    settle: Settle
+  ) {
+    this.partition = partition
+    this.timestamp = timestamp
+    this.key = key
+    this.value = value
+    this.size = size
+    this.settle = settle
+  }
+}

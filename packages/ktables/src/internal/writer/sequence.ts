@@ -1,0 +1,32 @@
+/**
+ * What an idempotent producer numbers its batches with (KIP-98): an identity, and per partition the sequence of each
+ * record, which wraps to 0 after 2^31-1.
+ */
+
+const WRAP = 0x80000000
+const LAST_EPOCH = 0x7fff
+
+/** The sequence `count` records after `sequence`. */
+export const advance = (sequence: number, count: number): number => (sequence + count) % WRAP
+
+/** Who a partition's batches come from, and what the next record's sequence is. */
+export interface Identity {
+  readonly producerId: number
+  readonly producerEpoch: number
+  sequence: number
+}
+
+/** A producer without idempotence. */
+export const plain = (): Identity => ({ producerId: -1, producerEpoch: -1, sequence: -1 })
+
+export const isIdempotent = (identity: Identity): boolean => identity.producerId >= 0
+
+/**
+ * The same producer in its next epoch (KIP-360): once the partition has seen it, a batch of the old epoch that is still
+ * on its way is refused, so it can neither land behind newer records nor be taken for one of them. Undefined when the
+ * epochs are used up.
+ */
+export const nextEpoch = (identity: Identity): Identity | undefined =>
+  identity.producerEpoch < LAST_EPOCH
+    ? { producerId: identity.producerId, producerEpoch: identity.producerEpoch + 1, sequence: 0 }
+    : undefined
