@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import type { FetchRequest, ProduceRequest, Service } from "effect-ktables/KafkaClient"
 import { RequestTimedOut } from "effect-ktables/KafkaError"
+import type { RawRequest } from "effect-ktables/KafkaTransport"
 import { TestClock } from "effect/testing"
 import { makeProtocolClient } from "../../src/internal/cluster/protocolClient.ts"
 import { Writer } from "../../src/internal/protocol/primitives.ts"
@@ -160,6 +161,28 @@ describe("finding the cluster", () => {
         cluster.cut(a)
         yield* client.describeTopic(topic)
         assert.deepStrictEqual(cluster.attempts, [a, b, a])
+      })
+    )
+  )
+
+  it.effect("asks a broker last that has just left a fetch unanswered", () =>
+    withClient([a, b], { [a]: one, [b]: answering({ Metadata: aboutTopic({ 1: a, 2: b }) }) }, (client, cluster) =>
+      Effect.gen(function* () {
+        yield* client.describeTopic(topic)
+        const late = (request: RawRequest) =>
+          Effect.fail(new RequestTimedOut({ broker: a, request: request.apiName, timeout: request.timeout }))
+        cluster.doors.set(a, late)
+        const fetcher = yield* client.openFetcher(1)
+        assert.strictEqual((yield* Effect.flip(fetcher.fetch(fetchRequest())))._tag, "RequestTimedOut")
+        yield* client.describeTopic(topic)
+        assert.deepStrictEqual(
+          cluster.requests.map(({ address, name }) => [address, name]),
+          [
+            [a, "Metadata"],
+            [a, "Fetch"],
+            [b, "Metadata"]
+          ]
+        )
       })
     )
   )

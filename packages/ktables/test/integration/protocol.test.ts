@@ -64,7 +64,7 @@ layer(TestKafka.layer, { timeout: "5 minutes", excludeTestServices: true })("the
           held,
           spoken.map(({ name }) => name)
         )
-        assert.isAbove(held.length, 50)
+        assert.isAbove(held.length, 30)
       })
     )
   )
@@ -147,6 +147,8 @@ layer(TestKafka.layer, { timeout: "5 minutes", excludeTestServices: true })("the
         const before = yield* createAndDescribe(client, topic)
         yield* kafka.admin.deleteTopic(topic)
         const after = yield* Effect.retry(createAndDescribe(client, topic), soon)
+        // Kafka before 2.8 has no ids, and names are all there is.
+        if (before.topicId === undefined) return assert.isUndefined(after.topicId)
         assert.notStrictEqual(after.topicId, before.topicId)
         const fetcher = yield* client.openFetcher(after.leader)
         const old = (yield* fetcher.fetch(fetchRequest(topic, before.topicId))).partitions[0]

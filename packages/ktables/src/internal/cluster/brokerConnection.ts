@@ -3,9 +3,15 @@
  * itself up once an answer is late or unreadable, and turns whatever goes wrong into a `KafkaError`.
  */
 import { Clock, Effect, Exit, Scope } from "effect"
-import { BrokerError, ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
-import { MalformedAnswer, UnsupportedRequest } from "../../KafkaError.ts"
+import {
+  BrokerError,
+  ConnectionFailed,
+  type KafkaError,
+  MalformedAnswer,
+  UnsupportedRequest
+} from "../../KafkaError.ts"
 import type { BrokerAddress, KafkaConnection, KafkaTransport } from "../../KafkaTransport.ts"
+import { formatAddress } from "../../TransportSupport.ts"
 import { type Api, decodeAnswer, encodeRequest, type Throttled } from "../protocol/api.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { apiVersions } from "../protocol/messages/apiVersions.ts"
@@ -51,24 +57,23 @@ export interface BrokerConnection {
   ) => Effect.Effect<void, KafkaError>
 }
 
-export const formatAddress = (address: BrokerAddress): string =>
-  address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
-
 /**
  * Connects and asks for the broker's versions. The connection lives in a scope of its own inside the caller's: it is
  * closed by either, and by itself when an answer is late or unreadable, since later ones cannot be trusted then.
+ * `onSilence` hears of a broker that does not take the connection or does not answer.
  */
 export const openBrokerConnection = Effect.fnUntraced(function* (
   transport: KafkaTransport["Service"],
   address: BrokerAddress,
-  settings: ConnectionSettings
+  settings: ConnectionSettings,
+  onSilence: () => void = () => {}
 ): Effect.fn.Return<BrokerConnection, KafkaError, Scope.Scope> {
   const broker = formatAddress(address)
   const scope = yield* Scope.fork(yield* Effect.scope)
   return yield* Effect.gen(function* () {
     const connection = yield* Scope.provide(transport.open(address), scope)
     const versions = yield* askVersions(connection, broker, settings)
-    return make(connection, broker, versions, settings, scope)
+    return make(connection, broker, versions, settings, scope, onSilence)
   }).pipe(
     Effect.timeoutOrElse({
       duration: settings.connectTimeout,
@@ -79,6 +84,11 @@ export const openBrokerConnection = Effect.fnUntraced(function* (
           detail: `no connection within ${settings.connectTimeout} ms`
         })
     }),
+    Effect.tapError((error) =>
+      Effect.sync(() => {
+        if (error._tag === "ConnectionFailed" || error._tag === "RequestTimedOut") onSilence()
+      })
+    ),
     Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
   )
 })
@@ -105,7 +115,8 @@ const make = (
   broker: string,
   versions: BrokerVersions,
   settings: ConnectionSettings,
-  scope: Scope.Closeable
+  scope: Scope.Closeable,
+  onSilence: () => void
 ): BrokerConnection => {
   let closed = false
   let heldUntil = 0
@@ -137,9 +148,10 @@ const make = (
       if (answer.throttle > 0) heldUntil = (yield* Clock.currentTimeMillis) + answer.throttle
       return answer
     },
-    Effect.tapError((error: KafkaError) =>
-      error._tag === "RequestTimedOut" || error._tag === "MalformedAnswer" ? close : Effect.void
-    )
+    Effect.tapError((error: KafkaError) => {
+      if (error._tag === "RequestTimedOut") onSilence()
+      return error._tag === "RequestTimedOut" || error._tag === "MalformedAnswer" ? close : Effect.void
+    })
   )
 
   const tell: BrokerConnection["tell"] = Effect.fnUntraced(function* (api, request, options) {

@@ -6,13 +6,9 @@
 import { Effect, Result, type Scope } from "effect"
 import { BrokersUnreachable, ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress, KafkaTransport } from "../../KafkaTransport.ts"
+import { formatAddress } from "../../TransportSupport.ts"
 import { metadata, type MetadataAnswer } from "../protocol/messages/metadata.ts"
-import {
-  type BrokerConnection,
-  type ConnectionSettings,
-  formatAddress,
-  openBrokerConnection
-} from "./brokerConnection.ts"
+import { type BrokerConnection, type ConnectionSettings, openBrokerConnection } from "./brokerConnection.ts"
 import { makeBrokerDirectory } from "./brokerDirectory.ts"
 import { type ConnectionSlot, makeConnectionSlot } from "./connectionSlot.ts"
 
@@ -44,13 +40,17 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const directory = makeBrokerDirectory(transport.bootstrap)
 
+  // A frozen broker takes each request to its full time: what one request found out spares the others.
+  const open = (address: BrokerAddress) =>
+    openBrokerConnection(transport, address, settings, () => directory.unanswered(address))
+
   const sharedSlots = () => {
     const slots = new Map<string, ConnectionSlot>()
     return (address: BrokerAddress): ConnectionSlot => {
       const name = formatAddress(address)
       let slot = slots.get(name)
       if (slot === undefined) {
-        slot = makeConnectionSlot(scope, name, openBrokerConnection(transport, address, settings))
+        slot = makeConnectionSlot(scope, name, open(address))
         slots.set(name, slot)
       }
       return slot
@@ -106,15 +106,10 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
     produce: (broker) => Effect.flatMap(addressOf(broker), produceSlot),
     fetcher: (broker) =>
       Effect.map(Effect.scope, (fetcherScope) =>
-        makeConnectionSlot(
-          fetcherScope,
-          `broker ${broker}`,
-          Effect.flatMap(addressOf(broker), (address) => openBrokerConnection(transport, address, settings)),
-          (connection) => {
-            const address = directory.addressOf(broker)
-            return connection.isOpen() && (address === undefined || formatAddress(address) === connection.broker)
-          }
-        )
+        makeConnectionSlot(fetcherScope, `broker ${broker}`, Effect.flatMap(addressOf(broker), open), (connection) => {
+          const address = directory.addressOf(broker)
+          return connection.isOpen() && (address === undefined || formatAddress(address) === connection.broker)
+        })
       ),
     controller: Effect.suspend(() => {
       const address = directory.controller()
