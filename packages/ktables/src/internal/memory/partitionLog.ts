@@ -200,13 +200,12 @@ export class PartitionLog {
     this.aborted = this.aborted.filter((span) => span.lastOffset >= offset)
   }
 
-  /** Loses what lies at or behind an offset, as an unclean election does. */
+  /** Loses the batches that reach to an offset or beyond, as an unclean election does. */
   truncateTo(offset: number, newEpoch: number): void {
     const kept = this.batches.filter((batch) => batch.lastOffset < offset)
-    this.endOffset = Math.min(offset, this.endOffset)
+    this.endOffset = Math.min(offset, this.endOffset, this.batches[kept.length]?.baseOffset ?? this.endOffset)
     this.startOffset = Math.min(this.startOffset, this.endOffset)
-    this.aborted = this.aborted.filter((span) => span.lastOffset < offset)
-    const aborted = this.aborted
+    const aborted = this.aborted.filter((span) => span.lastOffset < offset)
     this.batches = kept
     this.open.clear()
     this.producers.clear()

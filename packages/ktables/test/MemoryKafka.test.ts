@@ -1,0 +1,515 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import * as KafkaClient from "effect-ktables/KafkaClient"
+import { ConnectionFailed } from "effect-ktables/KafkaError"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
+import { ErrorCode } from "../src/internal/protocol/errorCodes.ts"
+import { encodeBatch } from "../src/internal/records/batchWriter.ts"
+import { dataOf, fetchFrom, fetchRequest, tableOf, texts } from "./memory/support.ts"
+
+const one = (key: string, value: string | null = "v") => [{ key, value }]
+
+const produceRequest = (topic: string, records: Uint8Array): KafkaClient.ProduceRequest => ({
+  topic,
+  topicId: undefined,
+  acks: -1,
+  timeout: 1_000,
+  partitions: [{ partition: 0, records }]
+})
+
+const batchOf = (key: string, producer: KafkaClient.ProducerIdentity, baseSequence: number) =>
+  encodeBatch([{ offsetDelta: 0, timestamp: 0, key: Buffer.from(key), value: null }], { ...producer, baseSequence })
+
+describe("MemoryKafka", () => {
+  it.effect("each build of the layer is a cluster of its own", () =>
+    Effect.gen(function* () {
+      const build = Effect.map(Layer.build(Layer.fresh(MemoryKafka.layer)), (context) =>
+        Context.get(context, MemoryKafka.MemoryKafka)
+      )
+      const first = yield* build
+      const second = yield* build
+      yield* first.createTopic("t")
+      yield* second.createTopic("t")
+      assert.notStrictEqual(first.clusterId, second.clusterId)
+    })
+  )
+
+  it.effect("a closed cluster fails requests instead of letting them hang", () =>
+    Effect.gen(function* () {
+      const client = yield* Effect.scoped(
+        Effect.map(Layer.build(MemoryKafka.layer), (context) => Context.get(context, KafkaClient.KafkaClient))
+      )
+      assert.strictEqual((yield* Effect.flip(client.describeTopic("t")))._tag, "ConnectionFailed")
+    })
+  )
+
+  describe("time", () => {
+    it.effect("a long poll lasts as long as the clock says, and leaves nothing behind", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const fetcher = yield* client.openFetcher(1)
+        const poll = yield* Effect.forkChild(fetcher.fetch(fetchRequest("t", 0, { maxWait: 5_000 })))
+        yield* TestClock.adjust(4_999)
+        assert.isUndefined(poll.pollUnsafe())
+        assert.strictEqual(yield* kafka.held, 1)
+        yield* TestClock.adjust(1)
+        assert.strictEqual((yield* Fiber.join(poll)).partitions[0]!.records.length, 0)
+        assert.strictEqual(yield* kafka.held, 0)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a woken or interrupted long poll leaves nothing behind", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const fetcher = yield* client.openFetcher(1)
+        const start = () =>
+          Effect.forkChild(fetcher.fetch(fetchRequest("t", 0, { maxWait: 5_000 })), { startImmediately: true })
+        const interrupted = yield* start()
+        const woken = yield* start()
+        assert.strictEqual(yield* kafka.held, 2)
+        yield* Fiber.interrupt(interrupted)
+        assert.strictEqual(yield* kafka.held, 1)
+        yield* kafka.append("t", one("a"))
+        assert.deepStrictEqual(dataOf(yield* Fiber.join(woken)), [[0, "a", "v"]])
+        assert.strictEqual(yield* kafka.held, 0)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("records are stamped by the clock, and all alike where the topic does it", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("created")
+        yield* kafka.createTopic("appended", { config: { "message.timestamp.type": "LogAppendTime" } })
+        yield* TestClock.setTime(1_234)
+        for (const topic of ["created", "appended"]) {
+          yield* kafka.append(topic, [
+            { key: "a", value: "1" },
+            { key: "b", value: "2", timestamp: 7 }
+          ])
+        }
+        const stamps = (topic: string) => Effect.map(kafka.log(topic), (log) => log.map(({ timestamp }) => timestamp))
+        assert.deepStrictEqual(yield* stamps("created"), [1_234, 7])
+        assert.deepStrictEqual(yield* stamps("appended"), [1_234, 1_234])
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+  })
+
+  describe("faults", () => {
+    it.effect("an error code for one partition leaves the others alone, as often as was said", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t", { partitions: 2 })
+        for (const partition of [0, 1]) yield* kafka.append("t", one("a"), { partition })
+        yield* kafka.fail({ request: "fetch", topic: "t", partition: 1 }, ErrorCode.NOT_LEADER_OR_FOLLOWER, {
+          times: 2
+        })
+        const fetcher = yield* client.openFetcher(1)
+        const codes = Effect.map(
+          fetcher.fetch({
+            ...fetchRequest("t", 0, { maxWait: 1_000 }),
+            partitions: [0, 1].flatMap((partition) => fetchRequest("t", 0, { partition }).partitions)
+          }),
+          ({ partitions }) => partitions.map(({ errorCode, records }) => [errorCode, records.length > 0])
+        )
+        const failing = [
+          [0, true],
+          [ErrorCode.NOT_LEADER_OR_FOLLOWER, false]
+        ]
+        assert.deepStrictEqual(yield* codes, failing)
+        assert.deepStrictEqual(yield* codes, failing)
+        assert.deepStrictEqual(yield* codes, [
+          [0, true],
+          [0, true]
+        ])
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("an error code fails the calls that are about no partition", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        yield* kafka.fail({ request: "describeTopic" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+        yield* kafka.fail({ request: "initProducerId" }, ErrorCode.CLUSTER_AUTHORIZATION_FAILED, { times: Infinity })
+        const refused = yield* Effect.flip(client.describeTopic("t"))
+        assert.include(refused.message, "Metadata on memory-1:9092 answered TOPIC_AUTHORIZATION_FAILED for t")
+        yield* client.describeTopic("t")
+        for (let i = 0; i < 3; i++) assert.isTrue(Exit.isFailure(yield* Effect.exit(client.initProducerId)))
+        yield* kafka.clearFailures
+        yield* client.initProducerId
+        assert.deepStrictEqual(
+          [...(yield* kafka.requests)],
+          [
+            ["describeTopic", 2],
+            ["initProducerId", 4]
+          ]
+        )
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a lost answer leaves the record in the log, and the batch sent again is known", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const producer = yield* client.initProducerId
+        const lost = new ConnectionFailed({ broker: "memory-1:9092", request: "Produce", detail: "cut" })
+        yield* kafka.fail({ request: "produce" }, lost, { carriedOut: true })
+        const send = client.produce(1, produceRequest("t", batchOf("a", producer, 0)))
+        assert.strictEqual(yield* Effect.flip(send), lost)
+        assert.strictEqual((yield* kafka.log("t")).length, 1)
+        assert.deepStrictEqual(
+          (yield* send).map(({ baseOffset, errorCode }) => ({ baseOffset, errorCode })),
+          [{ baseOffset: 0, errorCode: 0 }]
+        )
+        assert.strictEqual((yield* kafka.log("t")).length, 1)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a broker that is cut off fails what is outstanding and what comes, the others serve on", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t", { partitions: 2 })
+        const fetcher = yield* client.openFetcher(1)
+        const poll = yield* Effect.forkChild(Effect.flip(fetcher.fetch(fetchRequest("t", 0, { maxWait: 5_000 }))), {
+          startImmediately: true
+        })
+        yield* kafka.disconnect(1)
+        assert.strictEqual((yield* Fiber.join(poll))._tag, "ConnectionFailed")
+        assert.strictEqual((yield* Effect.flip(fetcher.fetch(fetchRequest("t", 0))))._tag, "ConnectionFailed")
+        const { partitions } = yield* client.describeTopic("t")
+        assert.deepStrictEqual(
+          partitions.map(({ leader }) => leader),
+          [1, 2]
+        )
+        const other = yield* client.openFetcher(2)
+        assert.strictEqual((yield* other.fetch(fetchRequest("t", 0, { partition: 1 }))).partitions[0]!.errorCode, 0)
+        yield* kafka.disconnect()
+        assert.strictEqual((yield* Effect.flip(client.describeTopic("t")))._tag, "ConnectionFailed")
+        yield* kafka.reconnect()
+        assert.strictEqual((yield* fetcher.fetch(fetchRequest("t", 0))).partitions[0]!.errorCode, 0)
+      }).pipe(Effect.provide(MemoryKafka.layerWith({ brokers: 2 })))
+    )
+
+    it.effect("a frozen broker holds answers back until it goes on, or the client gives up", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const fetcher = yield* client.openFetcher(1)
+        const poll = yield* Effect.forkChild(fetcher.fetch(fetchRequest("t", 0, { maxWait: 60_000 })), {
+          startImmediately: true
+        })
+        yield* kafka.pause()
+        yield* kafka.append("t", one("a"))
+        yield* TestClock.adjust(1_000)
+        assert.isUndefined(poll.pollUnsafe())
+        yield* kafka.resume()
+        assert.deepStrictEqual(dataOf(yield* Fiber.join(poll)), [[0, "a", "v"]])
+        yield* kafka.pause()
+        const given = yield* Effect.forkChild(Effect.flip(client.describeTopic("t")), { startImmediately: true })
+        yield* TestClock.adjust(2_000)
+        assert.strictEqual((yield* Fiber.join(given))._tag, "RequestTimedOut")
+        assert.strictEqual(yield* kafka.held, 0)
+      }).pipe(Effect.provide(MemoryKafka.layerWith({ requestTimeout: "2 seconds" })))
+    )
+  })
+
+  describe("leaders", () => {
+    it.effect("a moved leader refuses on the old broker, names the new one, and fences the old epoch", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", one("a"))
+        const old = yield* client.openFetcher(1)
+        const poll = yield* Effect.forkChild(old.fetch(fetchRequest("t", 1, { maxWait: 5_000 })), {
+          startImmediately: true
+        })
+        yield* kafka.moveLeader("t", 0, 2)
+        const refused = (yield* Fiber.join(poll)).partitions[0]!
+        assert.strictEqual(refused.errorCode, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        assert.deepStrictEqual(refused.currentLeader, { id: 2, epoch: 1 })
+        const fetcher = yield* client.openFetcher(2)
+        const fenced = yield* fetcher.fetch(fetchRequest("t", 1, { currentLeaderEpoch: 0 }))
+        assert.strictEqual(fenced.partitions[0]!.errorCode, ErrorCode.FENCED_LEADER_EPOCH)
+        const known = yield* fetcher.fetch(fetchRequest("t", 0, { currentLeaderEpoch: 1 }))
+        assert.deepStrictEqual(dataOf(known), [[0, "a", "v"]])
+        yield* kafka.moveLeader("t", 0, undefined)
+        const [partition] = (yield* client.describeTopic("t")).partitions
+        assert.deepStrictEqual(partition, {
+          partition: 0,
+          errorCode: ErrorCode.LEADER_NOT_AVAILABLE,
+          leader: -1,
+          leaderEpoch: 2
+        })
+      }).pipe(Effect.provide(MemoryKafka.layerWith({ brokers: 2 })))
+    )
+
+    it.effect("a log that was truncated and has grown past a reader diverges where the reader's epoch ends", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        for (const key of ["a", "b", "c"]) yield* kafka.append("t", one(key))
+        yield* kafka.truncate("t", 0, 1)
+        for (const key of ["x", "y", "z"]) yield* kafka.append("t", one(key))
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [
+          [0, "a", "v"],
+          [1, "x", "v"],
+          [2, "y", "v"],
+          [3, "z", "v"]
+        ])
+        const fetcher = yield* client.openFetcher(1)
+        const fetched = yield* fetcher.fetch(fetchRequest("t", 3, { currentLeaderEpoch: 1, lastFetchedEpoch: 0 }))
+        assert.deepStrictEqual(fetched.partitions[0]!.diverging, { epoch: 0, endOffset: 1 })
+        const ends = yield* client.endOffsetForEpoch(1, {
+          topic: "t",
+          partitions: [
+            { partition: 0, currentLeaderEpoch: 1, leaderEpoch: 0 },
+            { partition: 0, currentLeaderEpoch: 1, leaderEpoch: 1 }
+          ]
+        })
+        assert.deepStrictEqual(
+          ends.map(({ endOffset, leaderEpoch }) => [leaderEpoch, endOffset]),
+          [
+            [0, 1],
+            [1, 4]
+          ]
+        )
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a truncated transaction is open no more, and a truncated sequence is new again", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const producer = yield* client.initProducerId
+        const send = (sequence: number) =>
+          Effect.map(client.produce(1, produceRequest("t", batchOf("a", producer, sequence))), ([answer]) => [
+            answer!.errorCode,
+            answer!.baseOffset
+          ])
+        assert.deepStrictEqual(yield* send(0), [0, 0])
+        assert.deepStrictEqual(yield* send(1), [0, 1])
+        const transaction = yield* kafka.beginTransaction()
+        yield* transaction.append("t", one("t"))
+        assert.strictEqual((yield* fetchFrom("t", 0, "read_committed")).lastStableOffset, 2)
+        yield* kafka.truncate("t", 0, 1)
+        assert.strictEqual((yield* fetchFrom("t", 0, "read_committed")).lastStableOffset, 1)
+        assert.deepStrictEqual(yield* send(1), [0, 1])
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+  })
+
+  describe("transactions", () => {
+    it.effect("the log says of each record how its transaction ended", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        const first = yield* kafka.beginTransaction()
+        const second = yield* kafka.beginTransaction()
+        yield* first.append("t", one("aborted"))
+        yield* second.append("t", one("committed"))
+        yield* kafka.append("t", one("plain"))
+        yield* first.abort
+        yield* second.commit
+        const again = yield* kafka.beginTransaction({ producer: first.producer })
+        yield* again.append("t", one("open"))
+        const log = yield* kafka.log("t")
+        assert.deepStrictEqual(
+          log.map(({ offset, sequence, state }) => [offset, sequence, state]),
+          [
+            [0, 0, "aborted"],
+            [1, 0, "committed"],
+            [2, -1, "plain"],
+            [5, 1, "open"]
+          ]
+        )
+        for (const record of log) assert.strictEqual(String(record.key), record.state)
+        const late = yield* Effect.flip(first.append("t", one("late")))
+        assert.strictEqual(late.code, ErrorCode.INVALID_TXN_STATE)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a partition that was only enlisted gets a marker, and no entry among the aborted", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", one("a"))
+        const transaction = yield* kafka.beginTransaction()
+        yield* transaction.enlist("t", 0)
+        yield* transaction.abort
+        const fetched = yield* fetchFrom("t", 0, "read_committed")
+        assert.strictEqual(fetched.highWatermark, 2)
+        assert.deepStrictEqual(fetched.abortedTransactions, [])
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [[0, "a", "v"]])
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+  })
+
+  describe("compaction", () => {
+    it.effect("keeps the last record of each key at its offset, and tombstones until told otherwise", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", [...one("a", "1"), ...one("b", "1"), ...one("a", "2")])
+        yield* kafka.append("t", one("b", null))
+        yield* kafka.append("t", [{ key: null, value: "keyless" }])
+        yield* kafka.append("t", one("c", ""))
+        yield* kafka.compact("t")
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [
+          [2, "a", "2"],
+          [3, "b", null],
+          [5, "c", ""]
+        ])
+        yield* kafka.compact("t", { dropTombstones: true })
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [
+          [2, "a", "2"],
+          [5, "c", ""]
+        ])
+        const fetched = yield* fetchFrom("t", 0, "read_committed")
+        assert.strictEqual(fetched.highWatermark, 6)
+        assert.strictEqual(fetched.logStartOffset, 0)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("takes aborted records at once, their marker a round later, and stops below an open transaction", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", one("a", "1"))
+        const aborted = yield* kafka.beginTransaction()
+        yield* aborted.append("t", one("a", "aborted"))
+        yield* aborted.append("t", one("b", "aborted"))
+        yield* aborted.abort
+        yield* kafka.append("t", one("c", "1"))
+        const open = yield* kafka.beginTransaction()
+        yield* open.append("t", one("c", "open"))
+        yield* kafka.append("t", one("c", "2"))
+        const batches = Effect.map(fetchFrom("t", 0, "read_uncommitted"), ({ batches: all }) =>
+          all.map(({ baseOffset, count }) => [baseOffset, count])
+        )
+        yield* kafka.compact("t", { dropTombstones: true })
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [
+          [0, "a", "1"],
+          [4, "c", "1"],
+          [5, "c", "open"],
+          [6, "c", "2"]
+        ])
+        // The last batch of the aborted producer stays, empty, and so does the marker behind it.
+        assert.deepStrictEqual(yield* batches, [
+          [0, 1],
+          [2, 0],
+          [3, 1],
+          [4, 1],
+          [5, 1],
+          [6, 1]
+        ])
+        assert.strictEqual((yield* fetchFrom("t", 0, "read_committed")).abortedTransactions.length, 1)
+        // The producer goes on: its older batch is its last no more, and then nothing holds the marker.
+        const next = yield* kafka.beginTransaction({ producer: aborted.producer })
+        yield* open.commit
+        yield* next.append("t", one("d", "1"))
+        yield* next.commit
+        yield* kafka.compact("t", { dropTombstones: true })
+        yield* kafka.compact("t", { dropTombstones: true })
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [
+          [0, "a", "1"],
+          [6, "c", "2"],
+          [8, "d", "1"]
+        ])
+        assert.deepStrictEqual((yield* fetchFrom("t", 0, "read_committed")).abortedTransactions, [])
+        assert.notInclude(
+          (yield* batches).map(([baseOffset]) => baseOffset),
+          3
+        )
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("keeps an idempotent producer's last batch, and so its sequence, even when it is empty", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const producer = yield* client.initProducerId
+        const send = (sequence: number) =>
+          Effect.map(
+            client.produce(1, produceRequest("t", batchOf("a", producer, sequence))),
+            ([answer]) => answer!.baseOffset
+          )
+        yield* send(0)
+        yield* send(1)
+        yield* kafka.append("t", one("a", "newer"))
+        yield* kafka.compact("t")
+        const { batches } = yield* fetchFrom("t", 0, "read_committed")
+        assert.deepStrictEqual(
+          batches.map(({ baseOffset, count, lastOffset }) => [baseOffset, lastOffset, count]),
+          [
+            [1, 1, 0],
+            [2, 2, 1]
+          ]
+        )
+        assert.strictEqual(yield* send(1), 1)
+        assert.strictEqual(yield* send(2), 3)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+  })
+
+  it.effect("a recreated topic has another id and an empty log, and a deleted one is gone", () =>
+    Effect.gen(function* () {
+      const kafka = yield* MemoryKafka.MemoryKafka
+      const client = yield* KafkaClient.KafkaClient
+      const before = yield* kafka.createTopic("t", { partitions: 3 })
+      yield* kafka.append("t", one("a"))
+      const fetcher = yield* client.openFetcher(1)
+      const poll = yield* Effect.forkChild(
+        fetcher.fetch({ ...fetchRequest("t", 1, { maxWait: 5_000 }), topicId: before }),
+        { startImmediately: true }
+      )
+      const after = yield* kafka.recreateTopic("t")
+      assert.notStrictEqual(after, before)
+      assert.strictEqual((yield* Fiber.join(poll)).partitions[0]!.errorCode, ErrorCode.UNKNOWN_TOPIC_ID)
+      assert.strictEqual((yield* client.describeTopic("t")).partitions.length, 1)
+      assert.deepStrictEqual(yield* kafka.log("t"), [])
+      yield* kafka.deleteTopic("t")
+      const gone = yield* Effect.flip(kafka.append("t", one("a")))
+      assert.strictEqual(gone.code, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    }).pipe(Effect.provide(MemoryKafka.layer))
+  )
+
+  it.effect("a damaged batch can be put into the log as it is", () =>
+    Effect.gen(function* () {
+      const kafka = yield* MemoryKafka.MemoryKafka
+      yield* kafka.createTopic("t")
+      const batch = batchOf("a", { producerId: -1, producerEpoch: -1 }, -1)
+      batch[batch.length - 1]! ^= 0xff
+      assert.strictEqual(yield* kafka.appendBatch("t", batch), 0)
+      const { records } = yield* fetchFrom("t", 0, "read_committed")
+      assert.isTrue(records.subarray(16).equals(batch.subarray(16)))
+    }).pipe(Effect.provide(MemoryKafka.layer))
+  )
+
+  it.effect("what tables see of a log is what was committed, compacted or not", () =>
+    Effect.gen(function* () {
+      const kafka = yield* MemoryKafka.MemoryKafka
+      yield* kafka.createTopic("t")
+      yield* kafka.append("t", [...one("a", "1"), ...one("b", "1")])
+      const transaction = yield* kafka.beginTransaction()
+      yield* transaction.append("t", one("a", "2"))
+      yield* kafka.append("t", one("b", null))
+      yield* transaction.commit
+      assert.deepStrictEqual([...tableOf(yield* kafka.log("t"))], [["a", "2"]])
+      yield* kafka.compact("t", { dropTombstones: true })
+      assert.deepStrictEqual([...tableOf(yield* kafka.log("t"))], [["a", "2"]])
+    }).pipe(Effect.provide(MemoryKafka.layer))
+  )
+})
