@@ -1,16 +1,29 @@
 /** The command line of the suite. */
 import { parseArgs } from "node:util"
+import type { Decode } from "./topics/decoding.ts"
 import type { LogShape } from "./topics/logs.ts"
+import type { ClusterClient } from "./topics/source.ts"
 
-export const names = ["drain", "peers"] as const
+export const names = [
+  "cold",
+  "catchup",
+  "propagation",
+  "barrier",
+  "write",
+  "reads",
+  "memory",
+  "fanout",
+  "idle",
+  "drain",
+  "peers"
+] as const
 
 export type BenchmarkName = (typeof names)[number]
 
-export type TableClient = "kafkajs" | "platformatic" | "memory"
-export type Decode = "raw" | "json" | "schema"
+export type TableClient = ClusterClient | "memory"
 
-const tableClients: ReadonlyArray<TableClient> = ["kafkajs", "platformatic", "memory"]
-const decodes: ReadonlyArray<Decode> = ["raw", "json", "schema"]
+const tableClients: ReadonlyArray<TableClient> = ["kafkajs", "memory"]
+const decodes: ReadonlyArray<Decode> = ["raw", "json", "schema", "schema-jit"]
 export const peerNames = ["python", "java", "go", "node"] as const
 export type PeerName = (typeof peerNames)[number]
 
@@ -58,10 +71,10 @@ export interface UsageError {
 export const usage = `pnpm bench <name> [options]      ${names.join(" ")}
 pnpm bench compare BEFORE AFTER [--threshold 1.2]
 
-  --client kafkajs,platformatic,memory   transports under the table (default kafkajs)
+  --client kafkajs,memory                transports under the table (default kafkajs)
   --brokers host:port,...                an existing cluster (default KAFKA_BROKERS, else one is started)
   --topic NAME                           an existing topic to replay
-  --decode raw,json,schema               how far values are decoded (default all)
+  --decode raw,json,schema,schema-jit    how far values are decoded (default all)
   --log unique,rounds,zipf               generated topics to replay (default all)
   --records N --keys N                   size of the rounds and zipf topics (default 1000000 over 100000)
   --partitions N                         of generated topics (default 4)
@@ -103,7 +116,7 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): RunOptions 
       client: { type: "string", default: "kafkajs" },
       brokers: { type: "string" },
       topic: { type: "string" },
-      decode: { type: "string", default: "raw,json,schema" },
+      decode: { type: "string", default: "raw,json,schema,schema-jit" },
       log: { type: "string", default: "unique,rounds,zipf" },
       records: { type: "string" },
       keys: { type: "string" },

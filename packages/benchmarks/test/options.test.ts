@@ -40,7 +40,7 @@ describe("parseOptions", () => {
     assert.strictEqual(problem("dream"), "there is no benchmark dream")
     assert.strictEqual(problem("drain", "--repeat", "0"), "--repeat takes a whole number from 1 on")
     assert.strictEqual(problem("drain", "--seconds", "0"), "--seconds takes a number above 0")
-    assert.strictEqual(problem("drain", "--decode", "avro"), "--decode knows raw, json, schema, not avro")
+    assert.strictEqual(problem("drain", "--decode", "avro"), "--decode knows raw, json, schema, schema-jit, not avro")
     assert.strictEqual(problem("compare", "a"), "compare takes two files")
     assert.include(problem("drain", "--fast") ?? "", "--fast")
   })

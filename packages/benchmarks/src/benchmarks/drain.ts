@@ -5,7 +5,9 @@ import type { Benchmark } from "../suite.ts"
 /** 1 MiB is the clients' default; larger answers save round trips. */
 const partitionBytes = [1 << 20, 4 << 20]
 
-export const drain: Benchmark = Effect.fnUntraced(function* ({ brokers, repeat, replayTopics }) {
+export const drain: Benchmark = Effect.fnUntraced(function* (suite) {
+  const { repeat, replayTopics } = suite
+  const brokers = yield* suite.brokers
   const measured = []
   for (const { topic } of yield* replayTopics) {
     for (const bytes of partitionBytes) {

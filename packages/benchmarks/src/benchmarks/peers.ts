@@ -7,12 +7,20 @@ import type { Benchmark, Suite } from "../suite.ts"
 
 const builders = { python: buildPython, java: buildJava, go: buildGo }
 
-/** Topics of the live measurements have random names: they would not compare between runs. */
-const anonymous = (rows: ReadonlyArray<Measurement>): ReadonlyArray<Measurement> =>
-  rows.map((row) => ({ ...row, topic: undefined }))
+/** Measures on an empty topic of its own, whose random name would not compare between runs. */
+const onEmptyTopic =
+  ({ emptyTopic }: Suite) =>
+  <E>(measure: (topic: string) => Effect.Effect<ReadonlyArray<Measurement>, E>) =>
+    Effect.flatMap(emptyTopic, measure).pipe(
+      Effect.map((rows) => rows.map((row) => ({ ...row, topic: undefined }))),
+      Effect.scoped
+    )
 
 /** Every measurement of one peer outside of Node. */
-const measurePeer = Effect.fnUntraced(function* (peer: Peer, { brokers, emptyTopic, options, replayTopics }: Suite) {
+const measurePeer = Effect.fnUntraced(function* (peer: Peer, suite: Suite) {
+  const { options, replayTopics } = suite
+  const live = onEmptyTopic(suite)
+  const brokers = yield* suite.brokers
   const measured: Array<Measurement> = []
   const run = Effect.fnUntraced(function* (
     args: ReadonlyArray<string>,
@@ -42,13 +50,15 @@ const measurePeer = Effect.fnUntraced(function* (peer: Peer, { brokers, emptyTop
     }
   }
   for (const { args, flags } of peer.live(options)) {
-    const topic = yield* emptyTopic(1)
-    measured.push(...anonymous(yield* run(args, { topic, ...flags }, options)))
+    measured.push(...(yield* live((topic) => run(args, { topic, ...flags }, options))))
   }
   return measured
 })
 
-const measureNode = Effect.fnUntraced(function* ({ brokers, emptyTopic, options, repeat, replayTopics }: Suite) {
+const measureNode = Effect.fnUntraced(function* (suite: Suite) {
+  const { options, repeat, replayTopics } = suite
+  const live = onEmptyTopic(suite)
+  const brokers = yield* suite.brokers
   const measured: Array<Measurement> = []
   const { count, seconds } = options
   for (const client of ["kafkajs", "platformatic"] as const) {
@@ -57,14 +67,14 @@ const measureNode = Effect.fnUntraced(function* ({ brokers, emptyTopic, options,
         measured.push(...(yield* repeat("nodeCatchUp", { client, brokers, topic, decode })))
       }
     }
-    const topic = yield* emptyTopic(1)
-    measured.push(...anonymous(yield* repeat("nodePropagation", { client, brokers, topic, warmup: 100, count })))
+    measured.push(
+      ...(yield* live((topic) => repeat("nodePropagation", { client, brokers, topic, warmup: 100, count })))
+    )
     for (const inFlight of [1, 8, 64, 256]) {
-      measured.push(...anonymous(yield* repeat("nodeWrite", { client, brokers, topic, inFlight, seconds })))
+      measured.push(...(yield* live((topic) => repeat("nodeWrite", { client, brokers, topic, inFlight, seconds }))))
     }
   }
-  const topic = yield* emptyTopic(1)
-  measured.push(...anonymous(yield* repeat("roundTrip", { brokers, topic, warmup: 100, count })))
+  measured.push(...(yield* live((topic) => repeat("roundTrip", { brokers, topic, warmup: 100, count }))))
   return measured
 })
 

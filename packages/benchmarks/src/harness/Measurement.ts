@@ -12,6 +12,8 @@ export const numbers = [
   "rssMiB",
   "heapMiB",
   "bytesPerKey",
+  "rssBytesPerKey",
+  "dataBytesPerKey",
   "nsPerOp",
   "ratio",
   "cpuPercent",
@@ -22,7 +24,8 @@ export type NumberName = (typeof numbers)[number]
 
 /**
  * One measurement by one process. `ms`, `p50`, `p99` and `max` are milliseconds, `rps` records per second,
- * `bytesPerKey` bytes above an empty process, `ratio` is against the baseline that `detail` names.
+ * `bytesPerKey` heap and buffers above an empty process and `dataBytesPerKey` the bytes of the key and its value, `ratio`
+ * how many times a native Map's time.
  */
 export interface Measurement extends Partial<Readonly<Record<NumberName, number>>> {
   /** What is measured: `catchup`, `propagation` and so on. */
@@ -44,7 +47,7 @@ export interface Summary extends Measurement {
 /** Numbers of which more is better; of `ms`, latencies, memory and CPU less is. */
 const moreIsBetter: ReadonlySet<NumberName> = new Set(["rps"])
 /** Numbers that say what was done and not how well. */
-const neutral: ReadonlySet<NumberName> = new Set(["records", "keys"])
+const neutral: ReadonlySet<NumberName> = new Set(["records", "keys", "dataBytesPerKey"])
 
 export type Direction = "less" | "more" | "neutral"
 

@@ -1,28 +1,55 @@
 /** Every cell by name, loaded when it is run: a cell's process holds only what it measures. */
 import type { Effect, Scope } from "effect"
 import type { Measurement } from "./Measurement.ts"
+import type * as Barrier from "../cells/barrier.ts"
+import type * as CatchUp from "../cells/catchUp.ts"
+import type * as Cold from "../cells/cold.ts"
 import type * as Drain from "../cells/drain.ts"
+import type * as FanOut from "../cells/fanOut.ts"
+import type * as Idle from "../cells/idle.ts"
+import type * as Memory from "../cells/memory.ts"
 import type * as NodeCatchUp from "../cells/nodeCatchUp.ts"
 import type * as NodePropagation from "../cells/nodePropagation.ts"
 import type * as NodeWrite from "../cells/nodeWrite.ts"
+import type * as Propagation from "../cells/propagation.ts"
+import type * as Reads from "../cells/reads.ts"
 import type * as RoundTrip from "../cells/roundTrip.ts"
+import type * as Write from "../cells/write.ts"
 
 export type Cell<Input> = (input: Input) => Effect.Effect<ReadonlyArray<Measurement>, unknown, Scope.Scope>
 
 export interface CellInputs {
+  readonly barrier: Barrier.Input
+  readonly catchUp: CatchUp.Input
+  readonly cold: Cold.Input
   readonly drain: Drain.Input
+  readonly fanOut: FanOut.Input
+  readonly idle: Idle.Input
+  readonly memory: Memory.Input
   readonly nodeCatchUp: NodeCatchUp.Input
   readonly nodePropagation: NodePropagation.Input
   readonly nodeWrite: NodeWrite.Input
+  readonly propagation: Propagation.Input
+  readonly reads: Reads.Input
   readonly roundTrip: RoundTrip.Input
+  readonly write: Write.Input
 }
 
 export type CellName = keyof CellInputs
 
 export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs[Name]>> } = {
+  barrier: async () => (await import("../cells/barrier.ts")).cell,
+  catchUp: async () => (await import("../cells/catchUp.ts")).cell,
+  cold: async () => (await import("../cells/cold.ts")).cell,
   drain: async () => (await import("../cells/drain.ts")).cell,
+  fanOut: async () => (await import("../cells/fanOut.ts")).cell,
+  idle: async () => (await import("../cells/idle.ts")).cell,
+  memory: async () => (await import("../cells/memory.ts")).cell,
   nodeCatchUp: async () => (await import("../cells/nodeCatchUp.ts")).cell,
   nodePropagation: async () => (await import("../cells/nodePropagation.ts")).cell,
   nodeWrite: async () => (await import("../cells/nodeWrite.ts")).cell,
-  roundTrip: async () => (await import("../cells/roundTrip.ts")).cell
+  propagation: async () => (await import("../cells/propagation.ts")).cell,
+  reads: async () => (await import("../cells/reads.ts")).cell,
+  roundTrip: async () => (await import("../cells/roundTrip.ts")).cell,
+  write: async () => (await import("../cells/write.ts")).cell
 }

@@ -142,13 +142,16 @@ const readable = async (brokers: ReadonlyArray<string>, topic: string): Promise<
 export const remove = (brokers: ReadonlyArray<string>, topic: string): Promise<void> =>
   withController(brokers, topic, (connection) => deleteTopic(connection, topic))
 
+export const topicName = (shape: LogShape, partitions: number): string =>
+  `ktables-bench-${nameOf(shape)}-p${partitions}`
+
 /** A topic that holds the log, filled if it is not there yet. */
 export const filledTopic = async (
   brokers: ReadonlyArray<string>,
   shape: LogShape,
   partitions: number
 ): Promise<FilledTopic> => {
-  const topic = `ktables-bench-${nameOf(shape)}-p${partitions}`
+  const topic = topicName(shape, partitions)
   const ids = keyIds(shape)
   const filled = { topic, records: shape.records, keys: distinct(ids) }
   const { errorCode } = await withBootstrap(brokers, (connection) => metadata(connection, topic))

@@ -1,0 +1,95 @@
+/** One table, many subscribers: how fast updates reach all of them, and what one costs that never takes anything. */
+import * as KafkaTable from "effect-ktables/KafkaTable"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
+import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import type { Cell } from "../harness/cells.ts"
+import { memoryUse, mebibytes } from "../harness/memory.ts"
+import { schemaTopic } from "../topics/decoding.ts"
+import { keyOf, type Service, serviceOf } from "../topics/values.ts"
+
+export interface Input {
+  readonly subscribers: number
+  /** Adds a subscriber that takes its first snapshot and nothing more. */
+  readonly stuck: boolean
+  readonly keys: number
+  readonly updates: number
+}
+
+/** Updates per batch in the log. */
+const batch = 100
+
+export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, subscribers, updates }) {
+  const services = yield* Layer.build(MemoryKafka.layer)
+  const measure = Effect.gen(function* () {
+    const kafka = yield* MemoryKafka.MemoryKafka
+    yield* kafka.createTopic("table")
+    const append = (from: number, to: number, version: number) =>
+      kafka.append(
+        "table",
+        Array.from({ length: to - from }, (_, i) => ({
+          key: keyOf((from + i) % keys),
+          value: JSON.stringify(serviceOf((from + i) % keys, version))
+        }))
+      )
+    for (let at = 0; at < keys; at += batch) yield* append(at, Math.min(keys, at + batch), 0)
+    const table = yield* KafkaTable.make(schemaTopic("table"), { ensureTopic: false })
+
+    const done = yield* Effect.forEach(
+      Array.from({ length: subscribers }, (_, i) => i),
+      () => subscribe(table, (version) => version === 2)
+    )
+    const stuckOne = stuck
+      ? yield* table.changeBatches.pipe(
+          Stream.runForEach(() => Effect.never),
+          Effect.forkChild({ startImmediately: true })
+        )
+      : undefined
+    const started = performance.now()
+    for (let at = 0; at < updates; at += batch) yield* append(at, Math.min(updates, at + batch), 1)
+    yield* append(0, 1, 2)
+    yield* Effect.forEach(done, Deferred.await)
+    const ms = performance.now() - started
+    const held = stuckOne === undefined ? {} : { heapMiB: yield* heldBy(stuckOne) }
+    return [
+      {
+        metric: "fanout",
+        client: "effect-ktables memory",
+        detail: `${subscribers} subscribers${stuck ? " and a stuck one" : ""}, ${keys} keys`,
+        ms,
+        records: updates,
+        rps: (updates / ms) * 1000,
+        ...held
+      }
+    ]
+  })
+  return yield* measure.pipe(Effect.provideContext(services))
+})
+
+/** What is freed when a fiber ends, in MiB. */
+const heldBy = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>) {
+  const before = memoryUse()
+  yield* Fiber.interrupt(fiber)
+  return mebibytes(before.heap - memoryUse().heap)
+})
+
+/** Completed when the subscriber has heard of the last version. Returns once it listens. */
+const subscribe = Effect.fnUntraced(function* (
+  table: KafkaTable.KafkaTable<string, Service>,
+  isLast: (version: number) => boolean
+) {
+  const listening = Deferred.makeUnsafe<void>()
+  const done = Deferred.makeUnsafe<void>()
+  yield* table.changeBatches.pipe(
+    Stream.runForEach((changes) =>
+      Effect.sync(() => {
+        for (const change of changes) {
+          if (change._tag === "Snapshot") Deferred.doneUnsafe(listening, Effect.void)
+          else if (change._tag === "Set" && isLast(change.value.version)) Deferred.doneUnsafe(done, Effect.void)
+        }
+      })
+    ),
+    Effect.forkScoped
+  )
+  yield* Deferred.await(listening)
+  return done
+})
