@@ -10,17 +10,9 @@
  *
  * @since 0.1.0
  */
-import { Config, Duration, Effect, Layer, Redacted, type Scope } from "effect"
-import { AuthenticationFailed, type KafkaError } from "effect-ktables/KafkaError"
-import {
-  type BrokerAddress,
-  type KafkaConnection,
-  KafkaTransport,
-  type RawRequest
-} from "effect-ktables/KafkaTransport"
-import { diagnoseClosed, explainTlsError, formatAddress, parseBrokers } from "effect-ktables/TransportSupport"
-import type * as tls from "node:tls"
-import { type Channel } from "./internal/channel.ts"
+import { Config, Duration, Effect, Layer, type Redacted } from "effect"
+import { KafkaTransport } from "effect-ktables/KafkaTransport"
+import { makeTransport, type Tls } from "effect-ktables/TransportSupport"
 import { connect } from "./internal/connect.ts"
 import { authenticateChannel } from "./internal/sasl.ts"
 
@@ -52,18 +44,6 @@ export type Sasl =
     }
 
 /**
- * Node's TLS options, secrets redacted or not. Without `ca` the system's certificate authorities are trusted.
- *
- * @category options
- * @since 0.1.0
- */
-export interface Tls extends Omit<tls.ConnectionOptions, "key" | "passphrase"> {
-  /** PEM of the client's private key. */
-  readonly key?: Redacted.Redacted<string> | string | Buffer | undefined
-  readonly passphrase?: Redacted.Redacted<string> | string | undefined
-}
-
-/**
  * @category options
  * @since 0.1.0
  */
@@ -79,97 +59,31 @@ export interface Options {
   readonly connectionTimeout?: Duration.Input | undefined
 }
 
-const tlsOptions = (ssl: boolean | Tls | undefined): tls.ConnectionOptions | undefined => {
-  if (ssl === undefined || ssl === false) return undefined
-  if (ssl === true) return {}
-  const { key, passphrase, ...rest } = ssl
-  return {
-    ...rest,
-    ...(key === undefined ? {} : { key: Redacted.isRedacted(key) ? Redacted.value(key) : key }),
-    ...(passphrase === undefined
-      ? {}
-      : { passphrase: Redacted.isRedacted(passphrase) ? Redacted.value(passphrase) : passphrase })
-  }
-}
-
-const sendOver = (channel: Channel, request: RawRequest): Effect.Effect<Buffer, KafkaError> =>
-  Effect.callback((resume) => {
-    const drop = channel.send(request, resume)
-    return Effect.sync(drop)
-  })
-
 /**
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options): KafkaTransport["Service"] => {
-  const { sasl } = options
-  const bootstrap = parseBrokers(options.brokers)
-  const clientId = options.clientId ?? "effect-ktables"
-  const ssl = tlsOptions(options.ssl)
+  const { brokers, clientId, sasl, ssl } = options
   const timeout = Duration.toMillis(options.connectionTimeout ?? "5 seconds")
-
-  const connectTo = (address: BrokerAddress, secured: tls.ConnectionOptions | undefined) =>
-    Effect.acquireRelease(
-      connect({ address, clientId, tls: secured, timeout }),
-      (channel) => Effect.sync(() => channel.close("the connection was closed by this client")),
-      { interruptible: true }
-    )
-
-  /** What a broker that hung up on us objects to, if that can be known. */
-  const diagnose = (address: BrokerAddress, error: KafkaError): Effect.Effect<never, KafkaError> => {
-    if (error._tag !== "ConnectionFailed") return Effect.fail(error)
-    const refused = ssl === undefined ? undefined : explainTlsError(error.cause)
-    if (refused !== undefined) {
-      return Effect.fail(
-        new AuthenticationFailed({ broker: formatAddress(address), detail: refused, cause: error.cause })
-      )
-    }
-    const ask = (withTls: boolean, request: RawRequest) =>
-      Effect.scoped(
-        Effect.flatMap(connectTo(address, withTls ? { ...ssl, rejectUnauthorized: false } : undefined), (channel) =>
-          sendOver(channel, request)
+  return makeTransport({
+    brokers,
+    clientId,
+    ssl,
+    sasl: sasl !== undefined,
+    timeout,
+    open: ({ authenticate, ...how }) => {
+      const connected = connect({ ...how, timeout })
+      if (!authenticate || sasl === undefined) return connected
+      // No interruption may fall between the two, where nobody would close the channel.
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(connected), (channel) =>
+          authenticateChannel(channel, { address: how.address, sasl, timeout }, restore)
         )
       )
-    return Effect.flatMap(
-      diagnoseClosed({ address, tls: ssl !== undefined, sasl: sasl !== undefined, timeout, ask }),
-      (found) => Effect.fail(found ?? error)
-    )
-  }
-
-  const open = Effect.fnUntraced(function* (
-    address: BrokerAddress
-  ): Effect.fn.Return<KafkaConnection, KafkaError, Scope.Scope> {
-    const channel = yield* connectTo(address, ssl).pipe(
-      // A refused or unreachable port is plain to see; a TLS handshake that breaks off is not.
-      Effect.catch((error) =>
-        ssl !== undefined && error._tag === "ConnectionFailed" && brokeOff(error.cause)
-          ? diagnose(address, error)
-          : Effect.fail(error)
-      )
-    )
-    if (sasl !== undefined) {
-      const endRenewals = yield* authenticateChannel(channel, { address, sasl, timeout }).pipe(
-        Effect.tapError(() => Effect.sync(() => channel.close("the authentication failed"))),
-        Effect.catch((error) => (channel.answered() === 0 ? diagnose(address, error) : Effect.fail(error)))
-      )
-      yield* Effect.addFinalizer(() => Effect.sync(endRenewals))
     }
-    const send = (request: RawRequest): Effect.Effect<Buffer, KafkaError> =>
-      channel.answered() > 0
-        ? sendOver(channel, request)
-        : Effect.catch(sendOver(channel, request), (error) =>
-            channel.lostToPeer() ? diagnose(address, error) : Effect.fail(error)
-          )
-    return { address, send, isOpen: channel.isOpen }
   })
-
-  return { bootstrap, clientId, open }
 }
-
-/** A peer that hung up, rather than one that was never there. */
-const brokeOff = (cause: unknown): boolean =>
-  cause === undefined || (cause instanceof Error && "code" in cause && cause.code === "ECONNRESET")
 
 /**
  * @category layers

@@ -1,5 +1,6 @@
 /**
- * What every `KafkaTransport` needs beside its sockets: reading addresses, and finding out why a broker shuts the door.
+ * What every `KafkaTransport` needs beside its client's sockets: reading addresses and headers, and finding out why a
+ * broker shuts the door. For authors of transports.
  *
  * Kafka closes a connection that speaks the wrong language without a word, and so does a broker that is going down. The
  * two are told apart by asking again in the other language: only what is known for sure becomes `AuthenticationFailed`,
@@ -7,9 +8,10 @@
  *
  * @since 0.1.0
  */
-import { Effect } from "effect"
-import { AuthenticationFailed } from "./KafkaError.ts"
-import type { BrokerAddress, RawRequest } from "./KafkaTransport.ts"
+import { Effect, Redacted, type Scope } from "effect"
+import type { ConnectionOptions } from "node:tls"
+import { AuthenticationFailed, type KafkaError } from "./KafkaError.ts"
+import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "./KafkaTransport.ts"
 
 const defaultPort = 9092
 
@@ -45,6 +47,33 @@ export const parseBrokers = (brokers: string | ReadonlyArray<string>): ReadonlyA
  */
 export const formatAddress = ({ host, port }: BrokerAddress): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
+
+/**
+ * What follows the tagged fields of response header version 1, or undefined when they do not end within the answer.
+ *
+ * @category framing
+ * @since 0.1.0
+ */
+export const behindTaggedFields = (answer: Buffer): Buffer | undefined => {
+  let at = 0
+  const varint = (): number => {
+    let value = 0
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = answer[at++]
+      if (byte === undefined) return Infinity
+      value += (byte & 127) * 2 ** shift
+      if (byte < 128) return value
+    }
+    return Infinity
+  }
+  for (let left = varint(); left > 0; left--) {
+    varint()
+    const length = varint()
+    at += length
+    if (at > answer.length) return undefined
+  }
+  return answer.subarray(at)
+}
 
 const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
@@ -131,11 +160,8 @@ const offeredMechanisms = (answer: Buffer): string | undefined => {
  * broker that is going down.
  *
  * `ask` opens a connection of its own, plain or with TLS whose certificate is not checked, and sends one request.
- *
- * @category diagnosis
- * @since 0.1.0
  */
-export const diagnoseClosed = (options: {
+const diagnoseClosed = (options: {
   readonly address: BrokerAddress
   readonly tls: boolean
   readonly sasl: boolean
@@ -162,4 +188,138 @@ export const diagnoseClosed = (options: {
         : "the listener speaks TLS and the client does not: set ssl, or connect to another port"
     )
   })
+}
+
+/**
+ * Node's TLS options, secrets redacted or not. Without `ca` the system's certificate authorities are trusted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Tls extends Omit<ConnectionOptions, "key" | "passphrase"> {
+  /** PEM of the client's private key. */
+  readonly key?: Redacted.Redacted<string> | string | Buffer | undefined
+  readonly passphrase?: Redacted.Redacted<string> | string | undefined
+}
+
+const tlsOptions = (ssl: boolean | Tls | undefined): ConnectionOptions | undefined => {
+  if (ssl === undefined || ssl === false) return undefined
+  if (ssl === true) return {}
+  const { key, passphrase, ...rest } = ssl
+  return {
+    ...rest,
+    ...(key === undefined ? {} : { key: Redacted.isRedacted(key) ? Redacted.value(key) : key }),
+    ...(passphrase === undefined
+      ? {}
+      : { passphrase: Redacted.isRedacted(passphrase) ? Redacted.value(passphrase) : passphrase })
+  }
+}
+
+/**
+ * An open connection as plain callbacks: what a transport makes of its client's sockets.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Channel {
+  /** Sends a request, calls `settle` once with its outcome, and returns what drops the answer. */
+  readonly send: (request: RawRequest, settle: (outcome: Effect.Effect<Buffer, KafkaError>) => void) => () => void
+  readonly isOpen: () => boolean
+  /** Requests other than ApiVersions that were answered: zero while the broker may still turn out to refuse us. */
+  readonly answered: () => number
+  /** True when the other end hung up, rather than this one. */
+  readonly lostToPeer: () => boolean
+  /** Destroys the socket and fails what is outstanding; `detail` says why. */
+  readonly close: (detail: string) => void
+}
+
+/**
+ * Why no channel could be opened.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NotOpened {
+  readonly error: KafkaError
+  /** True when the other end was there and hung up without a word: worth asking why. */
+  readonly hungUp: boolean
+}
+
+const sendOver = (channel: Channel, request: RawRequest): Effect.Effect<Buffer, KafkaError> =>
+  Effect.callback((resume) => {
+    const drop = channel.send(request, resume)
+    return Effect.sync(drop)
+  })
+
+/**
+ * Makes a transport of what opens channels. `open` authenticates only if it is told to, and cleans up behind itself when
+ * it fails or is interrupted.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeTransport = (options: {
+  readonly brokers: string | ReadonlyArray<string>
+  readonly clientId: string | undefined
+  readonly ssl: boolean | Tls | undefined
+  /** Whether `open` authenticates with SASL. */
+  readonly sasl: boolean
+  /** Milliseconds to open a channel. */
+  readonly timeout: number
+  readonly open: (how: {
+    readonly address: BrokerAddress
+    readonly clientId: string
+    readonly tls: ConnectionOptions | undefined
+    readonly authenticate: boolean
+  }) => Effect.Effect<Channel, NotOpened>
+}): KafkaTransport["Service"] => {
+  const { sasl, timeout } = options
+  const bootstrap = parseBrokers(options.brokers)
+  const clientId = options.clientId ?? "effect-ktables"
+  const tls = tlsOptions(options.ssl)
+
+  const openScoped = (address: BrokerAddress, withTls: ConnectionOptions | undefined, authenticate: boolean) =>
+    Effect.acquireRelease(
+      options.open({ address, clientId, tls: withTls, authenticate }),
+      (channel) => Effect.sync(() => channel.close("the connection was closed by this client")),
+      { interruptible: true }
+    )
+
+  /** What a broker that hung up on us objects to, if that can be known. */
+  const explained = (address: BrokerAddress, error: KafkaError): Effect.Effect<never, KafkaError> => {
+    if (error._tag !== "ConnectionFailed") return Effect.fail(error)
+    const sentence = tls === undefined ? undefined : explainTlsError(error.cause)
+    if (sentence !== undefined) {
+      return Effect.fail(
+        new AuthenticationFailed({ broker: formatAddress(address), detail: sentence, cause: error.cause })
+      )
+    }
+    const ask = (withTls: boolean, request: RawRequest) =>
+      Effect.scoped(
+        Effect.flatMap(
+          openScoped(address, withTls ? { ...tls, rejectUnauthorized: false } : undefined, false),
+          (channel) => sendOver(channel, request)
+        )
+      )
+    return Effect.flatMap(diagnoseClosed({ address, tls: tls !== undefined, sasl, timeout, ask }), (found) =>
+      Effect.fail(found ?? error)
+    )
+  }
+
+  const open = (address: BrokerAddress): Effect.Effect<KafkaConnection, KafkaError, Scope.Scope> =>
+    openScoped(address, tls, sasl).pipe(
+      Effect.catch(({ error, hungUp }) => (hungUp ? explained(address, error) : Effect.fail(error))),
+      Effect.map((channel) => ({
+        address,
+        isOpen: channel.isOpen,
+        send: (request) =>
+          sasl || channel.answered() > 0
+            ? sendOver(channel, request)
+            : Effect.catch(sendOver(channel, request), (error) =>
+                channel.lostToPeer() ? explained(address, error) : Effect.fail(error)
+              )
+      }))
+    )
+
+  return { bootstrap, clientId, open }
 }

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
 import type { KafkaTransport, RawRequest } from "effect-ktables/KafkaTransport"
 import { parseBrokers } from "effect-ktables/TransportSupport"
 import * as FaultProxy from "./FaultProxy.ts"
@@ -21,6 +21,7 @@ import * as TestKafka from "./TestKafka.ts"
  */
 export interface Options {
   readonly brokers: string
+  readonly connectionTimeout?: Duration.Input
   readonly ssl?: boolean | { readonly ca: string }
   readonly sasl?:
     | {
@@ -78,6 +79,16 @@ const visit = (make: (options: Options) => Transport, options: Options) =>
     yield* connection.send(apiVersions)
     return yield* connection.send(metadata)
   }).pipe(Effect.scoped)
+
+/** Waits in real time until the condition holds. */
+const until = (condition: Effect.Effect<boolean>): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const giveUp = performance.now() + patience
+    while (!(yield* condition)) {
+      assert.isBelow(performance.now(), giveUp, "the condition did not come to hold")
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
+    }
+  })
 
 /** The refusal a client meets that no retry will change. */
 const refusal = (make: (options: Options) => Transport, options: Options) =>
@@ -434,6 +445,35 @@ export const suite = (name: string, make: (options: Options) => Transport): void
             { startImmediately: true }
           )
           assert.strictEqual((yield* Fiber.join(visiting))._tag, "ConnectionFailed")
+        })
+      )
+
+      it.effect("an authentication without an answer ends in time, and may be tried again", () =>
+        Effect.gen(function* () {
+          const { saslPlaintext } = yield* Secured
+          const proxy = yield* FaultProxy.make(saslPlaintext)
+          yield* proxy.freeze()
+          const sasl = { mechanism: "plain", ...alice } as const
+          const since = performance.now()
+          const options = { brokers: proxy.address, sasl, connectionTimeout: 300 }
+          const error = yield* Effect.flip(visit(make, options))
+          assert.isTrue(error.isRetriable, error.message)
+          assert.isBelow(performance.now() - since, 3000)
+        })
+      )
+
+      it.effect("interrupting an open leaves no connection behind", () =>
+        Effect.gen(function* () {
+          const { saslPlaintext } = yield* Secured
+          const proxy = yield* FaultProxy.make(saslPlaintext)
+          yield* proxy.freeze()
+          const options = { brokers: proxy.address, sasl: { mechanism: "plain", ...alice } } as const
+          const scope = yield* Effect.scope
+          const opening = yield* Effect.forkChild(Scope.provide(connect(make, options), scope))
+          yield* until(Effect.map(proxy.traffic, ({ open }) => open === 1))
+          yield* Fiber.interrupt(opening)
+          yield* proxy.thaw
+          yield* until(Effect.map(proxy.traffic, ({ open }) => open === 0))
         })
       )
 

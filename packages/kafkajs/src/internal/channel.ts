@@ -8,27 +8,20 @@ import { Effect } from "effect"
 import type { KafkaError } from "effect-ktables/KafkaError"
 import { ConnectionFailed, MalformedAnswer, RequestTimedOut } from "effect-ktables/KafkaError"
 import type { RawRequest } from "effect-ktables/KafkaTransport"
+import { behindTaggedFields, type Channel } from "effect-ktables/TransportSupport"
 import type { Socket } from "node:net"
 import { makeAnswers, type Onread } from "./answers.ts"
 
 /** Takes the one outcome of a request. */
-export type Settle = (outcome: Effect.Effect<Buffer, KafkaError>) => void
+type Settle = (outcome: Effect.Effect<Buffer, KafkaError>) => void
 
-export interface Channel {
-  /** Sends a request and returns what drops its answer. */
-  readonly send: (request: RawRequest, settle: Settle) => () => void
+/** A channel that can be authenticated. */
+export interface SocketChannel extends Channel {
   /** Like `send`, while others are held back. */
-  readonly sendAhead: (request: RawRequest, settle: Settle) => () => void
+  readonly sendAhead: Channel["send"]
   /** Keeps further requests from being written until `release`. */
   readonly hold: () => void
   readonly release: () => void
-  readonly isOpen: () => boolean
-  /** Requests other than ApiVersions that were answered: zero while the broker may still turn out to refuse us. */
-  readonly answered: () => number
-  /** True when the other end hung up, rather than this one. */
-  readonly lostToPeer: () => boolean
-  /** Destroys the socket and fails what is outstanding; `detail` says why. */
-  readonly close: (detail: string) => void
 }
 
 interface Pending {
@@ -56,7 +49,11 @@ export interface ChannelOptions {
   readonly connect: (onread: Onread) => Socket
 }
 
-export const makeChannel = ({ broker, clientId, connect }: ChannelOptions): { channel: Channel; socket: Socket } => {
+export const makeChannel = ({
+  broker,
+  clientId,
+  connect
+}: ChannelOptions): { channel: SocketChannel; socket: Socket } => {
   const pending = new Map<number, Pending>()
   const held: Array<() => void> = []
   const clientIdBytes = Buffer.from(clientId)
@@ -110,7 +107,7 @@ export const makeChannel = ({ broker, clientId, connect }: ChannelOptions): { ch
       pending.delete(correlationId)
       if (entry.request.apiKey !== apiVersionsKey) answered++
       if (!entry.request.flexibleResponse) return settle(entry, Effect.succeed(answer))
-      const body = behindTags(answer)
+      const body = behindTaggedFields(answer)
       if (body === undefined) return malformed(entry, "its header has no end")
       settle(entry, Effect.succeed(body))
     }
@@ -204,26 +201,4 @@ export const makeChannel = ({ broker, clientId, connect }: ChannelOptions): { ch
       close: (detail) => lose(detail)
     }
   }
-}
-
-/** The answer behind the tagged fields of response header v1, or undefined when they do not end within it. */
-const behindTags = (answer: Buffer): Buffer | undefined => {
-  let at = 0
-  const varint = (): number => {
-    let value = 0
-    for (let shift = 0; shift < 35; shift += 7) {
-      const byte = answer[at++]
-      if (byte === undefined) return Infinity
-      value += (byte & 127) * 2 ** shift
-      if (byte < 128) return value
-    }
-    return Infinity
-  }
-  for (let left = varint(); left > 0; left--) {
-    varint()
-    const length = varint()
-    at += length
-    if (at > answer.length) return undefined
-  }
-  return answer.subarray(at)
 }

@@ -4,10 +4,10 @@
 import { Effect } from "effect"
 import { AuthenticationFailed, ConnectionFailed } from "effect-ktables/KafkaError"
 import type { BrokerAddress } from "effect-ktables/KafkaTransport"
-import { explainTlsError, formatAddress } from "effect-ktables/TransportSupport"
+import { explainTlsError, formatAddress, type NotOpened } from "effect-ktables/TransportSupport"
 import * as net from "node:net"
 import * as tls from "node:tls"
-import { type Channel, makeChannel } from "./channel.ts"
+import { makeChannel, type SocketChannel } from "./channel.ts"
 
 const keepAliveDelay = 60_000
 
@@ -21,7 +21,7 @@ export interface ConnectOptions {
 }
 
 /** The socket is destroyed when the effect is interrupted, and is the caller's to close once it has succeeded. */
-export const connect = (options: ConnectOptions): Effect.Effect<Channel, AuthenticationFailed | ConnectionFailed> =>
+export const connect = (options: ConnectOptions): Effect.Effect<SocketChannel, NotOpened> =>
   Effect.callback((resume) => {
     const { address, clientId, timeout } = options
     const broker = formatAddress(address)
@@ -39,22 +39,20 @@ export const connect = (options: ConnectOptions): Effect.Effect<Channel, Authent
     socket.setNoDelay(true)
     socket.setKeepAlive(true, keepAliveDelay)
 
-    const fail = (detail: string, cause?: Error): void => {
+    const fail = (detail: string, hungUp: boolean, cause?: Error): void => {
       clearTimeout(timer)
       const sentence = options.tls === undefined ? undefined : explainTlsError(cause)
       const because = cause === undefined ? {} : { cause }
-      resume(
-        Effect.fail(
-          sentence === undefined
-            ? new ConnectionFailed({ broker, request: "connect", detail, ...because })
-            : new AuthenticationFailed({ broker, detail: sentence, ...because })
-        )
-      )
+      const error =
+        sentence === undefined
+          ? new ConnectionFailed({ broker, request: "connect", detail, ...because })
+          : new AuthenticationFailed({ broker, detail: sentence, ...because })
+      resume(Effect.fail({ error, hungUp }))
       channel.close(detail)
     }
-    const timer = setTimeout(() => fail(`no connection within ${timeout} ms`), timeout)
-    const onError = (cause: Error): void => fail(cause.message, cause)
-    const onClose = (): void => fail("the broker closed the connection")
+    const timer = setTimeout(() => fail(`no connection within ${timeout} ms`, false), timeout)
+    const onError = (cause: Error): void => fail(cause.message, "code" in cause && cause.code === "ECONNRESET", cause)
+    const onClose = (): void => fail("the broker closed the connection", true)
     socket.once("error", onError)
     socket.once("close", onClose)
     socket.once(options.tls === undefined ? "connect" : "secureConnect", () => {

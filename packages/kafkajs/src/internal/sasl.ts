@@ -1,12 +1,12 @@
 /**
  * Authenticates a channel, and again before its session ends (KIP-368).
  */
-import { Effect, Redacted } from "effect"
+import { Effect, Exit, Redacted } from "effect"
 import { AuthenticationFailed, ConnectionFailed, type KafkaError } from "effect-ktables/KafkaError"
 import type { BrokerAddress } from "effect-ktables/KafkaTransport"
-import { formatAddress } from "effect-ktables/TransportSupport"
+import { type Channel, formatAddress, type NotOpened } from "effect-ktables/TransportSupport"
 import type { Sasl } from "../KafkaJsTransport.ts"
-import type { Channel } from "./channel.ts"
+import type { SocketChannel } from "./channel.ts"
 import { authenticate, type SaslRequest } from "./kafkajs.ts"
 
 /** The session is renewed at this part of its lifetime, as Java's client does: the broker cuts one that has ended. */
@@ -79,7 +79,7 @@ const refusedToken = (sasl: Sasl, request: SaslRequest, answer: Buffer): string 
  * One exchange; resolves to the session's lifetime. Requests of others wait meanwhile, as KIP-368 asks, and behind a
  * failed one until the channel is closed.
  */
-const exchangeOnce = async (channel: Channel, options: SaslOptions): Promise<number> => {
+const exchangeOnce = async (channel: SocketChannel, options: SaslOptions): Promise<number> => {
   let lost: KafkaError | undefined
   const exchange = (request: SaslRequest): Promise<Buffer> =>
     new Promise((resolve, reject) => {
@@ -135,29 +135,37 @@ const explain =
   }
 
 /**
- * Authenticates, and keeps the session alive until the channel is lost. Succeeds with what ends the renewals.
+ * Authenticates the channel and renews its session until it is lost. Closes it when that fails or is interrupted.
  */
-export const authenticateChannel = (channel: Channel, options: SaslOptions): Effect.Effect<() => void, KafkaError> => {
+export const authenticateChannel = (
+  channel: SocketChannel,
+  options: SaslOptions,
+  interruptible: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<Channel, NotOpened> => {
   let timer: NodeJS.Timeout | undefined
-  let ended = false
   const renewLater = (lifetime: number): void => {
-    if (lifetime <= 0 || ended) return
-    timer = setTimeout(renew, lifetime * renewAt)
+    if (lifetime > 0 && channel.isOpen()) timer = setTimeout(renew, lifetime * renewAt)
   }
   const renew = (): void => {
-    if (!channel.isOpen()) return
     exchangeOnce(channel, options).then(renewLater, (cause: unknown) =>
       channel.close(`the session could not be renewed: ${explain(options)(cause).message}`)
     )
   }
-  return Effect.map(
-    Effect.tryPromise({ try: () => exchangeOnce(channel, options), catch: explain(options) }),
-    (lifetime) => {
-      renewLater(lifetime)
-      return () => {
-        ended = true
-        clearTimeout(timer)
-      }
+  const authenticated: Channel = {
+    ...channel,
+    close: (detail) => {
+      clearTimeout(timer)
+      channel.close(detail)
     }
+  }
+  return interruptible(Effect.tryPromise({ try: () => exchangeOnce(channel, options), catch: explain(options) })).pipe(
+    Effect.mapError((error) => ({ error, hungUp: channel.lostToPeer() && channel.answered() === 0 })),
+    Effect.map((lifetime) => {
+      renewLater(lifetime)
+      return authenticated
+    }),
+    Effect.onExit((exit) =>
+      Exit.isFailure(exit) ? Effect.sync(() => channel.close("the authentication failed")) : Effect.void
+    )
   )
 }

@@ -1,0 +1,55 @@
+/**
+ * A `KafkaClient` over the connections of @platformatic/kafka: the library's own protocol, a transport under maintenance.
+ *
+ * **Example**
+ *
+ * ```ts
+ * import { Config, Layer } from "effect"
+ * import { PlatformaticClient } from "@effect-ktables/platformatic"
+ *
+ * const local = PlatformaticClient.layer({ brokers: ["localhost:9092"] })
+ *
+ * const production = PlatformaticClient.layerConfig({
+ *   brokers: Config.String("KAFKA_BROKERS"),
+ *   ssl: Config.succeed(true),
+ *   sasl: Config.all({
+ *     mechanism: Config.succeed("scram-sha-512" as const),
+ *     username: Config.String("KAFKA_USERNAME"),
+ *     password: Config.Redacted("KAFKA_PASSWORD")
+ *   })
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ */
+import { Config, type Duration, Effect, Layer } from "effect"
+import type { KafkaClient } from "effect-ktables/KafkaClient"
+import * as KafkaProtocol from "effect-ktables/KafkaProtocol"
+import * as PlatformaticTransport from "./PlatformaticTransport.ts"
+
+/**
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends PlatformaticTransport.Options {
+  /** How long to wait for an answer, above what the broker itself may wait. Default 30 seconds. */
+  readonly requestTimeout?: Duration.Input | undefined
+}
+
+/**
+ * A client of the cluster behind `brokers`. It connects when it is first used.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<KafkaClient> =>
+  Layer.provide(KafkaProtocol.layer({ requestTimeout: options.requestTimeout }), PlatformaticTransport.layer(options))
+
+/**
+ * The same with any of the options read from the configuration.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (options: Config.Wrap<Options>): Layer.Layer<KafkaClient, Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
