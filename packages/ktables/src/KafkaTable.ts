@@ -147,10 +147,13 @@ export interface KafkaTable<in out K, in out V> {
   readonly getEntry: (key: K) => Effect.Effect<Option.Option<TableEntry<K, V>>>
   readonly has: (key: K) => Effect.Effect<boolean>
   readonly size: Effect.Effect<number>
-  readonly keys: Effect.Effect<Iterable<K>>
-  readonly values: Effect.Effect<Iterable<V>>
-  readonly entries: Effect.Effect<Iterable<readonly [K, V]>>
-  /** The whole table as of one version, in constant time. */
+  readonly keys: Effect.Effect<ReadonlyArray<K>>
+  readonly values: Effect.Effect<ReadonlyArray<V>>
+  readonly entries: Effect.Effect<ReadonlyArray<readonly [K, V]>>
+  /**
+   * The whole table as of one version, in constant time. The first use of it, or of a stream of changes or states, makes
+   * the immutable map, in slices; from then on it is kept in step.
+   */
   readonly snapshot: Effect.Effect<HashMap.HashMap<K, V>>
 
   /** The value, or undefined when the key is absent (or its value is `undefined`). */
@@ -158,9 +161,10 @@ export interface KafkaTable<in out K, in out V> {
   readonly getEntryUnsafe: (key: K) => TableEntry<K, V> | undefined
   readonly hasUnsafe: (key: K) => boolean
   readonly sizeUnsafe: () => number
-  readonly keysUnsafe: () => Iterable<K>
-  readonly valuesUnsafe: () => Iterable<V>
-  readonly entriesUnsafe: () => Iterable<readonly [K, V]>
+  readonly keysUnsafe: () => ReadonlyArray<K>
+  readonly valuesUnsafe: () => ReadonlyArray<V>
+  readonly entriesUnsafe: () => ReadonlyArray<readonly [K, V]>
+  /** As `snapshot`; the first use makes the map in one go. */
   readonly snapshotUnsafe: () => HashMap.HashMap<K, V>
 
   /**
@@ -366,7 +370,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   const report = yield* rateLimited
 
   const feed: ChangeFeed<K, V> = new ChangeFeed<K, V>(
-    { current: () => applier.contents().map },
+    { current: () => applier.contents().map(), prepare: Effect.suspend(() => applier.contents().prepareMap) },
     options.changesCapacity ?? 16_384
   )
   const applier = Applier.make({
@@ -463,18 +467,18 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     getEntry: (key) => Effect.sync(() => Option.fromUndefinedOr(getEntryUnsafe(key))),
     has: (key) => Effect.sync(() => contents().has(key)),
     size: Effect.sync(() => contents().size),
-    keys: Effect.sync(() => HashMap.keys(contents().map)),
-    values: Effect.sync(() => HashMap.values(contents().map)),
-    entries: Effect.sync(() => HashMap.entries(contents().map)),
-    snapshot: Effect.sync(() => contents().map),
+    keys: Effect.sync(() => contents().keys()),
+    values: Effect.sync(() => contents().values()),
+    entries: Effect.sync(() => contents().entries()),
+    snapshot: Effect.suspend(() => Effect.map(contents().prepareMap, () => contents().map())),
     getUnsafe: (key) => contents().getUnsafe(key),
     getEntryUnsafe,
     hasUnsafe: (key) => contents().has(key),
     sizeUnsafe: () => contents().size,
-    keysUnsafe: () => HashMap.keys(contents().map),
-    valuesUnsafe: () => HashMap.values(contents().map),
-    entriesUnsafe: () => HashMap.entries(contents().map),
-    snapshotUnsafe: () => contents().map,
+    keysUnsafe: () => contents().keys(),
+    valuesUnsafe: () => contents().values(),
+    entriesUnsafe: () => contents().entries(),
+    snapshotUnsafe: () => contents().map(),
     changes: Stream.flattenIterable(changeBatches),
     changeBatches,
     states: feed.states,

@@ -5,10 +5,8 @@
  * snapshot next, so a stuck subscriber costs at most that many changes and holds no old snapshot.
  */
 import { Cause, Effect, Exit, HashMap, type Scope, Stream } from "effect"
-import type { TableChange } from "../../TableChange.ts"
 import type { TableError } from "../../TableError.ts"
-
-export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
+import type { Change } from "../reader/contents.ts"
 
 /** What one pull of a subscription gives. */
 export type Delivery<K, V> =
@@ -18,6 +16,8 @@ export type Delivery<K, V> =
 export interface Source<K, V> {
   /** The current map; a subscriber that registers in the same synchronous step misses nothing after it. */
   readonly current: () => HashMap.HashMap<K, V>
+  /** Makes `current` cheap. */
+  readonly prepare: Effect.Effect<void>
 }
 
 class Subscriber<K, V> {
@@ -81,7 +81,7 @@ export class ChangeFeed<K, V> {
 
   /** A subscription per run: a snapshot, then what is applied after it. */
   readonly deliveries: Stream.Stream<Delivery<K, V>, TableError> = Stream.unwrap(
-    Effect.map(this.#subscribe(), (subscriber) => {
+    Effect.map(this.#prepared(this.#subscribe()), (subscriber) => {
       let started = false
       const step: Effect.Effect<Delivery<K, V>, TableError | Cause.Done> = Effect.suspend(() => {
         if (!started) {
@@ -112,7 +112,7 @@ export class ChangeFeed<K, V> {
   /** The newest state whenever it changed since the last pull. */
   readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError> = Stream.unwrap(
     Effect.map(
-      Effect.acquireRelease(
+      this.#prepared(Effect.acquireRelease(
         Effect.sync(() => {
           const listener = { dirty: true, wake: undefined as (() => void) | undefined, notify: () => {} }
           listener.notify = () => {
@@ -125,7 +125,7 @@ export class ChangeFeed<K, V> {
           return listener
         }),
         (listener) => Effect.sync(() => this.#stateListeners.delete(listener.notify))
-      ),
+      )),
       (listener) => {
         let last: HashMap.HashMap<K, V> | undefined
         const step: Effect.Effect<HashMap.HashMap<K, V>, TableError | Cause.Done> = Effect.suspend(() => {
@@ -148,6 +148,13 @@ export class ChangeFeed<K, V> {
       }
     )
   )
+
+  #prepared<A, E, R>(subscribe: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.andThen(
+      Effect.suspend(() => this.#source.prepare),
+      subscribe
+    )
+  }
 
   #ended(): Effect.Effect<never, TableError | Cause.Done> {
     const end = this.#end!

@@ -4,15 +4,14 @@
  * A slice is one synchronous loop inside one mutation of the map: one version, one publication. A codec that needs an
  * effect interrupts the slice; what came before it is committed, and the loop goes on behind its result.
  */
-import { Cause, type Context, Effect, Exit, Fiber, HashMap, Option } from "effect"
+import { Cause, type Context, Effect, Exit, Fiber, Option } from "effect"
 import type * as Codec from "../../Codec.ts"
 import { DecodeError, type TableError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
-import type { Change } from "../feed/changeFeed.ts"
 import type { RecordCursor } from "../records/batchReader.ts"
 import { backoff } from "../topic/backoff.ts"
 import { javaPartitioner } from "../writer/partitioner.ts"
-import { Contents } from "./contents.ts"
+import { type Change, Contents } from "./contents.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
 import type { Consume, Session } from "./session.ts"
@@ -66,7 +65,7 @@ export const difference = Effect.fnUntraced(function* <K, V>(
   const changes: Array<Change<K, V>> = []
   let deadline = performance.now() + SLICE
   let n = 0
-  for (const [key, value] of to.map) {
+  for (const [key, value] of to) {
     const previous = from.get(key)
     if (Option.isNone(previous) || !same(previous.value, value)) changes.push({ _tag: "Set", key, value, previous })
     if (++n % STRIDE === 0 && performance.now() > deadline) {
@@ -74,7 +73,7 @@ export const difference = Effect.fnUntraced(function* <K, V>(
       deadline = performance.now() + SLICE
     }
   }
-  for (const [key, value] of from.map) {
+  for (const [key, value] of from) {
     if (!to.has(key)) changes.push({ _tag: "Deleted", key, previous: value })
     if (++n % STRIDE === 0 && performance.now() > deadline) {
       yield* Effect.yieldNow
@@ -500,7 +499,7 @@ export const make = <K, V, RD, RE>(options: {
     live,
     build,
     swap: (next) => {
-      next.version = contents.version + (HashMap.isEmpty(contents.map) && HashMap.isEmpty(next.map) ? 0 : 1)
+      next.version = contents.version + 1
       contents = next
     }
   }

@@ -1,32 +1,40 @@
 /**
- * The contents of a table: the immutable map that snapshots hand out, and beside it, kept in step, a native index for
- * point reads with the place of each entry's record in the log.
+ * The contents of a table: a native index for point reads, with the place of each entry's record in the log, and the
+ * immutable map that snapshots hand out.
+ *
+ * The map is made when somebody first asks for it and kept in step from then on: a table that is only read by key pays
+ * neither its memory nor its time.
  */
-import { HashMap, MutableHashMap, Option } from "effect"
+import { Effect, HashMap, MutableHashMap, Option } from "effect"
 import type { TableChange } from "../../TableChange.ts"
 
 /** Keys by identity where the language can, by structure where it must. */
-class KeyIndex<K> {
-  readonly #primitive = new Map<K, number>()
-  #structural: MutableHashMap.MutableHashMap<K, number> | undefined
+class KeyIndex<K, A> {
+  readonly #primitive = new Map<K, A>()
+  #structural: MutableHashMap.MutableHashMap<K, A> | undefined
 
-  get(key: K): number | undefined {
-    if (typeof key === "string" || typeof key !== "object" || key === null) return this.#primitive.get(key)
+  get(key: K): A | undefined {
+    if (typeof key !== "object" || key === null) return this.#primitive.get(key)
     if (this.#structural === undefined) return undefined
     return Option.getOrUndefined(MutableHashMap.get(this.#structural, key))
   }
-  set(key: K, slot: number): void {
-    if (typeof key !== "object" || key === null) this.#primitive.set(key, slot)
-    else MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, number>()), key, slot)
+  set(key: K, value: A): void {
+    if (typeof key !== "object" || key === null) this.#primitive.set(key, value)
+    else MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, A>()), key, value)
   }
   delete(key: K): void {
     if (typeof key !== "object" || key === null) this.#primitive.delete(key)
     else if (this.#structural !== undefined) MutableHashMap.remove(this.#structural, key)
   }
+  /** Tolerates changes while it is walked: what is added is visited, what is deleted is not. */
+  *[Symbol.iterator](): Iterator<readonly [K, A]> {
+    yield* this.#primitive
+    if (this.#structural !== undefined) yield* this.#structural
+  }
 }
 
-const doubled = (array: Float64Array): Float64Array => {
-  const next = new Float64Array(array.length * 2)
+const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
+  const next = new (array.constructor as new (length: number) => A)(array.length * 2)
   next.set(array)
   return next
 }
@@ -35,30 +43,40 @@ const doubled = (array: Float64Array): Float64Array => {
 export interface Place {
   readonly partition: number
   readonly offset: number
+  /** Milliseconds since the epoch. */
   readonly timestamp: number
 }
 
+export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
+
+const nothing: ReadonlyArray<never> = []
+/** Milliseconds of making the map before others get their turn. */
+const SLICE = 4
+
 export class Contents<K, V> {
-  map: HashMap.HashMap<K, V> = HashMap.empty()
   /** Rises by one with every slice that changed something. */
   version = 0
-  readonly #index = new KeyIndex<K>()
+  readonly #index = new KeyIndex<K, number>()
   #values: Array<V | undefined> = []
-  #partitions: Array<number> = []
-  #offsets: Float64Array = new Float64Array(64)
-  #timestamps: Float64Array = new Float64Array(64)
+  #partitions = new Int32Array(64)
+  #offsets = new Float64Array(64)
+  #timestamps = new Float64Array(64)
   readonly #free: Array<number> = []
+  #size = 0
   /**
    * Where absent keys were deleted. Kept while records come out of order (during a load), and from the moment on that one
    * key was seen in two partitions: a stale record must not bring a deleted key back.
    */
-  #graves: Map<K, Place> | undefined
-  #size = 0
+  #graves: KeyIndex<K, Place> | undefined
 
+  /** Complete when `#making` is undefined. */
+  #map: HashMap.HashMap<K, V> | undefined
+  /** What is left to be put into the map. */
+  #making: Iterator<readonly [K, number]> | undefined
   /** The map that a running `mutate` writes to. */
   #draft: HashMap.HashMap<K, V> | undefined
   /** The changes of the running `mutate`, when somebody listens. */
-  #changes: Array<TableChange.Set<K, V> | TableChange.Deleted<K, V>> | undefined
+  #changes: Array<Change<K, V>> | undefined
   #touched = false
 
   get size(): number {
@@ -85,26 +103,83 @@ export class Contents<K, V> {
           timestamp: this.#timestamps[slot]!
         }
   }
+  /** The place of the last record that spoke of the key, as far as it is known. */
+  previous(key: K): Place | undefined {
+    return this.place(key) ?? this.#graves?.get(key)
+  }
+
+  keys(): Array<K> {
+    return Array.from(this.#index, ([key]) => key)
+  }
+  values(): Array<V> {
+    return Array.from(this.#index, ([, slot]) => this.#values[slot] as V)
+  }
+  entries(): Array<readonly [K, V]> {
+    return Array.from(this.#index, ([key, slot]) => [key, this.#values[slot] as V] as const)
+  }
+  *[Symbol.iterator](): Iterator<readonly [K, V]> {
+    for (const [key, slot] of this.#index) yield [key, this.#values[slot] as V]
+  }
+
+  // ---------------------------------------------------------------------------------------------- the immutable map
+
+  get hasMap(): boolean {
+    return this.#map !== undefined
+  }
+
+  /** The whole of it as of now; the first call makes it, in time proportional to the size. */
+  map(): HashMap.HashMap<K, V> {
+    if (this.#map === undefined || this.#making !== undefined) this.#make(Number.POSITIVE_INFINITY)
+    return this.#map!
+  }
+
+  /** Makes the map in slices, so that `map` finds it made. */
+  readonly prepareMap: Effect.Effect<void> = Effect.suspend(() =>
+    (this.#map !== undefined && this.#making === undefined) || this.#make(performance.now() + SLICE)
+      ? Effect.void
+      : Effect.andThen(Effect.yieldNow, this.prepareMap)
+  )
+
+  #make(deadline: number): boolean {
+    const making = (this.#making ??= this.#index[Symbol.iterator]())
+    let done = false
+    this.#map = HashMap.mutate(this.#map ?? HashMap.empty<K, V>(), (draft) => {
+      for (let n = 1; ; n++) {
+        const next = making.next()
+        if (next.done === true) {
+          done = true
+          return
+        }
+        HashMap.set(draft, next.value[0], this.#values[next.value[1]] as V)
+        if (n % 64 === 0 && performance.now() > deadline) return
+      }
+    })
+    if (done) this.#making = undefined
+    return done
+  }
+
+  // ---------------------------------------------------------------------------------------------- changes
 
   /**
-   * Runs `write`, whose `set` and `delete` calls become visible together when it returns; a throw leaves the map as it was.
-   * With `collect` the changes are handed back.
+   * Runs `write`, whose `set` and `delete` calls become visible together when it returns. With `collect` the changes are
+   * handed back.
    */
-  mutate(write: () => void, collect: boolean): ReadonlyArray<TableChange.Set<K, V> | TableChange.Deleted<K, V>> {
-    this.#changes = collect ? [] : undefined
+  mutate(write: () => void, collect: boolean): ReadonlyArray<Change<K, V>> {
+    const changes: Array<Change<K, V>> | undefined = collect ? [] : undefined
+    this.#changes = changes
     this.#touched = false
-    const next = HashMap.mutate(this.map, (draft) => {
-      this.#draft = draft
-      write()
-    })
-    this.#draft = undefined
-    const changes = this.#changes ?? []
-    this.#changes = undefined
-    if (this.#touched) {
-      this.map = next
-      this.version++
+    if (this.#map === undefined) write()
+    else {
+      const next = HashMap.mutate(this.#map, (draft) => {
+        this.#draft = draft
+        write()
+      })
+      this.#draft = undefined
+      if (this.#touched) this.#map = next
     }
-    return changes
+    this.#changes = undefined
+    if (this.#touched) this.version++
+    return changes ?? nothing
   }
 
   set(key: K, value: V, partition: number, offset: number, timestamp: number): void {
@@ -113,6 +188,7 @@ export class Contents<K, V> {
     if (slot === undefined) {
       slot = this.#free.pop() ?? this.#values.length
       if (slot >= this.#offsets.length) {
+        this.#partitions = doubled(this.#partitions)
         this.#offsets = doubled(this.#offsets)
         this.#timestamps = doubled(this.#timestamps)
       }
@@ -126,7 +202,7 @@ export class Contents<K, V> {
     this.#partitions[slot] = partition
     this.#offsets[slot] = offset
     this.#timestamps[slot] = timestamp
-    HashMap.set(this.#draft!, key, value)
+    if (this.#draft !== undefined) HashMap.set(this.#draft, key, value)
     this.#touched = true
   }
 
@@ -141,18 +217,14 @@ export class Contents<K, V> {
     this.#values[slot] = undefined
     this.#free.push(slot)
     this.#size--
-    HashMap.remove(this.#draft!, key)
+    if (this.#draft !== undefined) HashMap.remove(this.#draft, key)
     this.#touched = true
   }
 
   keepGraves(): void {
-    this.#graves ??= new Map()
+    this.#graves ??= new KeyIndex()
   }
   dropGraves(): void {
     this.#graves = undefined
-  }
-  /** The place of the last record that spoke of the key, as far as it is known. */
-  previous(key: K): Place | undefined {
-    return this.place(key) ?? this.#graves?.get(key)
   }
 }

@@ -15,8 +15,8 @@ import {
 } from "../../TableError.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
-import type { Change } from "../feed/changeFeed.ts"
 import { type Applier, difference } from "./applier.ts"
+import type { Change } from "./contents.ts"
 import { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
@@ -158,6 +158,7 @@ export const make = <K, V>(options: {
           .pipe(Effect.withSpan("KafkaTable.load", { attributes: { topic } }))
 
         const next = yield* applier.build(survivors, current)
+        if (applier.contents().hasMap) yield* next.prepareMap
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
         applier.swap(next)
         catchUp = { millis: clock.currentTimeMillisUnsafe() - since, records: survivors.records }
