@@ -72,7 +72,7 @@ export const memoryAdmin: Layer.Layer<ContractAdmin, never, MemoryKafka> = Layer
           Effect.orDie(
             transaction.append(
               topic,
-              records.map(({ key, value }) => ({ key, value })),
+              records.map(({ key, timestamp, value }) => ({ key, value, timestamp })),
               { partition }
             )
           ),
