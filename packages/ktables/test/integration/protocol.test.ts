@@ -1,15 +1,13 @@
 import { TestKafka } from "@effect-ktables/testing"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Fiber, Schedule } from "effect"
+import { Effect, Fiber } from "effect"
 import type { FetchRequest, Service } from "effect-ktables/KafkaClient"
 import type { KafkaError } from "effect-ktables/KafkaError"
 import { makeProtocolClient } from "../../src/internal/cluster/protocolClient.ts"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { apis, batch, conversations, creations } from "../protocol/support/exchanges.ts"
-import { runExchanges, settings } from "../protocol/support/runExchanges.ts"
+import { describeServed, runExchanges, settings, soon } from "../protocol/support/runExchanges.ts"
 import { socketTransport } from "../protocol/support/socketTransport.ts"
-
-const soon = { schedule: Schedule.spaced("100 millis"), times: 100 }
 
 const unique = (name: string): string => `${name}-${process.pid}-${Math.round(performance.now())}`
 
@@ -18,13 +16,10 @@ const lowest = Object.fromEntries(apis.map(({ minVersion, name }) => [name, minV
 const connect = (brokers: ReadonlyArray<string>, versionCaps: Readonly<Record<string, number>> = {}) =>
   makeProtocolClient(socketTransport(brokers), { ...settings, versionCaps })
 
-/** Creates a topic of one partition and waits until its leader is known to whichever broker answers. */
+/** Creates a topic of one partition and waits until its leader serves it. */
 const createAndDescribe = Effect.fnUntraced(function* (client: Service, topic: string) {
   yield* client.createTopic({ topic, partitions: 1, replicationFactor: -1, config: {}, timeout: 30_000 })
-  const description = yield* client.describeTopic(topic).pipe(
-    Effect.filterOrFail(({ partitions }) => partitions.every(({ leader }) => leader >= 0)),
-    Effect.retry(soon)
-  )
+  const description = yield* describeServed(client, topic)
   return { ...description, leader: description.partitions[0]?.leader ?? -1 }
 })
 
@@ -174,6 +169,7 @@ layer(TestKafka.layer, { timeout: "5 minutes", excludeTestServices: true })("the
         const records = [{ partition: 0, records: batch }]
         yield* client.produce(leader, { topic, topicId, acks: -1, timeout: 30_000, partitions: records })
         const answer = yield* Effect.timeout(Fiber.join(poll), "30 seconds")
+        assert.strictEqual(answer.partitions[0]?.errorCode, 0)
         assert.strictEqual(answer.partitions[0]?.records.length, batch.length)
       })
     )

@@ -69,14 +69,15 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
       }
       if (result.failure._tag === "BrokerError") {
         directory.answered(address)
-        return yield* Effect.fail(result.failure)
+        return yield* result.failure
       }
       failures.push({ address: formatAddress(address), error: result.failure })
     }
-    const final = failures.find(() => failures.every(({ error }) => !error.isRetriable))
-    return yield* final === undefined
-      ? new BrokersUnreachable({ brokers: failures.map(({ address, error }) => ({ address, cause: error.message })) })
-      : Effect.fail(final.error)
+    const [first] = failures
+    if (first !== undefined && failures.every(({ error }) => !error.isRetriable)) return yield* Effect.fail(first.error)
+    return yield* new BrokersUnreachable({
+      brokers: failures.map(({ address, error }) => ({ address, cause: error.message }))
+    })
   })
 
   const askMetadata: BrokerConnections["metadata"] = (topic) =>

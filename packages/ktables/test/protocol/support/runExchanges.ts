@@ -2,17 +2,40 @@
  * Holds every exchange with a broker, over one connection.
  */
 import { Data, Effect, Schedule, type Scope } from "effect"
-import type { KafkaError } from "effect-ktables/KafkaError"
+import type { Service, TopicDescription } from "effect-ktables/KafkaClient"
+import { BrokerError, type KafkaError } from "effect-ktables/KafkaError"
 import type { KafkaTransport } from "effect-ktables/KafkaTransport"
 import { type BrokerConnection, openBrokerConnection } from "../../../src/internal/cluster/brokerConnection.ts"
 import { makeProtocolClient } from "../../../src/internal/cluster/protocolClient.ts"
+import { ErrorCode } from "../../../src/internal/protocol/errorCodes.ts"
 import { apiVersions } from "../../../src/internal/protocol/messages/apiVersions.ts"
 import { conversations, creations, type Exchange, type Place, topicOf } from "./exchanges.ts"
 
 export const settings = { requestTimeout: 30_000, connectTimeout: 10_000, versionCaps: {} }
 
 // A broker's own state follows the cluster's within moments.
-const soon = { schedule: Schedule.spaced("100 millis"), times: 100 }
+export const soon = { schedule: Schedule.spaced("100 millis"), times: 100 }
+
+/** Describes a new topic once its leaders serve it: metadata knows of a topic some moments before they do. */
+export const describeServed = (client: Service, topic: string): Effect.Effect<TopicDescription, KafkaError> =>
+  Effect.gen(function* () {
+    const description = yield* client.describeTopic(topic)
+    for (const { leader, leaderEpoch, partition } of description.partitions) {
+      const partitions = [{ partition, leaderEpoch }]
+      const listed = yield* client.listOffsets(leader, { topic, at: "latest", isolation: "read_committed", partitions })
+      for (const { errorCode } of listed) {
+        if (errorCode === ErrorCode.NONE) continue
+        return yield* new BrokerError({
+          broker: `${leader}`,
+          request: "ListOffsets",
+          code: errorCode,
+          topic,
+          partition
+        })
+      }
+    }
+    return description
+  }).pipe(Effect.retry(soon))
 
 /** Calls `onDone` after each exchange, and returns where it all happened. */
 export const runExchanges = Effect.fnUntraced(function* (
@@ -28,7 +51,7 @@ export const runExchanges = Effect.fnUntraced(function* (
   const before: Place = { prefix, topicId: undefined, highest }
   for (const exchange of creations) yield* run(connection, exchange, before, onDone)
 
-  const { topicId } = yield* client.describeTopic(topicOf(before)).pipe(Effect.retry(soon))
+  const { topicId } = yield* describeServed(client, topicOf(before))
   const place: Place = { ...before, topicId }
   for (const exchange of conversations) yield* run(connection, exchange, place, onDone)
   return place
