@@ -4,13 +4,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
-import type { WriteError } from "effect-ktables/TableError"
 import * as TableTopic from "effect-ktables/TableTopic"
-import type { WriteAck } from "effect-ktables/WriteAck"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { describeWithin } from "../../src/internal/topic/describe.ts"
+import { assertExactlyOnceInOrder, hammer, type Logged } from "../writer/exactlyOnce.ts"
 
 class Cluster extends Context.Service<Cluster, TestKafka.Cluster>()("test/Cluster") {}
 
@@ -22,13 +21,6 @@ const PRODUCE = 0
 
 const topicOf = (name: string, options: { readonly partitions?: number } = {}) =>
   TableTopic.make({ name, key: Schema.String, value: Schema.Int, ...options })
-
-interface Logged {
-  readonly partition: number
-  readonly offset: number
-  readonly key: string
-  readonly value: number
-}
 
 /** Every record of the topic, read without the library's tables. */
 const readLog = Effect.fnUntraced(function* (topic: string) {
@@ -66,63 +58,6 @@ const readLog = Effect.fnUntraced(function* (topic: string) {
   }
   return logged
 }, Effect.scoped)
-
-interface Attempted {
-  readonly key: string
-  readonly value: number
-  readonly exit: Exit.Exit<WriteAck, WriteError>
-}
-
-/** Each of `writers` fibers writes its own key one value after another, until `isOver` holds. */
-const hammer = (
-  writer: KafkaTableWriter.KafkaTableWriter<string, number>,
-  writers: number,
-  isOver: () => boolean,
-  onWrite: (count: number) => void = () => {}
-) =>
-  Effect.gen(function* () {
-    const attempted: Array<Attempted> = []
-    yield* Effect.forEach(
-      Array.from({ length: writers }, (_, i) => `key-${i}`),
-      Effect.fnUntraced(function* (key: string) {
-        for (let value = 0; !isOver(); value++) {
-          const exit = yield* Effect.exit(writer.set(key, value))
-          attempted.push({ key, value, exit })
-          onWrite(attempted.length)
-        }
-      }),
-      { concurrency: "unbounded", discard: true }
-    )
-    return attempted
-  })
-
-/**
- * The invariants of guarantee 10: each acknowledged write is in the log exactly once and where its acknowledgement says,
- * nothing is in the log twice or without having been written, and each key's values are in the order of their writes.
- */
-const assertExactlyOnceInOrder = (attempted: ReadonlyArray<Attempted>, log: ReadonlyArray<Logged>): void => {
-  const at = new Map<string, Logged>()
-  const last = new Map<string, number>()
-  for (const record of log) {
-    const name = `${record.key}=${record.value}`
-    assert.isFalse(at.has(name), `${name} is in the log twice`)
-    at.set(name, record)
-    assert.isAbove(record.value, last.get(record.key) ?? -1, `${name} is behind a newer value`)
-    last.set(record.key, record.value)
-  }
-  let acknowledged = 0
-  for (const { key, value, exit } of attempted) {
-    if (!Exit.isSuccess(exit)) continue
-    acknowledged++
-    const record = at.get(`${key}=${value}`)
-    assert.isDefined(record, `${key}=${value} was acknowledged and is not in the log`)
-    assert.strictEqual(record!.partition, exit.value.partition)
-    if (exit.value.offset !== undefined) assert.strictEqual(record!.offset, exit.value.offset)
-  }
-  const names = new Set(attempted.map(({ key, value }) => `${key}=${value}`))
-  for (const name of at.keys()) assert.isTrue(names.has(name), `${name} was never written`)
-  assert.isAbove(acknowledged, 0)
-}
 
 /** Waits, looking every few milliseconds, until the condition holds. */
 const until = (what: string, condition: () => boolean) =>
