@@ -203,7 +203,7 @@ export interface Service {
     topic: string,
     options?: { readonly partition?: number | undefined; readonly dropTombstones?: boolean | undefined }
   ) => Effect.Effect<void, BrokerError>
-  /** Moves the start of the log; -1 drops all records. */
+  /** Moves the start of the log, whatever the cleanup policy is (brokers want `delete` in it); -1 drops all records. */
   readonly deleteRecords: (topic: string, partition: number, before: number) => Effect.Effect<void, BrokerError>
   /** Loses everything from an offset on, as an unclean election does. The leader epoch goes up by 1 by default. */
   readonly truncate: (

@@ -99,7 +99,12 @@ export const brokerAdmin: Layer.Layer<ContractAdmin, never, TestKafka> = Layer.e
       beginTransaction: Effect.map(
         Effect.promise(() => beginTransaction(brokers[0] ?? "", `contract-${randomUUID()}`)),
         (transaction) => ({
-          append: (topic, partition, records) => Effect.promise(() => transaction.append(topic, partition, records)),
+          append: (topic, partition, records) =>
+            Effect.flatMap(Effect.orDie(admin.describe(topic)), (seen) => {
+              const leader = seen.partitions.find((one) => one.partition === partition)?.leader
+              const address = seen.brokers.find(({ id }) => id === leader)?.address ?? ""
+              return Effect.promise(() => transaction.append(address, topic, partition, records))
+            }),
           commit: Effect.promise(() => transaction.end(true)),
           abort: Effect.promise(() => transaction.end(false))
         })

@@ -3,7 +3,13 @@ import { type ContractRecord, encodeBatch } from "./recordBatch.ts"
 import { ask, type Reader, type WireRequest, Writer } from "./wire.ts"
 
 export interface OpenTransaction {
-  readonly append: (topic: string, partition: number, records: ReadonlyArray<ContractRecord>) => Promise<void>
+  /** Appends one batch at the partition's leader, which is given by its address. */
+  readonly append: (
+    leader: string,
+    topic: string,
+    partition: number,
+    records: ReadonlyArray<ContractRecord>
+  ) => Promise<void>
   /** The markers may be written after it has returned. */
   readonly end: (commit: boolean) => Promise<void>
 }
@@ -25,37 +31,6 @@ const settled = async <A>(
     if (!soonOver.includes(code) || performance.now() - since > patience) throw new Error(`${name}: error code ${code}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-}
-
-const leaderOf = async (address: string, topic: string, partition: number): Promise<string> => {
-  const body = new Writer().int32(1).string(topic).int8(0).int8(0).int8(0)
-  const answer = await ask(address, { name: "Metadata", apiKey: 3, version: 8, body })
-  answer.int32()
-  const brokers = answer.array(() => {
-    const broker = { id: answer.int32(), address: `${answer.string()}:${answer.int32()}` }
-    answer.string()
-    return broker
-  })
-  answer.string()
-  answer.int32()
-  const leaders = answer.array(() => {
-    answer.int16()
-    answer.string()
-    answer.int8()
-    const partitions = answer.array(() => {
-      answer.int16()
-      const id = answer.int32()
-      const leader = answer.int32()
-      answer.int32()
-      for (let i = 0; i < 3; i++) answer.array(() => answer.int32())
-      return { id, leader }
-    })
-    answer.int32()
-    return partitions.find(({ id }) => id === partition)?.leader
-  })
-  const leader = brokers.find(({ id }) => id === leaders[0])
-  if (leader === undefined) throw new Error(`${topic}[${partition}] has no leader`)
-  return leader.address
 }
 
 const codeAlone = (answer: Reader) => {
@@ -97,7 +72,7 @@ export const beginTransaction = async (address: string, transactionalId: string)
   )
   const sequences = new Map<string, number>()
 
-  const append = async (topic: string, partition: number, records: ReadonlyArray<ContractRecord>): Promise<void> => {
+  const append: OpenTransaction["append"] = async (leader, topic, partition, records) => {
     const adding = new Writer().string(transactionalId).int64(producerId).int16(epoch)
     adding.int32(1).string(topic).int32(1).int32(partition)
     await settled(
@@ -120,7 +95,6 @@ export const beginTransaction = async (address: string, transactionalId: string)
     const batch = encodeBatch(records, { producerId, producerEpoch: epoch, baseSequence, isTransactional: true })
     const body = new Writer().string(transactionalId).int16(-1).int32(30_000)
     body.int32(1).string(topic).int32(1).int32(partition).blob(batch)
-    const leader = await leaderOf(address, topic, partition)
     await settled(
       () => ask(leader, { name: "Produce", apiKey: 0, version: 3, body }),
       "Produce",

@@ -99,11 +99,11 @@ export const readRecords = (batch: StoredBatch): ReadonlyArray<BatchRecord> => {
   let at = 0
   // Signed ("zigzag") varints, https://kafka.apache.org/protocol.html#protocol_types.
   const varint = (): number => {
-    let value = 0n
-    for (let shift = 0n; ; shift += 7n) {
+    let value = 0
+    for (let scale = 1; ; scale *= 128) {
       const byte = plain.readUInt8(at++)
-      value |= BigInt(byte & 127) << shift
-      if (byte < 128) return Number(value & 1n ? -(value >> 1n) - 1n : value >> 1n)
+      value += (byte & 127) * scale
+      if (byte < 128) return value % 2 === 0 ? value / 2 : -(value + 1) / 2
     }
   }
   const bytes = (): Buffer | null => {
