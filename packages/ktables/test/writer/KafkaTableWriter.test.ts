@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Metric, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Codec from "effect-ktables/Codec"
 import { KafkaClient } from "effect-ktables/KafkaClient"
@@ -977,6 +977,40 @@ describe("layers", () => {
       kafka.inits = [Effect.fail(brokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE))]
       const writer = yield* eventually(start(kafka))
       yield* eventually(writer.set("a", 1))
+    })
+  )
+})
+
+describe("metrics", () => {
+  it.effect("count what was written, tried again, and failed by kind", () =>
+    Effect.gen(function* () {
+      const kafka = new ScriptedKafka()
+      kafka.produces = [cut, accept, refuse(ErrorCode.TOPIC_AUTHORIZATION_FAILED)]
+      const name = "counted"
+      const topic = TableTopic.make({ name, key: Schema.String, value: Schema.Finite })
+      const writer = yield* Effect.provideService(
+        KafkaTableWriter.make(topic, { ensureTopic: false }),
+        KafkaClient,
+        kafka.client
+      )
+      yield* eventually(
+        writer.setAll([
+          ["a", 1],
+          ["b", 2]
+        ])
+      )
+      yield* failureOf(writer.set("c", 3))
+      const counts = (yield* Metric.snapshot).flatMap((metric) =>
+        metric.type === "Counter" && metric.attributes?.["topic"] === name
+          ? [[metric.id, metric.attributes["kind"], metric.state.count]]
+          : []
+      )
+      assert.sameDeepMembers(counts, [
+        ["ktables_written_records", undefined, 2],
+        ["ktables_written_bytes", undefined, kafka.produced[0]!.bytes.length],
+        ["ktables_write_retries", undefined, 1],
+        ["ktables_write_errors", "NotAuthorized", 1]
+      ])
     })
   )
 })

@@ -10,6 +10,7 @@ import { type Compression, unavailable } from "../records/compression.ts"
 import type * as Patience from "../topic/patience.ts"
 import { WriteBuffer } from "./buffer.ts"
 import * as Identities from "./identities.ts"
+import * as Metrics from "./metrics.ts"
 import type { Partitioner } from "./partitioner.ts"
 import { PendingRecord, type Settle } from "./pendingRecord.ts"
 import * as Sender from "./sender.ts"
@@ -112,6 +113,7 @@ export const make = Effect.fnUntraced(function* (
     compression: options.compression,
     buffer,
     metadata,
+    metrics: Metrics.make(topic, yield* Effect.context<never>()),
     reroute: (record) => {
       record.state = "queued"
       record.partition = partitionOf(record.key)

@@ -13,6 +13,7 @@ import { backoff } from "../topic/backoff.ts"
 import { type Batch, halves, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
 import { type Idempotence, mayGoWithout, notGranted, warnNotIdempotent } from "./identities.ts"
+import type { WriterMetrics } from "./metrics.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
 import { advance, type Identity, isIdempotent, nextEpoch, plain } from "./sequence.ts"
@@ -40,6 +41,7 @@ export interface Shared {
   readonly compression: Compression
   readonly buffer: WriteBuffer
   readonly metadata: TopicMetadata
+  readonly metrics: WriterMetrics
   /** Takes back a record whose partition is gone, for another one. */
   readonly reroute: (record: PendingRecord) => void
   /** The identity that partitions start with; without idempotence once the cluster was found not to grant it. */
@@ -56,7 +58,7 @@ export interface Sender {
 }
 
 export const make = (shared: Shared, partition: number): Sender => {
-  const { acks, buffer, client, clock, metadata, topic } = shared
+  const { acks, buffer, client, clock, metadata, metrics, topic } = shared
   const where = { topic, partition }
   const queue = new RecordQueue()
   /** What goes before the queue: the batch on its way, and the halves of a split one. */
@@ -103,6 +105,7 @@ export const make = (shared: Shared, partition: number): Sender => {
 
   const fail = (batch: Batch, error: (record: PendingRecord) => WriteError): void => {
     settled(batch)
+    metrics.failed(error(batch.records[0]!)._tag, batch.records.length)
     for (const record of batch.records) buffer.fail(record, error(record))
   }
 
@@ -240,6 +243,7 @@ export const make = (shared: Shared, partition: number): Sender => {
         yield* withinDeadline(batch, metadata.refresh(metadata.version()))
       }
     }
+    metrics.written(batch.records.length, encoded.bytes.length)
     acknowledge(batch, encoded.identity, answer)
     return undefined
   })
@@ -304,6 +308,7 @@ export const make = (shared: Shared, partition: number): Sender => {
           : yield* attempt(batch, leader, batch.deadline - now)
       if (verdict === undefined) return
       if (yield* judge(batch, verdict)) return
+      metrics.retried()
       if ("detail" in verdict) detail = verdict.detail
       if (failures === NOTEWORTHY_FAILURES) {
         yield* Effect.logWarning(`${topic}[${partition}]: writes wait, and are retried: ${detail}`)
@@ -340,6 +345,7 @@ export const make = (shared: Shared, partition: number): Sender => {
       for (let late = queue.peek(); late !== undefined; late = queue.peek()) {
         if (now - late.timestamp < shared.deliveryTimeout) break
         queue.shift()
+        metrics.failed("WriteTimeout", 1)
         buffer.fail(late, timedOut(late, now, "its turn did not come"))
       }
       const batch = take(queue, { maxBytes: shared.maxBatchBytes, deliveryTimeout: shared.deliveryTimeout })
