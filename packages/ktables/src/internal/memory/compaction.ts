@@ -5,23 +5,17 @@
  * Batches keep their base offset and last offset, so compaction shows as holes. A producer's last batch stays, empty if
  * need be, since it holds the producer's sequence; so does the last batch of the round, since it holds the log's end.
  */
-import type { AbortedTransaction } from "../../KafkaClient.ts"
 import { encodeBatch, patchBaseOffset } from "../records/batchWriter.ts"
 import type { AbortedSpan, PartitionLog } from "./partitionLog.ts"
 import { isCommitMarker, readRecords, type StoredBatch, storedBatch } from "./storedBatch.ts"
 
-const sameTransaction = (a: AbortedTransaction, b: AbortedTransaction): boolean =>
-  a.producerId === b.producerId && a.firstOffset === b.firstOffset
-
-const abortedSpanOf = (batch: StoredBatch, aborted: ReadonlyArray<AbortedSpan>): AbortedSpan | undefined =>
-  batch.isTransactional && !batch.isControl
-    ? aborted.find(
-        (span) =>
-          span.producerId === batch.producerId &&
-          span.firstOffset <= batch.baseOffset &&
-          batch.lastOffset < span.lastOffset
-      )
-    : undefined
+/** Whether a batch holds data of an aborted transaction. */
+const isAborted = (batch: StoredBatch, aborted: ReadonlyArray<AbortedSpan>): boolean =>
+  batch.isTransactional &&
+  aborted.some(
+    (span) =>
+      span.producerId === batch.producerId && span.firstOffset <= batch.baseOffset && batch.lastOffset < span.lastOffset
+  )
 
 /** The batch with only some of its records, or an empty one, everything else in its header as it was. */
 const withRecords = (batch: StoredBatch, records: ReturnType<typeof readRecords>): StoredBatch => {
@@ -48,6 +42,7 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
   const cleanable = log.batches.filter((batch) => batch.lastOffset < end)
   const kept = log.batches.slice(cleanable.length)
 
+  /** Offsets by key; aborted records are in no key's way, and so are nowhere here. */
   const newest = new Map<string, number>()
   const lastOfProducer = new Map<number, StoredBatch>()
   for (const batch of log.batches) {
@@ -59,7 +54,7 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
     }
   }
   for (const batch of cleanable) {
-    if (batch.isControl || abortedSpanOf(batch, log.aborted) !== undefined) continue
+    if (batch.isControl || isAborted(batch, log.aborted)) continue
     for (const { key, offsetDelta } of readRecords(batch)) {
       if (key !== null) newest.set(Buffer.from(key).toString("latin1"), batch.baseOffset + offsetDelta)
     }
@@ -67,7 +62,7 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
 
   /** Producers with data between their last marker and here. */
   const observed = new Set<number>()
-  const stillAborted: Array<AbortedSpan> = []
+  const stillAborted = new Set<AbortedSpan>()
   const cleaned: Array<StoredBatch> = []
   for (const batch of cleanable) {
     const records = readRecords(batch)
@@ -75,14 +70,12 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
     if (batch.isControl) {
       const isOfLogged = observed.delete(batch.producerId)
       const span = log.aborted.find((one) => one.producerId === batch.producerId && one.lastOffset === batch.lastOffset)
-      if (isOfLogged && span !== undefined && !isCommitMarker(batch)) stillAborted.push(span)
+      if (isOfLogged && span !== undefined && !isCommitMarker(batch)) stillAborted.add(span)
       retained = isOfLogged || !options.dropTombstones ? records : []
     } else {
       if (batch.isTransactional) observed.add(batch.producerId)
-      const isAborted = abortedSpanOf(batch, log.aborted) !== undefined
       retained = records.filter(
         ({ key, offsetDelta, value }) =>
-          !isAborted &&
           key !== null &&
           newest.get(Buffer.from(key).toString("latin1")) === batch.baseOffset + offsetDelta &&
           (value !== null || !options.dropTombstones)
@@ -93,8 +86,6 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
       cleaned.push(withRecords(batch, retained))
     }
   }
-  const aborted = log.aborted.filter(
-    (span) => span.lastOffset >= end || stillAborted.some((still) => sameTransaction(still, span))
-  )
+  const aborted = log.aborted.filter((span) => span.lastOffset >= end || stillAborted.has(span))
   log.replace([...cleaned, ...kept], aborted)
 }
