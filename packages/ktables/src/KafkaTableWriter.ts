@@ -372,9 +372,8 @@ export const Service =
     id: Id,
     topic: TableTopic<K, V, RD, RE>
   ): ServiceClass<Self, Id, K, V, RE> => {
-    class Writer extends Context.Service<Self, KafkaTableWriter<K, V>>()(id) {}
-    const tag = Writer as unknown as Context.Service<Self, KafkaTableWriter<K, V>>
-    return Object.assign(Writer, {
+    const tag = Context.Service<Self, KafkaTableWriter<K, V>>()(id)
+    return Object.assign(tag, {
       topic,
       layer: layer(tag, topic),
       layerWith: (options: Options) => layer(tag, topic, options)
