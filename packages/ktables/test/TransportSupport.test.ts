@@ -1,0 +1,51 @@
+import { assert, describe, it } from "@effect/vitest"
+import { behindTaggedFields, explainTlsError, formatAddress, parseBrokers } from "effect-ktables/TransportSupport"
+
+const behind = (bytes: ReadonlyArray<number>): ReadonlyArray<number> | undefined => {
+  const rest = behindTaggedFields(Buffer.from(bytes))
+  return rest === undefined ? undefined : [...rest]
+}
+
+const explain = (code: string): string | undefined =>
+  explainTlsError(Object.assign(new Error("what Node says"), { code }))
+
+describe("TransportSupport", () => {
+  it("reads addresses from lists and from strings with commas, IPv6 in brackets, port 9092 unsaid", () => {
+    const expected = [
+      { host: "a.example", port: 9092 },
+      { host: "10.0.0.1", port: 9094 },
+      { host: "::1", port: 9093 }
+    ]
+    assert.deepStrictEqual(parseBrokers("a.example, 10.0.0.1:9094,[::1]:9093,"), expected)
+    assert.deepStrictEqual(parseBrokers(["a.example", "10.0.0.1:9094,[::1]:9093"]), expected)
+    assert.deepStrictEqual(parseBrokers(expected.map(formatAddress)), expected)
+  })
+
+  for (const text of ["", " , ", "host:", "host:0", "host:65536", "::1:9092", "kafka://host:9092", "host:port"]) {
+    it(`refuses ${JSON.stringify(text)} in a sentence`, () => {
+      assert.throws(() => parseBrokers(text), /brokers/)
+    })
+  }
+
+  it("finds what is behind tagged fields, and says when they have no end", () => {
+    assert.deepStrictEqual(behind([0]), [])
+    assert.deepStrictEqual(behind([0, 7]), [7])
+    assert.deepStrictEqual(behind([1, 0x80, 1, 2, 9, 9, 7]), [7])
+    assert.deepStrictEqual(behind([2, 0, 0, 1, 1, 9, 7]), [7])
+    assert.isUndefined(behind([]))
+    assert.isUndefined(behind([1]))
+    assert.isUndefined(behind([1, 0, 2, 9]))
+    assert.isUndefined(behind([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
+  })
+
+  it("explains the TLS errors that settings cause, and no others", () => {
+    assert.include(explain("DEPTH_ZERO_SELF_SIGNED_CERT"), "not trusted")
+    assert.include(explain("CERT_HAS_EXPIRED"), "clocks")
+    assert.include(explain("ERR_TLS_CERT_ALTNAME_INVALID"), "another name")
+    assert.include(explain("ERR_SSL_WRONG_VERSION_NUMBER"), "does not speak TLS")
+    assert.include(explain("ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"), "client certificate")
+    assert.include(explain("ERR_SSL_NO_SHARED_CIPHER"), "TLS handshake failed")
+    assert.isUndefined(explain("ECONNRESET"))
+    assert.isUndefined(explainTlsError(undefined))
+  })
+})
