@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { TestKafka } from "@effect-ktables/testing"
-import { Effect } from "effect"
+import { TestAdmin, TestKafka } from "@effect-ktables/testing"
+import { Effect, Fiber } from "effect"
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
 
 describe("TestKafka", () => {
   it.layer(TestKafka.layer)("the Kafka of the test run", (it) => {
@@ -42,6 +44,77 @@ describe("TestKafka", () => {
         yield* cluster.admin.assignReplicas(topic, 0, [1])
         assert.deepStrictEqual((yield* cluster.admin.describe(topic)).partitions[0]!.replicas, [1])
         assert.strictEqual((yield* cluster.admin.describe(topic)).partitions[0]!.leader, 1)
+      }),
+    120_000
+  )
+
+  it.effect(
+    "a cluster behind proxies tells clients the proxies' addresses, and its admin goes around them",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* TestKafka.startCluster({ proxies: true })
+        const [node] = cluster.nodes
+        const proxy = node!.proxy!
+        assert.strictEqual(node!.address, proxy.address)
+        const seen = yield* TestAdmin.make(cluster.brokers).describe()
+        assert.deepStrictEqual(
+          seen.brokers.map((broker) => broker.address),
+          [proxy.address]
+        )
+        yield* proxy.refuse
+        const topic = yield* TestKafka.uniqueName("proxied")
+        yield* cluster.admin.createTopic({ topic })
+        const refused = yield* Effect.flip(TestAdmin.make(cluster.brokers).describe())
+        assert.include(refused.message, "ECONNREFUSED")
+      }),
+    120_000
+  )
+
+  it.effect(
+    "a paused broker says nothing until it is resumed, and a stopped one keeps its data",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* TestKafka.startCluster()
+        const [node] = cluster.nodes
+        const topic = yield* TestKafka.uniqueName("paused")
+        yield* cluster.admin.createTopic({ topic, partitions: 2 })
+        yield* node!.pause
+        const asking = yield* Effect.forkChild(cluster.admin.describe(topic), { startImmediately: true })
+        // Long enough for a broker that runs to have answered many times over.
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 500)))
+        assert.isUndefined(asking.pollUnsafe())
+        yield* node!.resume
+        assert.strictEqual((yield* Fiber.join(asking)).partitions.length, 2)
+        yield* node!.stop
+        assert.isFalse(yield* node!.isRunning)
+        yield* node!.start
+        yield* cluster.admin.awaitPartition(topic, 1, (state) => state.leader === node!.id)
+        assert.include(yield* node!.log, "Kafka Server started")
+      }),
+    120_000
+  )
+
+  it.effect(
+    "brokers end with the process that started them, even when that is killed",
+    () =>
+      Effect.gen(function* () {
+        const program = fileURLToPath(new URL("fixtures/startAndWait.ts", import.meta.url))
+        const child = spawn(process.execPath, ["--conditions=source", program], {
+          stdio: ["ignore", "pipe", "inherit"]
+        })
+        const address = yield* Effect.callback<string>((resume) => {
+          child.stdout.once("data", (line: Buffer) => resume(Effect.succeed(line.toString().trim())))
+          return Effect.sync(() => child.kill("SIGKILL"))
+        })
+        const admin = TestAdmin.make([address])
+        yield* admin.describe()
+        child.kill("SIGKILL")
+        const giveUp = performance.now() + 20_000
+        let last = ""
+        while (!last.includes("ECONNREFUSED")) {
+          assert.isBelow(performance.now(), giveUp, `the broker still listens: ${last}`)
+          last = yield* Effect.match(admin.describe(), { onFailure: (error) => error.message, onSuccess: () => "" })
+        }
       }),
     120_000
   )
