@@ -4,24 +4,14 @@
  * **Example**
  *
  * ```ts
+ * import { defineConfig } from "vitest/config"
+ *
  * export default defineConfig({ test: { globalSetup: ["@effect-ktables/testing/globalSetup"] } })
  * ```
  *
  * @since 0.1.0
  */
-import { acquireShared, releaseShared, type RunningKafka, sharedVariable } from "./internal/shared.ts"
-
-const sources = {
-  env: "named by KAFKA_BROKERS",
-  docker: "in a container",
-  jvm: "on the local JVM"
-}
-
-const announce = (kafka: RunningKafka, seconds: string): void => {
-  const release = kafka.version === undefined ? "Kafka" : `Apache Kafka ${kafka.version}`
-  const where = `${sources[kafka.kind]}, ${kafka.brokers.join(",")}`
-  process.stdout.write(`Kafka of this test run: ${release} ${where} (${seconds} s)\n`)
-}
+import { acquireShared, nameOf, releaseShared, sharedVariable } from "./internal/shared.ts"
 
 /**
  * Vitest calls this once per project; the projects of a run share one Kafka.
@@ -35,7 +25,8 @@ export default async function setup(): Promise<() => Promise<void>> {
   if (process.env[sharedVariable] !== undefined) return releaseShared
   const { brokers, kind, libs, version } = kafka
   process.env[sharedVariable] = JSON.stringify({ kind, brokers, version, libs })
-  announce(kafka, ((performance.now() - since) / 1000).toFixed(1))
+  const seconds = ((performance.now() - since) / 1000).toFixed(1)
+  process.stdout.write(`Kafka of this test run: ${nameOf(kafka)} (${seconds} s)\n`)
   return async () => {
     delete process.env[sharedVariable]
     await releaseShared()

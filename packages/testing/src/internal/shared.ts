@@ -18,6 +18,16 @@ export interface RunningKafka extends SharedKafka {
   readonly stop: () => Promise<void>
 }
 
+const sources = {
+  env: "named by KAFKA_BROKERS",
+  docker: "in a container",
+  jvm: "on the local JVM"
+}
+
+/** What a test run says of its Kafka. */
+export const nameOf = ({ brokers, kind, version }: SharedKafka): string =>
+  `${version === undefined ? "Kafka" : `Apache Kafka ${version}`} ${sources[kind]}, ${brokers.join(",")}`
+
 /** Handed from the process that starts Kafka to the workers that test with it. */
 export const sharedVariable = "EFFECT_KTABLES_TEST_KAFKA"
 
