@@ -20,7 +20,9 @@ export interface Container {
 }
 
 export const startContainer = async (version: string): Promise<Container> => {
-  const { GenericContainer, Wait } = await import("testcontainers")
+  const { GenericContainer, getContainerRuntimeClient, Wait } = await import("testcontainers")
+  // The engine may be on another machine, and a broker has to be told its address before it starts.
+  const { host } = (await getContainerRuntimeClient()).info.containerRuntime
   const [port] = await freePorts(1)
   const container = await new GenericContainer(`apache/kafka-native:${version}`)
     .withExposedPorts({ container: 9092, host: port! })
@@ -29,7 +31,7 @@ export const startContainer = async (version: string): Promise<Container> => {
       KAFKA_PROCESS_ROLES: "broker,controller",
       KAFKA_CONTROLLER_QUORUM_VOTERS: "1@localhost:9093",
       KAFKA_LISTENERS: "PLAINTEXT://:9092,CONTROLLER://:9093",
-      KAFKA_ADVERTISED_LISTENERS: `PLAINTEXT://127.0.0.1:${port}`,
+      KAFKA_ADVERTISED_LISTENERS: `PLAINTEXT://${host}:${port}`,
       KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
       KAFKA_CONTROLLER_LISTENER_NAMES: "CONTROLLER",
       KAFKA_INTER_BROKER_LISTENER_NAME: "PLAINTEXT",
@@ -42,7 +44,7 @@ export const startContainer = async (version: string): Promise<Container> => {
     .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
     .start()
   return {
-    broker: `${container.getHost()}:${port}`,
+    broker: `${host}:${port}`,
     stop: async () => {
       await container.stop()
     }
