@@ -51,6 +51,13 @@ export interface Codec<in out A, out RD = never, out RE = never> extends Pipeabl
   /** Decodes `buffer` from `start` to `end` without a view of its own, where the codec can. */
   readonly decodeSlice: (buffer: Buffer, start: number, end: number) => Effect.Effect<A, CodecError, RD>
   readonly encode: (value: A) => Effect.Effect<Uint8Array, CodecError, RE>
+  /**
+   * The decoded value itself, where the codec needs neither an effect nor an `Exit` to tell; undefined where `decodeSlice`
+   * has to be asked.
+   */
+  readonly decodePlain: ((buffer: Buffer, start: number, end: number) => A | undefined) | undefined
+  /** Whether different bytes always decode to different values. */
+  readonly isInjective: boolean
 }
 
 /**
@@ -78,20 +85,28 @@ export type Type<C> = C extends Codec<infer A, infer _RD, infer _RE> ? A : never
  */
 export const isCodec = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
 
+interface Parts<A, RD, RE> {
+  readonly decodeSlice: Codec<A, RD, RE>["decodeSlice"]
+  readonly encode: Codec<A, RD, RE>["encode"]
+  readonly decode?: Codec<A, RD, RE>["decode"]
+  readonly decodePlain?: Codec<A, RD, RE>["decodePlain"]
+  readonly isInjective?: boolean
+}
+
 class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly decode: Codec<A, RD, RE>["decode"]
   readonly decodeSlice: Codec<A, RD, RE>["decodeSlice"]
   readonly encode: Codec<A, RD, RE>["encode"]
-  constructor(
-    decodeSlice: Codec<A, RD, RE>["decodeSlice"],
-    encode: Codec<A, RD, RE>["encode"],
-    decode: Codec<A, RD, RE>["decode"] = (bytes) => decodeSlice(bytes, 0, bytes.length)
-  ) {
+  readonly decodePlain: Codec<A, RD, RE>["decodePlain"]
+  readonly isInjective: boolean
+  constructor(parts: Parts<A, RD, RE>) {
     super()
-    this.decode = decode
-    this.decodeSlice = decodeSlice
-    this.encode = encode
+    this.decodeSlice = parts.decodeSlice
+    this.decode = parts.decode ?? ((bytes) => parts.decodeSlice(bytes, 0, bytes.length))
+    this.encode = parts.encode
+    this.decodePlain = parts.decodePlain
+    this.isInjective = parts.isInjective ?? false
   }
 }
 
@@ -102,13 +117,13 @@ const fromText = <A, RD, RE>(
   parse: (text: string) => Effect.Effect<A, CodecError, RD>,
   print: (value: A) => Effect.Effect<string, CodecError, RE>
 ): Codec<A, RD, RE> =>
-  new CodecImpl<A, RD, RE>(
-    (buffer, start, end) => {
+  new CodecImpl<A, RD, RE>({
+    decodeSlice: (buffer, start, end) => {
       const text = decodeUtf8(buffer, start, end)
       return text === undefined ? refuse("the bytes are not UTF-8") : parse(text)
     },
-    (value) => onDone(print(value), toBytes)
-  )
+    encode: (value) => onDone(print(value), toBytes)
+  })
 
 const toBytes = (text: string): Exit.Exit<Uint8Array, CodecError> => {
   const bytes = encodeUtf8(text)
@@ -147,18 +162,43 @@ const onFailed = <A, R, B>(
  * @category constructors
  * @since 0.1.0
  */
-export const string: Codec<string> = fromText<string, never, never>(Exit.succeed, Exit.succeed)
+export const string: Codec<string> = new CodecImpl<string, never, never>({
+  ...fromText<string, never, never>(Exit.succeed, Exit.succeed),
+  decodePlain: decodeUtf8,
+  isInjective: true
+})
+
+/** Small arrays share their memory: on its own, an array of 200 bytes costs 600. */
+const SLAB = 4096
+let slab = new ArrayBuffer(SLAB)
+let slabUsed = 0
+
+const copyOf = (buffer: Buffer, start: number, end: number): Uint8Array => {
+  const length = end - start
+  if (length > SLAB / 4) return new Uint8Array(buffer.subarray(start, end))
+  if (slabUsed + length > SLAB) {
+    slab = new ArrayBuffer(SLAB)
+    slabUsed = 0
+  }
+  const copy = new Uint8Array(slab, slabUsed, length)
+  slabUsed += length
+  for (let i = 0; i < length; i++) copy[i] = buffer[start + i]!
+  return copy
+}
 
 /**
- * The bytes as they are. Decoded arrays are copies of their own.
+ * The bytes as they are. Decoded arrays are copies; small ones share an `ArrayBuffer`, so mind `byteOffset`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const bytes: Codec<Uint8Array> = new CodecImpl<Uint8Array, never, never>(
-  (buffer, start, end) => Exit.succeed(Uint8Array.prototype.slice.call(buffer, start, end)),
-  (value) => Exit.succeed(value)
-)
+export const bytes: Codec<Uint8Array> = new CodecImpl<Uint8Array, never, never>({
+  decodeSlice: (buffer, start, end) => Exit.succeed(copyOf(buffer, start, end)),
+  decodePlain: copyOf,
+  // A copy, since the caller may change its array before it is sent.
+  encode: (value) => Exit.succeed(new Uint8Array(value)),
+  isInjective: true
+})
 
 /**
  * UTF-8 text that a schema with a string encoding decodes: `Schema.String`, `Schema.NumberFromString`, a branded id.
@@ -241,11 +281,11 @@ export const make = <A, RD = never, RE = never>(options: {
   readonly decode: (bytes: Buffer) => Effect.Effect<A, CodecError, RD>
   readonly encode: (value: A) => Effect.Effect<Uint8Array, CodecError, RE>
 }): Codec<A, RD, RE> =>
-  new CodecImpl<A, RD, RE>(
-    (buffer, start, end) => options.decode(buffer.subarray(start, end)),
-    options.encode,
-    options.decode
-  )
+  new CodecImpl<A, RD, RE>({
+    decodeSlice: (buffer, start, end) => options.decode(buffer.subarray(start, end)),
+    encode: options.encode,
+    decode: options.decode
+  })
 
 /**
  * Maps what a codec decodes to, both ways.
@@ -259,10 +299,10 @@ export const map: {
 } = dual(
   3,
   <A, RD, RE, B>(self: Codec<A, RD, RE>, to: (a: A) => B, from: (b: B) => A): Codec<B, RD, RE> =>
-    new CodecImpl<B, RD, RE>(
-      (buffer, start, end) => onDone(self.decodeSlice(buffer, start, end), (a) => Exit.succeed(to(a))),
-      (b) => self.encode(from(b))
-    )
+    new CodecImpl<B, RD, RE>({
+      decodeSlice: (buffer, start, end) => onDone(self.decodeSlice(buffer, start, end), (a) => Exit.succeed(to(a))),
+      encode: (b) => self.encode(from(b))
+    })
 )
 
 /**
@@ -273,12 +313,12 @@ export const map: {
  * @since 0.1.0
  */
 export const option = <A, RD, RE>(self: Codec<A, RD, RE>): Codec<Option.Option<A>, RD, RE> =>
-  new CodecImpl<Option.Option<A>, RD, RE>(
-    (buffer, start, end) =>
+  new CodecImpl<Option.Option<A>, RD, RE>({
+    decodeSlice: (buffer, start, end) =>
       start === end
         ? Exit.succeed(Option.none())
         : onDone(self.decodeSlice(buffer, start, end), (a) => Exit.succeed(Option.some(a))),
-    (value) =>
+    encode: (value) =>
       Option.isNone(value)
         ? Exit.succeed(new Uint8Array(0))
         : onDone(self.encode(value.value), (bytes) =>
@@ -286,7 +326,7 @@ export const option = <A, RD, RE>(self: Codec<A, RD, RE>): Codec<Option.Option<A
               ? refuse("Some of a value that encodes to no bytes would read back as None")
               : Exit.succeed(bytes)
           )
-  )
+  })
 
 /**
  * Never fails to decode: bytes that the codec refuses become a failed `Result`, kept in the table as data. Encoding such
@@ -296,12 +336,12 @@ export const option = <A, RD, RE>(self: Codec<A, RD, RE>): Codec<Option.Option<A
  * @since 0.1.0
  */
 export const attempt = <A, RD, RE>(self: Codec<A, RD, RE>): Codec<Result.Result<A, CodecError>, RD, RE> =>
-  new CodecImpl<Result.Result<A, CodecError>, RD, RE>(
-    (buffer, start, end) =>
+  new CodecImpl<Result.Result<A, CodecError>, RD, RE>({
+    decodeSlice: (buffer, start, end) =>
       onFailed(
         self.decodeSlice(buffer, start, end),
         (a) => Result.succeed(a) as Result.Result<A, CodecError>,
-        (error) => Exit.succeed(Result.fail(error))
+        (error) => (error.isTransient === true ? Exit.fail(error) : Exit.succeed(Result.fail(error)))
       ),
-    (value) => (Result.isSuccess(value) ? self.encode(value.success) : Exit.fail(value.failure))
-  )
+    encode: (value) => (Result.isSuccess(value) ? self.encode(value.success) : Exit.fail(value.failure))
+  })

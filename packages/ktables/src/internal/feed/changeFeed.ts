@@ -4,7 +4,7 @@
  * A subscriber holds at most `capacity` changes. One that falls behind further loses its backlog and is handed a fresh
  * snapshot next, so a stuck subscriber costs at most that many changes and holds no old snapshot.
  */
-import { Cause, Effect, Exit, HashMap, type Scope, Stream } from "effect"
+import { Cause, Effect, type Exit, type HashMap, type Scope, Stream } from "effect"
 import type { TableError } from "../../TableError.ts"
 import type { Change } from "../reader/contents.ts"
 
@@ -112,20 +112,22 @@ export class ChangeFeed<K, V> {
   /** The newest state whenever it changed since the last pull. */
   readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError> = Stream.unwrap(
     Effect.map(
-      this.#prepared(Effect.acquireRelease(
-        Effect.sync(() => {
-          const listener = { dirty: true, wake: undefined as (() => void) | undefined, notify: () => {} }
-          listener.notify = () => {
-            listener.dirty = true
-            const wake = listener.wake
-            listener.wake = undefined
-            wake?.()
-          }
-          this.#stateListeners.add(listener.notify)
-          return listener
-        }),
-        (listener) => Effect.sync(() => this.#stateListeners.delete(listener.notify))
-      )),
+      this.#prepared(
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const listener = { dirty: true, wake: undefined as (() => void) | undefined, notify: () => {} }
+            listener.notify = () => {
+              listener.dirty = true
+              const wake = listener.wake
+              listener.wake = undefined
+              wake?.()
+            }
+            this.#stateListeners.add(listener.notify)
+            return listener
+          }),
+          (listener) => Effect.sync(() => this.#stateListeners.delete(listener.notify))
+        )
+      ),
       (listener) => {
         let last: HashMap.HashMap<K, V> | undefined
         const step: Effect.Effect<HashMap.HashMap<K, V>, TableError | Cause.Done> = Effect.suspend(() => {

@@ -10,12 +10,12 @@ import { DecodeError, type TableError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
 import type { RecordCursor } from "../records/batchReader.ts"
 import { backoff } from "../topic/backoff.ts"
-import { javaPartitioner } from "../writer/partitioner.ts"
+import { partitionOf } from "../writer/partitioner.ts"
 import { type Change, Contents } from "./contents.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
 import type { Consume, Session } from "./session.ts"
-import { Survivors } from "./survivors.ts"
+import type { Survivors } from "./survivors.ts"
 import type { OnDecodeError, RawRecord } from "../../KafkaTable.ts"
 
 /** Milliseconds a slice may keep the event loop. */
@@ -42,6 +42,10 @@ type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.CodecErr
 
 const isFiber = <A>(decoded: Decoded<A>): decoded is Fiber.Fiber<A, Codec.CodecError> => Fiber.isFiber(decoded)
 
+const refusalOf = (exit: Exit.Exit<unknown, Codec.CodecError>): Codec.CodecError | undefined =>
+  Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+const isTransient = (exit: Exit.Exit<unknown, Codec.CodecError>): boolean => refusalOf(exit)?.isTransient === true
+
 export interface Applier<K, V> {
   readonly contents: () => Contents<K, V>
   /** Takes live records up to the cursor's end. `committed` is called after each slice, before subscribers hear of it. */
@@ -51,7 +55,7 @@ export interface Applier<K, V> {
     publish: (changes: ReadonlyArray<Change<K, V>>) => void
   ) => Consume
   /** Builds new contents from survivors, beside the ones that are read. */
-  readonly build: (survivors: Survivors, session: Session) => Effect.Effect<Contents<K, V>, TableError>
+  readonly build: (survivors: ReadonlyArray<Survivors>, session: Session) => Effect.Effect<Contents<K, V>, TableError>
   /** Puts new contents in place of the old ones. */
   readonly swap: (next: Contents<K, V>) => void
 }
@@ -138,9 +142,6 @@ export const make = <K, V, RD, RE>(options: {
     }
     return attempt(first, 1)
   }
-  const refusalOf = (exit: Exit.Exit<unknown, Codec.CodecError>): Codec.CodecError | undefined =>
-    Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-  const isTransient = (exit: Exit.Exit<unknown, Codec.CodecError>): boolean => refusalOf(exit)?.isTransient === true
 
   const decodeError = (source: Source, part: "key" | "value", detail: string): DecodeError =>
     new DecodeError({ topic: topic.name, partition: source.partition, offset: source.offset, part, detail })
@@ -178,7 +179,7 @@ export const make = <K, V, RD, RE>(options: {
   let partitionCount = 1
 
   const ownerOf = (source: Source): number =>
-    javaPartitioner(source.keyBuffer.subarray(source.keyStart, source.keyStart + source.keyLength), partitionCount)
+    partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, partitionCount)
 
   /**
    * Whether a record may replace what is known of its key. Within a partition the later offset wins. Across partitions
@@ -196,21 +197,70 @@ export const make = <K, V, RD, RE>(options: {
     return previous.partition !== ownerOf(source)
   }
 
-  const put = (target: Contents<K, V>, source: Source, k: K, v: V): void => {
-    if (admits(target, source, k)) target.set(k, v, source.partition, source.offset, source.timestamp)
+  /** `isNewest`: no other record of the key can be newer, so nothing is looked up. */
+  const put = (target: Contents<K, V>, source: Source, k: K, v: V, isNewest: boolean): void => {
+    if (isNewest || admits(target, source, k)) target.set(k, v, source.partition, source.offset, source.timestamp)
   }
-  const remove = (target: Contents<K, V>, source: Source, k: K): void => {
-    if (admits(target, source, k)) target.delete(k, source.partition, source.offset, source.timestamp)
+  const remove = (target: Contents<K, V>, source: Source, k: K, isNewest: boolean): void => {
+    if (isNewest || admits(target, source, k)) target.delete(k, source.partition, source.offset, source.timestamp)
   }
 
   // ------------------------------------------------------------------------------------------------ live
 
-  /** What interrupted a slice. */
+  /** What interrupted a slice: a record that does not decode, or needs an effect to. */
   interface Interruption {
-    readonly source: Source
     readonly key: Decoded<K>
+    /** Undefined while not looked at. */
     readonly value: Decoded<V> | undefined
   }
+
+  /** Decodes and applies one record, unless that takes more than plain code. */
+  const applyOne = (target: Contents<K, V>, source: Source, isNewest: boolean): Interruption | undefined => {
+    const keyEnd = source.keyStart + source.keyLength
+    let k = key.decodePlain?.(source.keyBuffer, source.keyStart, keyEnd)
+    if (k === undefined) {
+      const decoded = decodeKey(source)
+      if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: decoded, value: undefined }
+      k = decoded.value
+    }
+    if (source.valueLength < 0) {
+      remove(target, source, k, isNewest)
+      return undefined
+    }
+    const valueEnd = source.valueStart + source.valueLength
+    let v = value.decodePlain?.(source.valueBuffer, source.valueStart, valueEnd)
+    if (v === undefined) {
+      const decoded = decodeValue(source)
+      if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: Exit.succeed(k), value: decoded }
+      v = decoded.value
+    }
+    put(target, source, k, v, isNewest)
+    return undefined
+  }
+
+  /** Does what `applyOne` could not: waits for codecs and asks what becomes of a bad record. */
+  const applyLate = Effect.fnUntraced(function* (
+    target: Contents<K, V>,
+    source: Source,
+    late: Interruption,
+    isNewest: boolean,
+    collect: boolean
+  ): Effect.fn.Return<ReadonlyArray<Change<K, V>> | "refused", TableError> {
+    const k = yield* awaitDecoded(late.key, () => decodeKey(source))
+    if (Exit.isFailure(k)) {
+      const refusal = refusalOf(k)
+      if (refusal === undefined) return yield* Effect.failCause(k.cause as Cause.Cause<never>)
+      yield* onPoison(source, "key", refusal)
+      return []
+    }
+    if (source.valueLength < 0) return target.mutate(() => remove(target, source, k.value, isNewest), collect)
+    const v = yield* awaitDecoded(late.value ?? decodeValue(source), () => decodeValue(source))
+    if (Exit.isSuccess(v)) return target.mutate(() => put(target, source, k.value, v.value, isNewest), collect)
+    const refusal = refusalOf(v)
+    if (refusal === undefined) return yield* Effect.failCause(v.cause as Cause.Cause<never>)
+    const choice = yield* onPoison(source, "value", refusal)
+    return choice === "skip" ? "refused" : target.mutate(() => remove(target, source, k.value, isNewest), collect)
+  })
 
   const live: Applier<K, V>["live"] = (session, committed, publish) => {
     /** The cursor as a source, without an object per record. */
@@ -250,6 +300,8 @@ export const make = <K, V, RD, RE>(options: {
     return Effect.fnUntraced(function* (partition, cursor) {
       partitionCount = session.partitions.size
       const source = new CursorSource(partition.partition, cursor)
+      // With one partition, the log's order is the order of arrival.
+      const isNewest = partitionCount === 1
       let ended = false
       let interruption: Interruption | undefined
       let problem: { readonly defect: unknown } | undefined
@@ -263,19 +315,12 @@ export const make = <K, V, RD, RE>(options: {
             break
           }
           counts.records++
-          const tombstone = cursor.valueLength < 0
           if (cursor.keyLength < 0) counts.keyless++
           else {
-            if (tombstone) counts.tombstones++
+            if (cursor.valueLength < 0) counts.tombstones++
             try {
-              const k = decodeKey(source)
-              const v = tombstone ? undefined : decodeValue(source)
-              if (isFiber(k) || Exit.isFailure(k) || (v !== undefined && (isFiber(v) || Exit.isFailure(v)))) {
-                interruption = { source, key: k, value: v }
-                return
-              }
-              if (v === undefined) remove(contents, source, k.value)
-              else put(contents, source, k.value, v.value)
+              interruption = applyOne(contents, source, isNewest)
+              if (interruption !== undefined) return
             } catch (defect) {
               problem = { defect }
               return
@@ -296,41 +341,14 @@ export const make = <K, V, RD, RE>(options: {
         if (interruption !== undefined) {
           const late: Interruption = interruption
           interruption = undefined
-          const write = yield* resolve(late)
-          if (write !== undefined) {
-            const more = contents.mutate(() => write(contents), options.wantsChanges())
-            committed(partition, cursor.offset + 1)
-            publish(more)
-          }
+          const more = yield* applyLate(contents, source, late, isNewest, options.wantsChanges())
+          committed(partition, cursor.offset + 1)
+          if (more !== "refused") publish(more)
         }
         if (!ended) yield* Effect.yieldNow
       }
     })
   }
-
-  /** Waits for what interrupted a slice, and says what to write. */
-  const resolve = Effect.fnUntraced(function* (
-    late: Interruption
-  ): Effect.fn.Return<((target: Contents<K, V>) => void) | undefined, TableError> {
-    const { source } = late
-    const k = yield* awaitDecoded(late.key, () => decodeKey(source))
-    if (Exit.isFailure(k)) {
-      const refusal = refusalOf(k)
-      if (refusal === undefined) return yield* Effect.failCause(k.cause as Cause.Cause<never>)
-      yield* onPoison(source, "key", refusal)
-      if (late.value !== undefined && isFiber(late.value)) yield* Fiber.interrupt(late.value)
-      return undefined
-    }
-    if (late.value === undefined) return (target) => remove(target, source, k.value)
-    const v = yield* awaitDecoded(late.value, () => decodeValue(source))
-    if (Exit.isFailure(v)) {
-      const refusal = refusalOf(v)
-      if (refusal === undefined) return yield* Effect.failCause(v.cause as Cause.Cause<never>)
-      const choice = yield* onPoison(source, "value", refusal)
-      return choice === "skip" ? undefined : (target) => remove(target, source, k.value)
-    }
-    return (target) => put(target, source, k.value, v.value)
-  })
 
   // ------------------------------------------------------------------------------------------------ load
 
@@ -342,7 +360,7 @@ export const make = <K, V, RD, RE>(options: {
       this.survivors = survivors
     }
     get partition() {
-      return this.survivors.partitionOf(this.entry)
+      return this.survivors.partition
     }
     get offset() {
       return this.survivors.offsetOf(this.entry)
@@ -351,7 +369,7 @@ export const make = <K, V, RD, RE>(options: {
       return this.survivors.timestampOf(this.entry)
     }
     get keyBuffer() {
-      return this.survivors.keyBuffer()
+      return this.survivors.keyBuffer
     }
     get keyStart() {
       return this.survivors.keyStart(this.entry)
@@ -370,20 +388,59 @@ export const make = <K, V, RD, RE>(options: {
     }
   }
 
-  const build: Applier<K, V>["build"] = Effect.fnUntraced(function* (survivors, session) {
+  const build: Applier<K, V>["build"] = Effect.fnUntraced(function* (loaded, session) {
     partitionCount = session.partitions.size
-    counts.records += survivors.records
-    counts.tombstones += survivors.tombstones
-    counts.keyless += survivors.keyless
+    for (const survivors of loaded) {
+      counts.records += survivors.records
+      counts.tombstones += survivors.tombstones
+      counts.keyless += survivors.keyless
+    }
     const next = new Contents<K, V>()
+    const foreignBefore = counts.foreign
+    // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
+    if (!key.isInjective) next.keepGraves()
+    const byPartition = new Map(loaded.map((survivors) => [survivors.partition, survivors]))
+    for (const survivors of loaded) yield* buildPartition(next, survivors, byPartition, session)
+    if (counts.foreign === foreignBefore) next.dropGraves()
+    else for (const survivors of loaded) yield* bury(next, survivors)
+    return next
+  })
+
+  /** Whether the record lies outside its key's partition, and that partition has a record of the key. */
+  const isDisowned = (source: Source, byPartition: ReadonlyMap<number, Survivors>): boolean => {
+    const owner = ownerOf(source)
+    if (owner === source.partition) return false
+    counts.foreign++
+    const there = byPartition.get(owner)
+    return there !== undefined && there.find(source.keyBuffer, source.keyStart, source.keyLength) >= 0
+  }
+
+  /** Remembers what was deleted where it belongs, once keys were seen where they do not. */
+  const bury = Effect.fnUntraced(function* (next: Contents<K, V>, survivors: Survivors): Effect.fn.Return<void> {
+    next.keepGraves()
     const source = new SurvivorSource(survivors)
+    for (let entry = 0; entry < survivors.size; entry++) {
+      source.entry = entry
+      if (source.valueLength >= 0 || ownerOf(source) !== source.partition) continue
+      const k = yield* awaitDecoded(decodeKey(source), () => decodeKey(source))
+      if (Exit.isSuccess(k) && !next.has(k.value)) {
+        next.mutate(() => next.delete(k.value, source.partition, source.offset, source.timestamp), false)
+      }
+    }
+  })
+
+  const buildPartition = Effect.fnUntraced(function* (
+    next: Contents<K, V>,
+    survivors: Survivors,
+    byPartition: ReadonlyMap<number, Survivors>,
+    session: Session
+  ): Effect.fn.Return<void, TableError> {
+    const source = new SurvivorSource(survivors)
+    // A raw key has one survivor; only several raw keys that decode to one have to be told apart.
+    const isNewest = key.isInjective
     const distinct = survivors.size
     /** Entries whose value does not decode and may have an older one that does. */
     const refused: Array<number> = []
-
-    // Entries come in no order, and several raw keys may decode to one.
-    next.keepGraves()
-    const foreignBefore = counts.foreign
     let at = 0
     let problem: { readonly defect: unknown } | undefined
     let interruption: Interruption | undefined
@@ -392,16 +449,10 @@ export const make = <K, V, RD, RE>(options: {
       let n = 0
       while (at < distinct) {
         source.entry = at++
-        const tombstone = source.valueLength < 0
+        if (partitionCount > 1 && isDisowned(source, byPartition)) continue
         try {
-          const k = decodeKey(source)
-          const v = tombstone ? undefined : decodeValue(source)
-          if (isFiber(k) || Exit.isFailure(k) || (v !== undefined && (isFiber(v) || Exit.isFailure(v)))) {
-            interruption = { source, key: k, value: v }
-            return
-          }
-          if (v === undefined) remove(next, source, k.value)
-          else put(next, source, k.value, v.value)
+          interruption = applyOne(next, source, isNewest)
+          if (interruption !== undefined) return
         } catch (defect) {
           problem = { defect }
           return
@@ -416,38 +467,17 @@ export const make = <K, V, RD, RE>(options: {
       if (interruption !== undefined) {
         const late: Interruption = interruption
         interruption = undefined
-        const k = yield* awaitDecoded(late.key, () => decodeKey(source))
-        const keyRefusal = refusalOf(k)
-        if (Exit.isFailure(k)) {
-          if (keyRefusal === undefined) return yield* Effect.failCause(k.cause as Cause.Cause<never>)
-          yield* onPoison(source, "key", keyRefusal)
-        } else if (late.value === undefined) next.mutate(() => remove(next, source, k.value), false)
-        else {
-          const v = yield* awaitDecoded(late.value, () => decodeValue(source))
-          if (Exit.isSuccess(v)) next.mutate(() => put(next, source, k.value, v.value), false)
-          else {
-            const refusal = refusalOf(v)
-            if (refusal === undefined) return yield* Effect.failCause(v.cause as Cause.Cause<never>)
-            const choice = yield* onPoison(source, "value", refusal)
-            if (choice === "remove") next.mutate(() => remove(next, source, k.value), false)
-            else refused.push(source.entry)
-          }
-        }
+        if ((yield* applyLate(next, source, late, isNewest, false)) === "refused") refused.push(source.entry)
       }
       if (at < distinct) yield* Effect.yieldNow
     }
-    const done = () => {
-      if (counts.foreign === foreignBefore) next.dropGraves()
-      return next
-    }
-    if (refused.length === 0) return done()
+    if (refused.length === 0) return
 
     // Their newest value that decodes is somewhere below them in the log.
     const lookedFor = new Set(refused)
-    const of = new Set(refused.map((entry) => survivors.partitionOf(entry)))
     const found = new Map<number, Found<V>>()
     yield* session.reread(
-      Effect.fnUntraced(function* (partition, cursor) {
+      Effect.fnUntraced(function* (_partition, cursor) {
         let deadline = performance.now() + SLICE
         let n = 0
         while (cursor.next()) {
@@ -456,7 +486,7 @@ export const make = <K, V, RD, RE>(options: {
             deadline = performance.now() + SLICE
           }
           if (cursor.keyLength < 0) continue
-          const entry = survivors.find(partition.partition, cursor.buffer, cursor.keyStart, cursor.keyLength)
+          const entry = survivors.find(cursor.buffer, cursor.keyStart, cursor.keyLength)
           if (entry < 0 || !lookedFor.has(entry) || cursor.offset > survivors.offsetOf(entry)) continue
           const { offset, timestamp } = cursor
           if (cursor.valueLength < 0) {
@@ -469,12 +499,13 @@ export const make = <K, V, RD, RE>(options: {
           if (Exit.isSuccess(decoded)) found.set(entry, { offset, timestamp, value: { it: decoded.value } })
         }
       }),
-      of
+      new Set([survivors.partition])
     )
     for (const [entry, { offset, timestamp, value }] of found) {
       source.entry = entry
       const k = yield* awaitDecoded(decodeKey(source), () => decodeKey(source))
       if (Exit.isFailure(k)) continue
+      if (partitionCount > 1 && isDisowned(source, byPartition)) continue
       const older: Source = {
         partition: source.partition,
         offset,
@@ -487,11 +518,11 @@ export const make = <K, V, RD, RE>(options: {
         valueLength: value === undefined ? -1 : 0
       }
       next.mutate(
-        () => (value === undefined ? remove(next, older, k.value) : put(next, older, k.value, value.it)),
+        () =>
+          value === undefined ? remove(next, older, k.value, isNewest) : put(next, older, k.value, value.it, isNewest),
         false
       )
     }
-    return done()
   })
 
   return {

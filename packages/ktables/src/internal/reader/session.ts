@@ -99,6 +99,20 @@ export interface Session {
   readonly verifyAwaited: Effect.Effect<void>
 }
 
+const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Partition>> => {
+  const groups = new Map<number, Array<Partition>>()
+  for (const partition of of) {
+    if (partition.leader < 0) continue
+    const group = groups.get(partition.leader)
+    if (group === undefined) groups.set(partition.leader, [partition])
+    else group.push(partition)
+  }
+  return groups
+}
+
+/** Two ids that are both known and not the same. */
+const differs = (a: string | undefined, b: string | undefined): boolean => a !== undefined && b !== undefined && a !== b
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly client: KafkaClient.Service
   readonly description: KafkaClient.TopicDescription
@@ -490,17 +504,6 @@ export const make = Effect.fnUntraced(function* (options: {
       return first === undefined || first.errorCode !== 0 || first.offset < 0 ? undefined : first.offset
     })
 
-  const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Partition>> => {
-    const groups = new Map<number, Array<Partition>>()
-    for (const partition of of) {
-      if (partition.leader < 0) continue
-      const group = groups.get(partition.leader)
-      if (group === undefined) groups.set(partition.leader, [partition])
-      else group.push(partition)
-    }
-    return groups
-  }
-
   /** Gives partitions their start and target; those that cannot be told yet stay unplaced and are tried again. */
   const place = Effect.fnUntraced(function* (): Effect.fn.Return<void, TableError> {
     yield* Effect.forEach(
@@ -599,8 +602,6 @@ export const make = Effect.fnUntraced(function* (options: {
     describeFailures = 0
     absences = 0
     const description = described.success
-    const differs = (a: string | undefined, b: string | undefined): boolean =>
-      a !== undefined && b !== undefined && a !== b
     if (differs(identity.clusterId, description.clusterId)) {
       return yield* new TopicRecreated({
         topic,

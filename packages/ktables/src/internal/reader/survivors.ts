@@ -1,26 +1,36 @@
 /**
- * The last record of every raw key while a log is replayed, tombstones included.
+ * The last record of every raw key of one partition while its log is replayed, tombstones included.
  *
- * Keyed by the key's bytes, in typed arrays and an arena: no string and no object per record. Values stay where they were
- * fetched; a chunk is let go once no survivor lies in it, and chunks that are mostly superseded are copied together, so
- * that what is retained stays in proportion to the survivors and not to the log.
+ * Keyed by the key's bytes, in one typed array and an arena: no string and no object per record, and one cache line per
+ * entry. Values stay where they were fetched; a chunk is let go once no survivor lies in it, and chunks that are mostly
+ * superseded are copied together, so that what is retained stays in proportion to the survivors and not to the log.
  */
 import type { RecordCursor } from "../records/batchReader.ts"
 
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
-const slack = 32 * 1024 * 1024
+const slack = 16 * 1024 * 1024
 /** Records between two looks at the clock. */
 const stride = 512
 
-const grow = <A extends Int32Array | Float64Array>(array: A): A => {
-  const next = new (array.constructor as new (length: number) => A)(array.length * 2)
-  next.set(array)
-  return next
-}
+/** An entry is sixteen 32-bit numbers: a cache line. */
+const WIDTH = 4
+const HASH = 0
+const KEY_AT = 1
+const KEY_LENGTH = 2
+const CHUNK = 3
+const VALUE_AT = 4
+/** -1 for a tombstone. */
+const VALUE_LENGTH = 5
+const OFFSET_HIGH = 6
+const OFFSET_LOW = 7
+const TIMESTAMP_HIGH = 8
+const TIMESTAMP_LOW = 9
+
+const TWO_32 = 4294967296
 
 /** FNV-1a over the key's bytes, finished by a murmur mix so that the low bits are usable as a slot. */
-const hashKey = (partition: number, buffer: Buffer, start: number, length: number): number => {
-  let hash = -2128831035 ^ partition
+const hashKey = (buffer: Buffer, start: number, length: number): number => {
+  let hash = -2128831035
   for (let i = start, end = start + length; i < end; i++) hash = Math.imul(hash ^ buffer[i]!, 16777619)
   hash ^= hash >>> 15
   hash = Math.imul(hash, 0x2c1b3c6d)
@@ -28,45 +38,43 @@ const hashKey = (partition: number, buffer: Buffer, start: number, length: numbe
 }
 
 export class Survivors {
-  #mask = (1 << 12) - 1
-  #slots = new Int32Array(1 << 12).fill(-1)
+  readonly partition: number
   /** Entries, one per raw key. */
   size = 0
-  #hash = new Int32Array(1 << 11)
-  #keyAt = new Float64Array(1 << 11)
-  #keyLength = new Int32Array(1 << 11)
-  #chunkOf = new Int32Array(1 << 11)
-  #valueAt = new Int32Array(1 << 11)
-  /** -1 for a tombstone. */
-  #valueLength = new Int32Array(1 << 11)
-  #partition = new Int32Array(1 << 11)
-  #offset = new Float64Array(1 << 11)
-  #timestamp = new Float64Array(1 << 11)
+  private mask = (1 << 10) - 1
+  private slots: Int32Array = new Int32Array(1 << 10).fill(-1)
+  private entries: Int32Array = new Int32Array(1 << (9 + WIDTH))
 
-  #arena: Buffer = Buffer.allocUnsafeSlow(1 << 16)
-  #arenaUsed = 0
+  private arena: Buffer = Buffer.allocUnsafeSlow(1 << 14)
+  private arenaUsed = 0
 
-  #chunks: Array<Buffer | undefined> = []
-  #live: Array<number> = []
-  #liveBytes = 0
-  #retainedBytes = 0
+  private chunks: Array<Buffer> = []
+  /** Bytes of survivors' values, and bytes that the chunk stands for, by chunk. */
+  private live: Array<number> = []
+  private held: Array<number> = []
+  private liveBytes = 0
+  private heldBytes = 0
 
   /** Counts over every record seen, superseded ones included. */
   records = 0
   tombstones = 0
   keyless = 0
 
+  constructor(partition: number) {
+    this.partition = partition
+  }
+
   /**
    * Takes the cursor's records until it ends (true) or the deadline passes (false).
    *
    * @param deadline of `performance.now()`
    */
-  take(partition: number, cursor: RecordCursor, deadline: number): boolean {
+  take(cursor: RecordCursor, deadline: number): boolean {
     let buffer: Buffer | undefined
     let chunk = -1
     let n = 0
     while (cursor.next()) {
-      this.records++
+      n++
       const keyLength = cursor.keyLength
       const valueLength = cursor.valueLength
       if (keyLength < 0) {
@@ -76,224 +84,195 @@ export class Survivors {
       if (valueLength < 0) this.tombstones++
       if (cursor.buffer !== buffer) {
         buffer = cursor.buffer
-        chunk = this.#chunkFor(buffer)
+        chunk = this.chunkFor(buffer)
       }
-      this.#put(
-        partition,
-        buffer,
-        chunk,
-        cursor.keyStart,
-        keyLength,
-        cursor.valueStart,
-        valueLength,
-        cursor.offset,
-        cursor.timestamp
-      )
-      if (++n % stride === 0 && performance.now() > deadline) {
-        this.#release()
+      const entry = this.entryFor(buffer, cursor.keyStart, keyLength)
+      const entries = this.entries
+      const at = entry << WIDTH
+      const superseded = entries[at + VALUE_LENGTH]!
+      if (superseded > 0) {
+        this.live[entries[at + CHUNK]!]! -= superseded
+        this.liveBytes -= superseded
+      }
+      const { offset, timestamp } = cursor
+      const offsetHigh = Math.floor(offset / TWO_32)
+      const timestampHigh = Math.floor(timestamp / TWO_32)
+      entries[at + CHUNK] = chunk
+      entries[at + VALUE_AT] = cursor.valueStart
+      entries[at + VALUE_LENGTH] = valueLength
+      entries[at + OFFSET_HIGH] = offsetHigh
+      entries[at + OFFSET_LOW] = offset - offsetHigh * TWO_32
+      entries[at + TIMESTAMP_HIGH] = timestampHigh
+      entries[at + TIMESTAMP_LOW] = timestamp - timestampHigh * TWO_32
+      if (valueLength > 0) {
+        this.live[chunk]! += valueLength
+        this.liveBytes += valueLength
+      }
+      if (n % stride === 0 && performance.now() > deadline) {
+        this.records += n
+        this.release()
         return false
       }
     }
-    this.#release()
+    this.records += n
+    this.release()
     return true
   }
 
-  #chunkFor(buffer: Buffer): number {
-    const last = this.#chunks.length - 1
-    if (last >= 0 && this.#chunks[last] === buffer) return last
-    this.#chunks.push(buffer)
-    this.#live.push(0)
-    // A view pins the whole memory behind it.
-    this.#retainedBytes += buffer.buffer.byteLength
-    return last + 1
+  /** The entry of a raw key; -1 when there is none. */
+  find(buffer: Buffer, keyStart: number, keyLength: number): number {
+    return this.slots[this.slotOf(hashKey(buffer, keyStart, keyLength), buffer, keyStart, keyLength)]!
   }
 
-  #put(
-    partition: number,
-    buffer: Buffer,
-    chunk: number,
-    keyStart: number,
-    keyLength: number,
-    valueStart: number,
-    valueLength: number,
-    offset: number,
-    timestamp: number
-  ): void {
-    const hash = hashKey(partition, buffer, keyStart, keyLength)
-    const slots = this.#slots
-    const mask = this.#mask
+  /** The slot that holds the key, or the free one where it belongs. */
+  private slotOf(hash: number, buffer: Buffer, keyStart: number, keyLength: number): number {
+    const { arena, entries, mask, slots } = this
     let slot = hash & mask
-    let entry = slots[slot]!
-    while (entry >= 0) {
-      if (
-        this.#hash[entry] === hash &&
-        this.#keyLength[entry] === keyLength &&
-        this.#partition[entry] === partition &&
-        this.#sameKey(entry, buffer, keyStart, keyLength)
-      )
-        break
+    for (;;) {
+      const entry = slots[slot]!
+      if (entry < 0) return slot
+      const at = entry << WIDTH
+      if (entries[at + HASH] === hash && entries[at + KEY_LENGTH] === keyLength) {
+        const keyAt = entries[at + KEY_AT]!
+        let i = 0
+        while (i < keyLength && arena[keyAt + i] === buffer[keyStart + i]) i++
+        if (i === keyLength) return slot
+      }
       slot = (slot + 1) & mask
-      entry = slots[slot]!
     }
-    const bytes = valueLength > 0 ? valueLength : 0
-    if (entry < 0) {
-      entry = this.#add(buffer, keyStart, keyLength)
-      this.#hash[entry] = hash
-      this.#partition[entry] = partition
-      slots[slot] = entry
-    } else if (this.#valueLength[entry]! > 0) {
-      this.#live[this.#chunkOf[entry]!]! -= this.#valueLength[entry]!
-      this.#liveBytes -= this.#valueLength[entry]!
-    }
-    this.#chunkOf[entry] = chunk
-    this.#valueAt[entry] = valueStart
-    this.#valueLength[entry] = valueLength
-    this.#offset[entry] = offset
-    this.#timestamp[entry] = timestamp
-    this.#live[chunk]! += bytes
-    this.#liveBytes += bytes
-    if (this.size * 2 > mask) this.#rehash()
   }
 
-  #sameKey(entry: number, buffer: Buffer, keyStart: number, keyLength: number): boolean {
-    const arena = this.#arena
-    const at = this.#keyAt[entry]!
-    for (let i = 0; i < keyLength; i++) if (arena[at + i] !== buffer[keyStart + i]) return false
-    return true
-  }
+  private entryFor(buffer: Buffer, keyStart: number, keyLength: number): number {
+    const hash = hashKey(buffer, keyStart, keyLength)
+    const slot = this.slotOf(hash, buffer, keyStart, keyLength)
+    const known = this.slots[slot]!
+    if (known >= 0) return known
 
-  #add(buffer: Buffer, keyStart: number, keyLength: number): number {
-    if (this.size === this.#hash.length) {
-      this.#hash = grow(this.#hash)
-      this.#keyAt = grow(this.#keyAt)
-      this.#keyLength = grow(this.#keyLength)
-      this.#chunkOf = grow(this.#chunkOf)
-      this.#valueAt = grow(this.#valueAt)
-      this.#valueLength = grow(this.#valueLength)
-      this.#partition = grow(this.#partition)
-      this.#offset = grow(this.#offset)
-      this.#timestamp = grow(this.#timestamp)
+    if ((this.size + 1) << WIDTH > this.entries.length) {
+      const next = new Int32Array(this.entries.length * 2)
+      next.set(this.entries)
+      this.entries = next
     }
-    if (this.#arenaUsed + keyLength > this.#arena.length) {
-      const next = Buffer.allocUnsafeSlow(Math.max(this.#arena.length * 2, this.#arenaUsed + keyLength))
-      this.#arena.copy(next, 0, 0, this.#arenaUsed)
-      this.#arena = next
+    if (this.arenaUsed + keyLength > this.arena.length) {
+      const next = Buffer.allocUnsafeSlow(Math.max(this.arena.length * 2, this.arenaUsed + keyLength))
+      this.arena.copy(next, 0, 0, this.arenaUsed)
+      this.arena = next
     }
-    const arena = this.#arena
-    const at = this.#arenaUsed
-    for (let i = 0; i < keyLength; i++) arena[at + i] = buffer[keyStart + i]!
-    this.#arenaUsed = at + keyLength
+    const { arena, entries } = this
+    const keyAt = this.arenaUsed
+    for (let i = 0; i < keyLength; i++) arena[keyAt + i] = buffer[keyStart + i]!
+    this.arenaUsed = keyAt + keyLength
     const entry = this.size++
-    this.#keyAt[entry] = at
-    this.#keyLength[entry] = keyLength
+    const at = entry << WIDTH
+    entries[at + HASH] = hash
+    entries[at + KEY_AT] = keyAt
+    entries[at + KEY_LENGTH] = keyLength
+    entries[at + VALUE_LENGTH] = -1
+    this.slots[slot] = entry
+    if (this.size * 2 > this.mask) this.rehash()
     return entry
   }
 
-  #rehash(): void {
-    const capacity = this.#slots.length * 2
-    this.#mask = capacity - 1
-    this.#slots = new Int32Array(capacity).fill(-1)
+  private rehash(): void {
+    const capacity = this.slots.length * 2
+    const mask = capacity - 1
+    const slots = new Int32Array(capacity).fill(-1)
     for (let entry = 0; entry < this.size; entry++) {
-      let slot = this.#hash[entry]! & this.#mask
-      while (this.#slots[slot]! >= 0) slot = (slot + 1) & this.#mask
-      this.#slots[slot] = entry
+      let slot = this.entries[(entry << WIDTH) + HASH]! & mask
+      while (slots[slot]! >= 0) slot = (slot + 1) & mask
+      slots[slot] = entry
     }
+    this.mask = mask
+    this.slots = slots
   }
 
-  /** Lets go of chunks without survivors, and copies the rest together when most of what is retained is superseded. */
-  #release(): void {
-    if (this.#retainedBytes <= 2 * this.#liveBytes + slack) return
-    const kept: Array<Buffer | undefined> = []
+  private chunkFor(buffer: Buffer): number {
+    const last = this.chunks.length - 1
+    if (last >= 0 && this.chunks[last] === buffer) return last
+    this.chunks.push(buffer)
+    this.live.push(0)
+    this.held.push(buffer.length)
+    this.heldBytes += buffer.length
+    return last + 1
+  }
+
+  /** Lets go of chunks without survivors, and copies the rest together when most of what is held is superseded. */
+  private release(): void {
+    if (this.heldBytes <= 2 * this.liveBytes + slack) return
+    const { entries } = this
+    const kept: Array<Buffer> = []
     const live: Array<number> = []
-    const target = new Int32Array(this.#chunks.length)
+    const held: Array<number> = []
+    const target = new Int32Array(this.chunks.length)
     let copyBytes = 0
-    let retained = 0
-    for (let i = 0; i < this.#chunks.length; i++) {
-      const chunk = this.#chunks[i]!
-      if (this.#live[i]! * 2 >= chunk.buffer.byteLength) {
+    for (let i = 0; i < this.chunks.length; i++) {
+      if (this.live[i]! * 2 >= this.held[i]!) {
         target[i] = kept.length
-        kept.push(chunk)
-        live.push(this.#live[i]!)
-        retained += chunk.buffer.byteLength
+        kept.push(this.chunks[i]!)
+        live.push(this.live[i]!)
+        held.push(this.held[i]!)
       } else {
         target[i] = -1
-        copyBytes += this.#live[i]!
+        copyBytes += this.live[i]!
       }
     }
     const packed = Buffer.allocUnsafeSlow(copyBytes)
-    const packedAt = kept.length
+    const packedChunk = kept.length
     let used = 0
-    for (let entry = 0; entry < this.size; entry++) {
-      const chunk = this.#chunkOf[entry]!
+    for (let at = 0, end = this.size << WIDTH; at < end; at += 1 << WIDTH) {
+      const chunk = entries[at + CHUNK]!
       if (target[chunk]! >= 0) {
-        this.#chunkOf[entry] = target[chunk]!
+        entries[at + CHUNK] = target[chunk]!
         continue
       }
-      const length = this.#valueLength[entry]!
-      this.#chunkOf[entry] = packedAt
+      entries[at + CHUNK] = packedChunk
+      const length = entries[at + VALUE_LENGTH]!
       if (length <= 0) continue
-      const at = this.#valueAt[entry]!
-      this.#chunks[chunk]!.copy(packed, used, at, at + length)
-      this.#valueAt[entry] = used
+      const valueAt = entries[at + VALUE_AT]!
+      this.chunks[chunk]!.copy(packed, used, valueAt, valueAt + length)
+      entries[at + VALUE_AT] = used
       used += length
     }
     kept.push(packed)
     live.push(copyBytes)
-    this.#chunks = kept
-    this.#live = live
-    this.#retainedBytes = retained + copyBytes
+    held.push(copyBytes)
+    this.chunks = kept
+    this.live = live
+    this.held = held
+    this.heldBytes = held.reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  /** Bytes of survivors' values, and of the memory that holds them. */
-  get bytes(): { readonly live: number; readonly retained: number } {
-    return { live: this.#liveBytes, retained: this.#retainedBytes }
+  /** Bytes of survivors' values, and of the record sets that are held for them. */
+  get bytes(): { readonly live: number; readonly held: number } {
+    return { live: this.liveBytes, held: this.heldBytes }
   }
 
-  partitionOf(entry: number): number {
-    return this.#partition[entry]!
-  }
   offsetOf(entry: number): number {
-    return this.#offset[entry]!
+    const at = entry << WIDTH
+    return this.entries[at + OFFSET_HIGH]! * TWO_32 + (this.entries[at + OFFSET_LOW]! >>> 0)
   }
   timestampOf(entry: number): number {
-    return this.#timestamp[entry]!
+    const at = entry << WIDTH
+    return this.entries[at + TIMESTAMP_HIGH]! * TWO_32 + (this.entries[at + TIMESTAMP_LOW]! >>> 0)
   }
-  /** The memory that holds the entry's key, from `keyStart` for `keyLength` bytes. */
-  keyBuffer(): Buffer {
-    return this.#arena
+  /** The memory that holds the entries' keys, from `keyStart` for `keyLength` bytes. */
+  get keyBuffer(): Buffer {
+    return this.arena
   }
   keyStart(entry: number): number {
-    return this.#keyAt[entry]!
+    return this.entries[(entry << WIDTH) + KEY_AT]!
   }
   keyLength(entry: number): number {
-    return this.#keyLength[entry]!
+    return this.entries[(entry << WIDTH) + KEY_LENGTH]!
   }
   valueBuffer(entry: number): Buffer {
-    return this.#chunks[this.#chunkOf[entry]!]!
+    return this.chunks[this.entries[(entry << WIDTH) + CHUNK]!]!
   }
   valueStart(entry: number): number {
-    return this.#valueAt[entry]!
+    return this.entries[(entry << WIDTH) + VALUE_AT]!
   }
   /** -1 for a tombstone. */
   valueLength(entry: number): number {
-    return this.#valueLength[entry]!
-  }
-
-  /** The entry of a raw key in a partition; -1 when there is none. */
-  find(partition: number, buffer: Buffer, keyStart: number, keyLength: number): number {
-    const hash = hashKey(partition, buffer, keyStart, keyLength)
-    let slot = hash & this.#mask
-    for (;;) {
-      const entry = this.#slots[slot]!
-      if (entry < 0) return -1
-      if (
-        this.#hash[entry] === hash &&
-        this.#keyLength[entry] === keyLength &&
-        this.#partition[entry] === partition &&
-        this.#sameKey(entry, buffer, keyStart, keyLength)
-      )
-        return entry
-      slot = (slot + 1) & this.#mask
-    }
+    return this.entries[(entry << WIDTH) + VALUE_LENGTH]!
   }
 }

@@ -6,7 +6,7 @@ import { Cause, Clock, Deferred, Effect, Exit, type Schedule, type Scope } from 
 import type * as KafkaClient from "../../KafkaClient.ts"
 import {
   BarrierTimeout,
-  CatchUpTimeout,
+  type CatchUpTimeout,
   NotAwaitable,
   ReaderDied,
   TableClosed,
@@ -140,13 +140,15 @@ export const make = <K, V>(options: {
         session = current
         yield* Deferred.succeed(sessionReady, current)
 
-        const survivors = new Survivors()
+        const survivors = new Map<number, Survivors>()
         yield* current
           .load(
             Effect.fnUntraced(function* (partition, cursor) {
+              let of = survivors.get(partition.partition)
+              if (of === undefined) survivors.set(partition.partition, (of = new Survivors(partition.partition)))
               while (true) {
                 const from = performance.now()
-                const end = survivors.take(partition.partition, cursor, from + SLICE)
+                const end = of.take(cursor, from + SLICE)
                 metrics.slice(performance.now() - from)
                 if (end) break
                 yield* Effect.yieldNow
@@ -157,11 +159,15 @@ export const make = <K, V>(options: {
           )
           .pipe(Effect.withSpan("KafkaTable.load", { attributes: { topic } }))
 
-        const next = yield* applier.build(survivors, current)
+        const next = yield* applier.build([...survivors.values()], current)
         if (applier.contents().hasMap) yield* next.prepareMap
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
         applier.swap(next)
-        catchUp = { millis: clock.currentTimeMillisUnsafe() - since, records: survivors.records }
+        catchUp = {
+          millis: clock.currentTimeMillisUnsafe() - since,
+          records: [...survivors.values()].reduce((sum, { records }) => sum + records, 0)
+        }
+        survivors.clear()
         gate.release(current.partitions)
         listener.publish(changes)
         yield* metrics.caughtUp(catchUp.millis / 1000)

@@ -9,18 +9,17 @@ export type Partitioner = (key: Uint8Array, partitions: number) => number
 const SEED = 0x9747b28c
 const M = 0x5bd1e995
 
-/** 32-bit MurmurHash2, signed as in Java. */
-export const murmur2 = (data: Uint8Array): number => {
-  const length = data.length
-  let h = SEED ^ length
-  let i = 0
-  for (; i + 4 <= length; i += 4) {
+/** 32-bit MurmurHash2, signed as in Java, of the bytes from `start` to `end`. */
+export const murmur2 = (data: Uint8Array, start = 0, end: number = data.length): number => {
+  let h = SEED ^ (end - start)
+  let i = start
+  for (; i + 4 <= end; i += 4) {
     let k = data[i]! | (data[i + 1]! << 8) | (data[i + 2]! << 16) | (data[i + 3]! << 24)
     k = Math.imul(k, M)
     k ^= k >>> 24
     h = Math.imul(h, M) ^ Math.imul(k, M)
   }
-  const rest = length - i
+  const rest = end - i
   if (rest >= 3) h ^= data[i + 2]! << 16
   if (rest >= 2) h ^= data[i + 1]! << 8
   if (rest >= 1) h = Math.imul(h ^ data[i]!, M)
@@ -30,4 +29,8 @@ export const murmur2 = (data: Uint8Array): number => {
 }
 
 /** Java's `toPositive(murmur2(key)) % partitions`. */
-export const javaPartitioner: Partitioner = (key, partitions) => (murmur2(key) & 0x7fffffff) % partitions
+export const javaPartitioner: Partitioner = (key, partitions) => partitionOf(key, 0, key.length, partitions)
+
+/** As `javaPartitioner`, of a key that lies in a larger buffer. */
+export const partitionOf = (buffer: Uint8Array, start: number, end: number, partitions: number): number =>
+  (murmur2(buffer, start, end) & 0x7fffffff) % partitions
