@@ -22,7 +22,7 @@ export type BenchmarkName = (typeof names)[number]
 
 export type TableClient = ClusterClient | "memory"
 
-const tableClients: ReadonlyArray<TableClient> = ["kafkajs", "memory"]
+const tableClients: ReadonlyArray<TableClient> = ["kafkajs", "platformatic", "memory"]
 const decodes: ReadonlyArray<Decode> = ["raw", "json", "schema", "schema-jit"]
 export const peerNames = ["python", "java", "go", "node"] as const
 export type PeerName = (typeof peerNames)[number]
@@ -48,6 +48,8 @@ export interface RunOptions {
   readonly seconds: number
   /** Measured operations of the cells that time single ones. */
   readonly count: number
+  /** Operations of those cells that run before and are not timed. */
+  readonly warmupCount: number
   readonly peers: ReadonlyArray<PeerName>
   /** Table sizes of the cells about contents. */
   readonly sizes: ReadonlyArray<number>
@@ -71,7 +73,7 @@ export interface UsageError {
 export const usage = `pnpm bench <name> [options]      ${names.join(" ")}
 pnpm bench compare BEFORE AFTER [--threshold 1.2]
 
-  --client kafkajs,memory                transports under the table (default kafkajs)
+  --client kafkajs,platformatic,memory   transports under the table (default kafkajs)
   --brokers host:port,...                an existing cluster (default KAFKA_BROKERS, else one is started)
   --topic NAME                           an existing topic to replay
   --decode raw,json,schema,schema-jit    how far values are decoded (default all)
@@ -144,6 +146,7 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): RunOptions 
   if (known === undefined) throw new Error(`there is no benchmark ${name}`)
   if (before !== undefined) throw new Error(`${name} takes no further words: ${before}`)
   const quick = values.quick
+  const count = natural("count", values.count ?? (quick ? "100" : "2000"), 1)
   const records = natural("records", values.records ?? (quick ? "20000" : "1000000"), 1)
   const keys = natural("keys", values.keys ?? (quick ? "2000" : "100000"), 1)
   const brokers = values.brokers ?? env["KAFKA_BROKERS"]
@@ -160,7 +163,9 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): RunOptions 
     repeat: natural("repeat", values.repeat ?? (quick ? "1" : "5"), 1),
     warmup: natural("warmup", values.warmup ?? (quick ? "0" : "1"), 0),
     seconds: positive("seconds", values.seconds ?? (quick ? "0.5" : "5")),
-    count: natural("count", values.count ?? (quick ? "100" : "2000"), 1),
+    count,
+    // Virtual machines compile what is hot only after some thousands of calls.
+    warmupCount: Math.max(50, count >> 1),
     peers: list("peers", values.peers, peerNames),
     sizes: (values.sizes ?? (quick ? "1000" : ""))
       .split(",")

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -163,6 +164,13 @@ func rssMiB() int {
 	return pages * os.Getpagesize() >> 20
 }
 
+// cpuTime is that of all threads of the process.
+func cpuTime() time.Duration {
+	var usage syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // startView returns when the view runs, with its storages and what stops it.
@@ -198,6 +206,7 @@ func catchUp() {
 		valueCodec = serviceCodec{}
 	}
 	started := time.Now()
+	cpu := cpuTime()
 	_, built, stop := startView(func(ctx goka.UpdateContext, s storage.Storage, key string, value []byte) error {
 		applied.Add(1)
 		return goka.DefaultUpdate(ctx, s, key, value)
@@ -215,12 +224,13 @@ func catchUp() {
 		one.RUnlock()
 	}
 	ms := millis(time.Since(started))
+	cpuMs := millis(cpuTime() - cpu)
 	records := applied.Load()
 	decoded := "raw"
 	if *decode != "raw" {
 		decoded = "json"
 	}
-	emit(map[string]any{"metric": "catchup", "decode": decoded, "detail": detail, "ms": ms, "records": records,
+	emit(map[string]any{"metric": "catchup", "decode": decoded, "detail": detail, "ms": ms, "cpuMs": cpuMs, "records": records,
 		"rps": float64(records) / ms * 1000, "keys": keys, "rssMiB": rssMiB()})
 	stop()
 }

@@ -1,6 +1,7 @@
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -147,6 +148,7 @@ public final class Peer {
 
   Map<String, Object> consumer() throws Exception {
     long started = System.nanoTime();
+    long cpu = cpuNanos();
     Map<String, Object> table = new HashMap<>();
     long records = 0;
     try (KafkaConsumer<String, byte[]> consumer = newConsumer(true)) {
@@ -158,14 +160,22 @@ public final class Peer {
           else table.put(record.key(), json ? JSON.readValue(record.value(), Service.class) : record.value());
         }
       }
-      return replayed(started, records, table.size());
+      return replayed(started, cpu, records, table.size());
     }
   }
 
-  Map<String, Object> replayed(long started, long records, long keys) {
+  /** CPU time of all threads of the JVM, compilers and collectors included. */
+  static long cpuNanos() {
+    return ((com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean())
+        .getProcessCpuTime();
+  }
+
+  Map<String, Object> replayed(long started, long cpu, long records, long keys) {
     double ms = (System.nanoTime() - started) / 1e6;
+    double cpuMs = (cpuNanos() - cpu) / 1e6;
     Map<String, Object> row = new LinkedHashMap<>();
     row.put("ms", ms);
+    row.put("cpuMs", cpuMs);
     row.put("records", records);
     row.put("rps", records / ms * 1000);
     row.put("keys", keys);
@@ -204,6 +214,7 @@ public final class Peer {
     long records = recordsInTopic();
     Path state = Files.createTempDirectory("benchmark-streams");
     long started = System.nanoTime();
+    long cpu = cpuNanos();
     KafkaStreams streams = startGlobalKTable(state);
     try {
       ReadOnlyKeyValueStore<String, byte[]> store = storeOf(streams);
@@ -215,7 +226,7 @@ public final class Peer {
           }
         }
       }
-      return replayed(started, records, json ? decoded : store.approximateNumEntries());
+      return replayed(started, cpu, records, json ? decoded : store.approximateNumEntries());
     } finally {
       streams.close();
       deleteTree(state);

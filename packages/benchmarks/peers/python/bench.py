@@ -54,8 +54,10 @@ def value_of(sequence, size=1024):
 async def catchup(args):
     table = table_of(args)
     started = time.perf_counter()
+    cpu = time.process_time()
     async with table:
         ms = (time.perf_counter() - started) * 1000
+        cpu_ms = (time.process_time() - cpu) * 1000
         records = table.stats.replayed_at_catch_up
         emit(
             metric="catchup",
@@ -63,6 +65,7 @@ async def catchup(args):
             decode=args.decode,
             detail="fresh process",
             ms=ms,
+            cpuMs=cpu_ms,
             records=records,
             rps=records / ms * 1000,
             keys=len(table),

@@ -60,21 +60,19 @@ const measureNode = Effect.fnUntraced(function* (suite: Suite) {
   const live = onEmptyTopic(suite)
   const brokers = yield* suite.brokers
   const measured: Array<Measurement> = []
-  const { count, seconds } = options
+  const { count, seconds, warmupCount: warmup } = options
   for (const client of ["kafkajs", "platformatic"] as const) {
     for (const { topic } of yield* replayTopics) {
       for (const decode of ["raw", "json"] as const) {
         measured.push(...(yield* repeat("nodeCatchUp", { client, brokers, topic, decode })))
       }
     }
-    measured.push(
-      ...(yield* live((topic) => repeat("nodePropagation", { client, brokers, topic, warmup: 100, count })))
-    )
+    measured.push(...(yield* live((topic) => repeat("nodePropagation", { client, brokers, topic, warmup, count }))))
     for (const inFlight of [1, 8, 64, 256]) {
       measured.push(...(yield* live((topic) => repeat("nodeWrite", { client, brokers, topic, inFlight, seconds }))))
     }
   }
-  measured.push(...(yield* live((topic) => repeat("roundTrip", { brokers, topic, warmup: 100, count }))))
+  measured.push(...(yield* live((topic) => repeat("roundTrip", { brokers, topic, warmup, count }))))
   return measured
 })
 

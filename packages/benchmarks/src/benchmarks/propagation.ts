@@ -7,7 +7,9 @@ export const propagation: Benchmark = Effect.fnUntraced(function* ({ emptySource
   const measured: Array<Measurement> = []
   for (const client of options.clients) {
     const source = yield* emptySource(client)
-    measured.push(...(yield* repeat("propagation", { source, loop: "closed", warmup: 200, count: options.count })))
+    measured.push(
+      ...(yield* repeat("propagation", { source, loop: "closed", warmup: options.warmupCount, count: options.count }))
+    )
     for (const perSecond of [100, 1000]) {
       const { seconds } = options
       measured.push(...(yield* repeat("propagation", { source, loop: "open", perSecond, seconds })))

@@ -3,6 +3,7 @@ import * as KafkaTable from "effect-ktables/KafkaTable"
 import { Effect, Option } from "effect"
 import type { Cell } from "../harness/cells.ts"
 import { rssMiB } from "../harness/memory.ts"
+import { stopwatch } from "../harness/stopwatch.ts"
 import { type Decode, topicFor } from "../topics/decoding.ts"
 import { clientName, openSource, type Source } from "../topics/source.ts"
 
@@ -24,9 +25,9 @@ export const replay: KafkaTable.Options = {
 export const cell: Cell<Input> = Effect.fnUntraced(function* ({ decode, keys, source, topic }) {
   const { client, topic: name } = yield* openSource(source)
   const definition = yield* topicFor(name, decode)
-  const started = performance.now()
+  const elapsed = stopwatch()
   const table = yield* KafkaTable.make(definition, replay).pipe(Effect.provideContext(client))
-  const ms = performance.now() - started
+  const { cpuMs, ms } = elapsed()
   const { stats } = yield* table.health
   if (keys !== undefined && stats.entries !== keys) {
     return yield* Effect.die(`${topic} holds ${keys} keys, the table ${stats.entries}`)
@@ -40,6 +41,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ decode, keys, so
       decode,
       detail: "fresh process",
       ms,
+      cpuMs,
       records,
       rps: (records / ms) * 1000,
       keys: stats.entries,

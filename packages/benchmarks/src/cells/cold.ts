@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import type { Cell } from "../harness/cells.ts"
 import { remove } from "../topics/provision.ts"
 import { schemaTopic } from "../topics/decoding.ts"
-import { clientName, openSource, type Source } from "../topics/source.ts"
+import { clientName, openSource, preload, type Source } from "../topics/source.ts"
 
 export interface Input {
   readonly source: Source
@@ -15,6 +15,7 @@ export interface Input {
 }
 
 export const cell: Cell<Input> = Effect.fnUntraced(function* ({ ensureTopic, later, source }) {
+  yield* preload(source)
   const started = performance.now()
   const { client, topic } = yield* openSource(source)
   const options: KafkaTable.Options = ensureTopic === "off" ? { ensureTopic: false } : {}

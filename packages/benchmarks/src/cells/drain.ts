@@ -5,6 +5,7 @@
 import { Effect } from "effect"
 import type { Cell } from "../harness/cells.ts"
 import { mebibytes, rssMiB } from "../harness/memory.ts"
+import { stopwatch } from "../harness/stopwatch.ts"
 import { TopicConnections } from "../topics/provision.ts"
 import { fetch, nextOffset } from "../wire/requests.ts"
 import type { WireConnection } from "../wire/WireConnection.ts"
@@ -18,7 +19,7 @@ export interface Input {
 
 export const cell: Cell<Input> = ({ brokers, topic, partitionBytes }) =>
   Effect.promise(async () => {
-    const started = performance.now()
+    const elapsed = stopwatch()
     const connections = await TopicConnections.open(brokers, topic)
     const [start, end] = await Promise.all([connections.offsets("earliest"), connections.offsets("latest")])
     const leaders = connections.byLeader()
@@ -27,7 +28,7 @@ export const cell: Cell<Input> = ({ brokers, topic, partitionBytes }) =>
         drain(connection, topic, new Map(partitions.map((p) => [p, start.get(p)!])), end, partitionBytes)
       )
     )
-    const ms = performance.now() - started
+    const { cpuMs, ms } = elapsed()
     connections.close()
     let records = 0
     for (const [partition, offset] of end) records += offset - start.get(partition)!
@@ -39,6 +40,7 @@ export const cell: Cell<Input> = ({ brokers, topic, partitionBytes }) =>
         topic,
         detail: `${mebibytes(partitionBytes)} MiB per partition, ${mebibytes(bytes)} MiB read`,
         ms,
+        cpuMs,
         records,
         rps: (records / ms) * 1000,
         rssMiB: rssMiB()

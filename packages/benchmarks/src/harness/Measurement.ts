@@ -3,6 +3,7 @@
 /** The numbers a measurement may carry; which of them, depends on its metric. */
 export const numbers = [
   "ms",
+  "cpuMs",
   "records",
   "rps",
   "p50",
@@ -23,7 +24,8 @@ export const numbers = [
 export type NumberName = (typeof numbers)[number]
 
 /**
- * One measurement by one process. `ms`, `p50`, `p99` and `max` are milliseconds, `rps` records per second,
+ * One measurement by one process. `ms`, `p50`, `p99` and `max` are milliseconds, `cpuMs` those of all its threads, which
+ * other load on the machine disturbs less, `rps` records per second,
  * `bytesPerKey` heap and buffers above an empty process and `dataBytesPerKey` the bytes of the key and its value, `ratio`
  * how many times a native Map's time.
  */

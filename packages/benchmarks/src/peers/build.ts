@@ -69,7 +69,11 @@ const cached = Effect.fnUntraced(function* (
   return { from, into }
 })
 
-const timed = ({ count, seconds }: RunOptions) => ({ count: String(count), seconds: String(seconds) })
+const timed = ({ count, seconds, warmupCount }: RunOptions) => ({
+  count: String(count),
+  warmup: String(warmupCount),
+  seconds: String(seconds)
+})
 
 export const buildPython: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
   if (!(yield* present("python3", "-c", "import venv, sys; assert sys.version_info >= (3, 10)"))) {

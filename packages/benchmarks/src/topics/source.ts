@@ -6,7 +6,7 @@ import { partitionOf } from "../wire/murmur2.ts"
 import { keyIds, type LogShape } from "./logs.ts"
 import { keyOf, serviceOf } from "./values.ts"
 
-export type ClusterClient = "kafkajs"
+export type ClusterClient = "kafkajs" | "platformatic"
 
 export type Source =
   | {
@@ -32,8 +32,16 @@ const clusterLayer = async (
   switch (client) {
     case "kafkajs":
       return (await import("@effect-ktables/kafkajs")).KafkaJsClient.layer({ brokers })
+    case "platformatic":
+      return (await import("@effect-ktables/platformatic")).PlatformaticClient.layer({ brokers })
   }
 }
+
+/** Loads the source's transport, so that opening it is not timed with the loading of modules. */
+export const preload = (source: Source): Effect.Effect<void> =>
+  source.client === "memory"
+    ? Effect.void
+    : Effect.asVoid(Effect.promise(() => clusterLayer(source.client, source.brokers)))
 
 /** Records per appended batch, about as large as the batches of the other topics. */
 const batchRecords = 64

@@ -28,6 +28,7 @@ layer(TestKafka.layer, { timeout: "5 minutes" })("the cells of the suite", (it) 
       const { topic } = yield* Effect.promise(() => filledTopic(brokers, log, 2))
       const sources: ReadonlyArray<Source> = [
         { client: "kafkajs", brokers, topic },
+        { client: "platformatic", brokers, topic },
         { client: "memory", partitions: 2, log }
       ]
       for (const source of sources) {
