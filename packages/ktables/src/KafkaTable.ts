@@ -276,7 +276,7 @@ export type OnLogChanged = TableReader.Recovery
  * @since 0.1.0
  */
 export interface FetchOptions {
-  /** How long a broker holds an answer back while there is nothing new. Default: 1 second. */
+  /** How long a broker holds an answer back while there is nothing new. Default: 5 seconds. */
   readonly maxWait?: Duration.Input | undefined
   /** Bytes that end that wait. Default: 1. */
   readonly minBytes?: number | undefined
@@ -388,7 +388,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     settings: {
       isolation: options.isolation ?? "read_committed",
       rack: options.rack,
-      maxWait: Duration.toMillis(options.fetch?.maxWait ?? "1 second"),
+      maxWait: Duration.toMillis(options.fetch?.maxWait ?? "5 seconds"),
       minBytes: options.fetch?.minBytes ?? 1,
       maxBytes: options.fetch?.maxBytes ?? 16 * 1024 * 1024,
       maxPartitionBytes: options.fetch?.maxPartitionBytes ?? 2 * 1024 * 1024,
