@@ -6,7 +6,8 @@
  * A request leaves on the socket within `send`. Large answers are read straight into the buffer that the caller gets. A
  * time-out counts from the last byte that arrived, so that a long answer over a slow line is not taken for silence; all
  * waiting is in real time, whatever `Clock` the program runs on. SASL sessions are renewed before they end (KIP-368).
- * An idle connection runs no timer.
+ * An idle connection runs no timer. The sockets are Node's own: kafkajs' connection polls a timer while it is idle, joins
+ * a large answer from all of its pieces, and cannot be closed before a long poll ends.
  *
  * @since 0.1.0
  */

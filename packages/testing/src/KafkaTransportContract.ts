@@ -162,6 +162,22 @@ export const suite = (name: string, make: (options: Options) => Transport): void
         })
       )
 
+      it.effect("callers that give up early do not keep a dead connection alive", () =>
+        Effect.gen(function* () {
+          const [broker] = (yield* TestKafka.TestKafka).brokers
+          const proxy = yield* FaultProxy.make(broker!)
+          const connection = yield* connect(make, { brokers: proxy.address })
+          yield* connection.send(metadata)
+          yield* proxy.freeze()
+          const impatient = yield* Effect.forkChild(connection.send(request({ timeout: 200 })), {
+            startImmediately: true
+          })
+          yield* Fiber.interrupt(impatient)
+          assert.isTrue(connection.isOpen())
+          yield* until(Effect.sync(() => !connection.isOpen()))
+        })
+      )
+
       it.effect("an answer that still flows in is not late", () =>
         Effect.gen(function* () {
           const [broker] = (yield* TestKafka.TestKafka).brokers
@@ -486,6 +502,25 @@ export const suite = (name: string, make: (options: Options) => Transport): void
           while ((yield* authentications) < 4) yield* connection.send(metadata)
           assert.isAbove((yield* connection.send(metadata)).length, 0)
           assert.strictEqual((yield* proxy.traffic).connections, 1)
+        })
+      )
+
+      it.effect("a session that cannot be renewed ends the connection, and another may be had later", () =>
+        Effect.gen(function* () {
+          const { saslPlaintext } = yield* Secured
+          let issued = 0
+          const once = Effect.suspend(() =>
+            issued++ === 0 ? Effect.succeed(token(3600)) : Effect.fail("the issuer is down")
+          )
+          const connection = yield* connect(make, {
+            brokers: saslPlaintext,
+            sasl: { mechanism: "oauthbearer", token: once }
+          })
+          yield* connection.send(metadata)
+          yield* until(Effect.sync(() => !connection.isOpen()))
+          const error = yield* Effect.flip(connection.send(metadata))
+          assert.strictEqual(error._tag, "ConnectionFailed")
+          assert.include(error.message, "the issuer is down")
         })
       )
     })

@@ -98,6 +98,7 @@ export const makeChannel = ({
         return "refuse"
       }
       if (!entry.dropped) return "take"
+      clearTimeout(entry.timer)
       pending.delete(correlationId)
       return "skip"
     },
@@ -167,9 +168,9 @@ export const makeChannel = ({
     const entry: Pending = { request, settle: settleWith, timer: undefined, sentAt: 0, dropped: false }
     if (holding && !ahead && lost === undefined) held.push(() => write(entry))
     else write(entry)
+    // A dropped request keeps its time-out: callers that give up early must not keep a dead connection alive.
     return () => {
       entry.dropped = true
-      clearTimeout(entry.timer)
     }
   }
 

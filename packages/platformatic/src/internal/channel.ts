@@ -18,7 +18,8 @@ interface Pending {
   readonly request: RawRequest
   readonly settle: Settle
   timer: NodeJS.Timeout | undefined
-  sentAt: number
+  readonly sentAt: number
+  dropped: boolean
 }
 
 const apiVersionsKey = 18
@@ -38,7 +39,7 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
 
   const settle = (entry: Pending, outcome: Effect.Effect<Buffer, KafkaError>): void => {
     clearTimeout(entry.timer)
-    if (pending.delete(entry)) entry.settle(outcome)
+    if (pending.delete(entry) && !entry.dropped) entry.settle(outcome)
   }
 
   const failed = (request: RawRequest, detail: string, cause?: unknown): ConnectionFailed =>
@@ -100,10 +101,8 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
 
   const write = (entry: Pending): void => {
     const { request } = entry
-    if (!pending.has(entry)) return
+    if (entry.dropped) return settle(entry, Effect.succeed(nothing))
     if (lost !== undefined) return settle(entry, failed(request, lost))
-    entry.sentAt = performance.now()
-    if (request.expectsAnswer) entry.timer = setTimeout(onTimeout, request.timeout, entry)
     connection.send<Buffer>(
       request.apiKey,
       request.apiVersion,
@@ -127,13 +126,16 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
 
   return {
     send: (request, settleWith) => {
-      const entry: Pending = { request, settle: settleWith, timer: undefined, sentAt: 0 }
+      const sentAt = performance.now()
+      const entry: Pending = { request, settle: settleWith, timer: undefined, sentAt, dropped: false }
       pending.add(entry)
+      // The client's own limit is out of the way, so a renewal that hangs ends with the first request that waits for it.
+      entry.timer = setTimeout(onTimeout, request.timeout, entry)
       if (lost === undefined && connection.status === "reauthenticating") held.push(() => write(entry))
       else write(entry)
+      // A dropped request keeps its time-out: callers that give up early must not keep a dead connection alive.
       return () => {
-        clearTimeout(entry.timer)
-        pending.delete(entry)
+        entry.dropped = true
       }
     },
     isOpen: () => lost === undefined,
