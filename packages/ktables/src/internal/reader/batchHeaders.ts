@@ -27,3 +27,19 @@ export const forEachBatchHeader = (
     at = end
   }
 }
+
+/** The leader epoch of the last whole batch that ends below `offset`; `otherwise` where there is none that tells. */
+export const epochBefore = (records: Buffer, offset: number, otherwise: number): number => {
+  let epoch = otherwise
+  let at = 0
+  while (at + Format.RECORDS <= records.length) {
+    const end = at + Format.LOG_OVERHEAD + records.readInt32BE(at + Format.BATCH_LENGTH)
+    if (end > records.length || end < at + Format.RECORDS) break
+    if (records[at + Format.MAGIC] === 2) {
+      if (Format.readInt64(records, at) + records.readInt32BE(at + Format.LAST_OFFSET_DELTA) >= offset) break
+      epoch = Math.max(epoch, records.readInt32BE(at + Format.LEADER_EPOCH))
+    }
+    at = end
+  }
+  return epoch
+}

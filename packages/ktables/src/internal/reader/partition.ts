@@ -54,6 +54,10 @@ export class Partition {
   /** The leader epoch of the last batch applied and of the last one answered; -1 for none. */
   epoch = -1
   fetchEpoch = -1
+  /** The position that `epoch` goes with: inside an answer `position` is ahead of it. */
+  epochAt = 0
+  /** The broker whose answer is being applied; -1 for none. Nobody else may ask for the partition until it is done. */
+  readFrom = -1
   /** The log is known to hold nothing visible between `position` and here. */
   readTo = 0
   /** Rises when `fetchPosition` is set back: an answer to an older question is dropped. */
@@ -91,6 +95,7 @@ export class Partition {
     this.readTo = offset
     this.epoch = -1
     this.fetchEpoch = -1
+    this.epochAt = offset
     this.question++
   }
 

@@ -6,7 +6,7 @@
  * Whatever passes by itself (elections, restarts, cut connections) parks the partition it concerns; the controller
  * describes the topic after a back-off and sends it on its way again, while the others keep flowing.
  */
-import { Clock, Deferred, Effect, Exit, Fiber, Latch, Random, Scope } from "effect"
+import { Cause, Clock, Deferred, Effect, Exit, Fiber, Latch, Random, Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import {
@@ -21,9 +21,9 @@ import {
   UnreadableRecords
 } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
-import { RecordCursor, summarize } from "../records/batchReader.ts"
+import { type BatchProblem, RecordCursor, summarize } from "../records/batchReader.ts"
 import { backoff, backoffMillis } from "../topic/backoff.ts"
-import { forEachBatchHeader } from "./batchHeaders.ts"
+import { epochBefore, forEachBatchHeader } from "./batchHeaders.ts"
 import type { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import { Partition } from "./partition.ts"
@@ -58,10 +58,20 @@ const PATIENT = 3
 const REGRESSIONS = 10
 /** Answers in a row that do not follow the protocol before the reader gives up. */
 const MALFORMED = 5
+/** How often a new leader is asked where the epoch that was read last ends. */
+const CONFIRMATIONS = 10
+/** Milliseconds that a load may take on its own account before a partition counts as out of reach meanwhile. */
+const LONG_LOAD = 3_600_000
+/** The most bytes a request can ask for. */
+const MAX_BYTES = 2147483647
 
 interface Question {
   readonly partition: Partition
   readonly question: number
+}
+
+interface Readable extends Question {
+  readonly fetched: KafkaClient.FetchedPartition
 }
 
 interface Asked {
@@ -73,7 +83,7 @@ interface Loop {
   /** What the outstanding question asks for. */
   asked: ReadonlyMap<number, Question> | undefined
   /** Ends the loop at once: a partition has come that its long poll does not ask for. */
-  readonly kick: Deferred.Deferred<void>
+  readonly kick: Latch.Latch
 }
 
 export interface Identity {
@@ -113,6 +123,16 @@ const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Partition>
 /** Two ids that are both known and not the same. */
 const differs = (a: string | undefined, b: string | undefined): boolean => a !== undefined && b !== undefined && a !== b
 
+/** A record set that no batch could be read from, though nothing is wrong but its length. */
+const unreadable = (records: Buffer, partition: Partition): BatchProblem | undefined =>
+  summarize(records).wholeBytes > 0
+    ? undefined
+    : {
+        kind: "Corrupt",
+        offset: partition.position,
+        detail: `${records.length} bytes that hold no whole batch`
+      }
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly client: KafkaClient.Service
   readonly description: KafkaClient.TopicDescription
@@ -145,6 +165,15 @@ export const make = Effect.fnUntraced(function* (options: {
   const idle = Latch.makeUnsafe(true)
 
   const fail = (error: TableError): Effect.Effect<void> => Deferred.fail(failure, error)
+  /** Makes an effect's failure the session's: none of the fibers ends without anybody hearing of it. */
+  const guarded = <A>(effect: Effect.Effect<A, TableError>): Effect.Effect<void> =>
+    Effect.asVoid(effect).pipe(
+      Effect.catch(fail),
+      Effect.catchDefect((defect) => fail(new ReaderDied({ topic, cause: defect }))),
+      Effect.onExit((exit) =>
+        Exit.isFailure(exit) ? fail(new ReaderDied({ topic, cause: Cause.squash(exit.cause) })) : Effect.void
+      )
+    )
   const now = (): number => clock.currentTimeMillisUnsafe()
 
   const park = (partition: Partition): void => {
@@ -154,6 +183,12 @@ export const make = Effect.fnUntraced(function* (options: {
     partition.rewind()
     changed.openUnsafe()
   }
+  /** Has the topic described again, soon. */
+  const refresh = (): void => {
+    outdated = true
+    changed.openUnsafe()
+  }
+  let outdated = false
   const disconnect = (partition: Partition): void => {
     partition.disconnectedSince ??= now()
     park(partition)
@@ -182,13 +217,16 @@ export const make = Effect.fnUntraced(function* (options: {
 
   // ------------------------------------------------------------------------------------------------ fetch loops
 
-  const ask = (fetcher: KafkaClient.Fetcher, broker: number): Effect.Effect<Asked | undefined> =>
+  const ask = (fetcher: KafkaClient.Fetcher, broker: number, loop: Loop): Effect.Effect<Asked | undefined> =>
     Effect.suspend(() => {
+      loop.kick.closeUnsafe()
       const questions = new Map<number, Question>()
       const asked: Array<KafkaClient.FetchRequest["partitions"][number]> = []
+      let { maxBytes } = settings
       for (const partition of partitions.values()) {
-        if (partition.source !== broker || !wanted(partition)) continue
+        if (partition.source !== broker || !wanted(partition) || isBusy(partition, broker)) continue
         questions.set(partition.partition, { partition, question: partition.question })
+        maxBytes = Math.max(maxBytes, partition.maxBytes)
         asked.push({
           partition: partition.partition,
           fetchOffset: partition.fetchPosition,
@@ -206,7 +244,7 @@ export const make = Effect.fnUntraced(function* (options: {
         isolation: settings.isolation,
         maxWait: loading ? Math.min(LOADING_WAIT, settings.maxWait) : settings.maxWait,
         minBytes: settings.minBytes,
-        maxBytes: settings.maxBytes,
+        maxBytes,
         rack: settings.rack,
         partitions: asked
       }
@@ -221,17 +259,11 @@ export const make = Effect.fnUntraced(function* (options: {
     Effect.scoped(
       Effect.gen(function* () {
         const fetcher = yield* client.openFetcher(broker)
-        let asked = yield* ask(fetcher, broker)
+        let asked = yield* ask(fetcher, broker, loop)
         while (asked !== undefined) {
           const { fiber, questions }: Asked = asked
           loop.asked = questions
-          const exit = yield* Effect.raceFirst(
-            Fiber.await(fiber),
-            Effect.as(
-              loading ? Effect.raceFirst(Deferred.await(stop), Deferred.await(loop.kick)) : Deferred.await(loop.kick),
-              undefined
-            )
-          )
+          const exit = yield* Effect.raceFirst(Fiber.await(fiber), Effect.as(orStop(loop.kick.await), undefined))
           if (exit === undefined) {
             yield* Fiber.interrupt(fiber)
             break
@@ -241,18 +273,17 @@ export const make = Effect.fnUntraced(function* (options: {
             break
           }
           const answer = exit.value
-          if (answer.throttle > 0) yield* Effect.sleep(answer.throttle)
           const readable = yield* sort(answer, questions, broker)
           // The next question leaves before this answer is decoded: headers alone tell where it starts.
-          asked = stopped() ? undefined : yield* ask(fetcher, broker)
+          asked = stopped() || answer.throttle > 0 ? undefined : yield* ask(fetcher, broker, loop)
           loop.asked = asked?.questions
-          for (const [partition, fetched] of readable) yield* read(partition, fetched)
-          if (asked === undefined && !stopped()) asked = yield* ask(fetcher, broker)
+          for (const { fetched, partition, question } of readable) yield* read(partition, fetched, question)
+          if (answer.throttle > 0) yield* orStop(Effect.sleep(answer.throttle))
+          if (asked === undefined && !stopped()) asked = yield* ask(fetcher, broker, loop)
         }
       })
     ).pipe(
-      Effect.catch((error) => fail(error)),
-      Effect.catchDefect((defect) => fail(new ReaderDied({ topic, cause: defect }))),
+      guarded,
       Effect.ensuring(
         Effect.sync(() => {
           loops.delete(broker)
@@ -264,22 +295,36 @@ export const make = Effect.fnUntraced(function* (options: {
     )
 
   const stopped = (): boolean => loading && Deferred.isDoneUnsafe(stop)
+  /** Waits for `effect`, or the end of the load. */
+  const orStop = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    loading ? Effect.raceFirst(Deferred.await(stop), effect) : effect
+
+  /**
+   * Whether what was answered last is still being applied. Only the loop that does so may ask for more, and only where it
+   * was not told to ask again.
+   */
+  const isBusy = (partition: Partition, broker: number): boolean =>
+    partition.readFrom >= 0 && (partition.readFrom !== broker || partition.fetchPosition <= partition.position)
 
   const ensureLoops: Effect.Effect<void> = Effect.suspend(() => {
     if (consume === undefined || stopped()) return Effect.void
     const missing = new Set<number>()
     for (const partition of partitions.values()) {
-      if (partition.source < 0 || !wanted(partition)) continue
+      if (partition.source < 0 || !wanted(partition) || partition.readFrom >= 0) continue
       const loop = loops.get(partition.source)
       if (loop === undefined) missing.add(partition.source)
-      else if (loop.asked?.has(partition.partition) === false && partition.failures < PATIENT) {
-        Deferred.doneUnsafe(loop.kick, Effect.void)
+      else if (
+        loop.asked !== undefined &&
+        loop.asked.get(partition.partition)?.question !== partition.question &&
+        partition.failures < PATIENT
+      ) {
+        loop.kick.openUnsafe()
       }
     }
     return Effect.forEach(
       missing,
       (broker) => {
-        const loop: Loop = { asked: undefined, kick: Deferred.makeUnsafe() }
+        const loop: Loop = { asked: undefined, kick: Latch.makeUnsafe(false) }
         loops.set(broker, loop)
         idle.closeUnsafe()
         return Effect.forkIn(runLoop(broker, loop), scope)
@@ -320,12 +365,13 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Deals with errors and headers; hands back what is to be read. */
   const sort = Effect.fnUntraced(function* (
     answer: KafkaClient.FetchAnswer,
-    questions: Map<number, Question>,
+    asked: ReadonlyMap<number, Question>,
     broker: number
-  ): Effect.fn.Return<ReadonlyArray<readonly [Partition, KafkaClient.FetchedPartition]>, TableError> {
-    const readable: Array<readonly [Partition, KafkaClient.FetchedPartition]> = []
+  ): Effect.fn.Return<ReadonlyArray<Readable>, TableError> {
+    const readable: Array<Readable> = []
+    const questions = new Map(asked)
     if (answer.errorCode !== 0) {
-      for (const { partition } of questions.values()) park(partition)
+      for (const { partition, question } of questions.values()) if (partition.question === question) park(partition)
       yield* metrics.failed(`fetch ${answer.errorCode}`)
       return readable
     }
@@ -348,7 +394,7 @@ export const make = Effect.fnUntraced(function* (options: {
         continue
       }
       const gap = partition.answeredAt < 0 ? 0 : at - partition.answeredAt
-      if (gap > deleteRetention && gap > 2 * settings.maxWait + 1000 && !loading) {
+      if (gap > Math.max(deleteRetention, 2 * settings.maxWait + 1000, loading ? LONG_LOAD : 0)) {
         return yield* lost(
           partition,
           fetched.logStartOffset,
@@ -357,15 +403,20 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       partition.answeredAt = at
       partition.disconnectedSince = undefined
-      partition.failures = 0
       partition.highWatermark = fetched.highWatermark
       partition.lastStableOffset = fetched.lastStableOffset
       partition.logStart = Math.max(partition.logStart, fetched.logStartOffset)
       if (fetched.records.length > 0) {
         const summary = summarize(fetched.records)
-        if (summary.wholeBytes === 0) {
+        if (summary.firstBatchNeeds > partition.maxBytes) {
           // Not even one batch fits: ask for as much as it needs.
-          partition.maxBytes = Math.max(partition.maxBytes, summary.firstBatchNeeds, partition.maxBytes * 2)
+          partition.maxBytes = Math.min(summary.firstBatchNeeds, MAX_BYTES)
+          continue
+        }
+        if (summary.wholeBytes === 0) {
+          // No batch as far as headers tell: reading names what is wrong.
+          partition.readFrom = broker
+          readable.push({ partition, fetched, question: question.question })
           continue
         }
         if (summary.nextOffset <= partition.fetchPosition) {
@@ -374,10 +425,15 @@ export const make = Effect.fnUntraced(function* (options: {
           park(partition)
           continue
         }
+        partition.failures = 0
         partition.fetchPosition = summary.nextOffset
         partition.fetchEpoch = summary.lastEpoch
-        readable.push([partition, fetched])
-      } else if (empty) {
+        partition.readFrom = broker
+        readable.push({ partition, fetched, question: question.question })
+        continue
+      }
+      partition.failures = 0
+      if (empty) {
         const end = settings.isolation === "read_committed" ? fetched.lastStableOffset : fetched.highWatermark
         if (end > partition.readTo && partition.position === partition.fetchPosition) {
           // Only markers and holes up to here, or nothing at all.
@@ -393,9 +449,9 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const read = Effect.fnUntraced(function* (
     partition: Partition,
-    fetched: KafkaClient.FetchedPartition
+    fetched: KafkaClient.FetchedPartition,
+    question: number
   ): Effect.fn.Return<void, TableError> {
-    const question = partition.question
     forEachBatchHeader(fetched.records, partition.position, (first, last, producerId, producerEpoch, sequence) =>
       partition.recent.add(first, last, producerId, producerEpoch, sequence)
     )
@@ -405,11 +461,12 @@ export const make = Effect.fnUntraced(function* (options: {
       abortedTransactions: settings.isolation === "read_committed" ? fetched.abortedTransactions : undefined
     })
     yield* consume!(partition, cursor)
-    if (partition.question !== question) return
+    partition.readFrom = -1
     partition.position = Math.max(partition.position, cursor.nextOffset)
     partition.readTo = Math.max(partition.readTo, partition.position)
-    if (cursor.leaderEpoch >= 0) partition.epoch = cursor.leaderEpoch
-    const problem = cursor.problem
+    partition.epoch = epochBefore(fetched.records, partition.position, partition.epoch)
+    partition.epochAt = partition.position
+    const problem = cursor.problem ?? unreadable(fetched.records, partition)
     if (problem !== undefined) {
       yield* metrics.failed(problem.kind)
       if (partition.unreadableAt === problem.offset) {
@@ -429,7 +486,11 @@ export const make = Effect.fnUntraced(function* (options: {
       park(partition)
     } else {
       partition.unreadableAt = -1
-      partition.epoch = Math.max(partition.epoch, partition.fetchEpoch)
+      if (partition.question !== question) {
+        // Told to ask again meanwhile: from here on, not from where the answer began.
+        partition.rewind()
+        changed.openUnsafe()
+      }
     }
     yield* metrics.read(partition, fetched.records.length)
     moved(partition)
@@ -444,11 +505,13 @@ export const make = Effect.fnUntraced(function* (options: {
     if (fetched.diverging !== undefined) {
       const { endOffset, epoch } = fetched.diverging
       yield* metrics.failed("truncated")
-      if (endOffset < 0 || endOffset >= partition.position) return park(partition)
+      // An older epoch means that the one which was read last is not in the log at all, wherever the older one ends.
+      const isOlder = epoch >= 0 && epoch < partition.fetchEpoch
+      if (endOffset < 0 || (endOffset >= partition.position && !isOlder)) return park(partition)
       return yield* lost(
         partition,
-        endOffset,
-        `the log was truncated: epoch ${partition.epoch} is not in it, epoch ${epoch} ends at ${endOffset}`
+        Math.min(endOffset, partition.position),
+        `the log was truncated: of epoch ${partition.epoch} it does not hold what was read, epoch ${epoch} ends at ${endOffset}`
       )
     }
     yield* metrics.failed(`fetch ${fetched.errorCode}`)
@@ -459,7 +522,6 @@ export const make = Effect.fnUntraced(function* (options: {
         return yield* onOutOfRange(partition)
       case ErrorCode.TOPIC_AUTHORIZATION_FAILED:
         return yield* new NotAuthorized({ topic, operation: "Read", detail: `the broker refuses to fetch ${where}` })
-      case ErrorCode.UNKNOWN_SERVER_ERROR:
       case ErrorCode.UNSUPPORTED_VERSION:
       case ErrorCode.UNSUPPORTED_COMPRESSION_TYPE:
         return yield* new ClusterRefused({ topic, detail: `fetching ${where} answered error ${fetched.errorCode}` })
@@ -480,6 +542,13 @@ export const make = Effect.fnUntraced(function* (options: {
     }
     if (partition.position > latest) {
       return yield* lost(partition, latest, "the log is shorter than what was read: an unclean election truncated it")
+    }
+    if (partition.epoch >= 0 && partition.failures >= STALE_METADATA) {
+      return yield* lost(
+        partition,
+        partition.position,
+        `the leader does not know epoch ${partition.epoch}, which was read last`
+      )
     }
     park(partition)
   })
@@ -504,49 +573,68 @@ export const make = Effect.fnUntraced(function* (options: {
       return first === undefined || first.errorCode !== 0 || first.offset < 0 ? undefined : first.offset
     })
 
-  /** Gives partitions their start and target; those that cannot be told yet stay unplaced and are tried again. */
-  const place = Effect.fnUntraced(function* (): Effect.fn.Return<void, TableError> {
-    yield* Effect.forEach(
-      byLeader(unplaced),
-      ([leader, group]) =>
-        Effect.gen(function* () {
-          const listed = yield* Effect.result(
-            Effect.all(
-              [list(leader, "earliest", settings.isolation, group), list(leader, "latest", settings.isolation, group)],
-              { concurrency: 2 }
-            )
-          )
-          if (listed._tag === "Failure") {
-            yield* metrics.failed(listed.failure._tag)
-            for (const partition of group) disconnect(partition)
-            return
-          }
-          const [starts, ends] = listed.success
-          for (const partition of group) {
-            const start = starts.find((l) => l.partition === partition.partition)
-            const end = ends.find((l) => l.partition === partition.partition)
-            const code = start?.errorCode || end?.errorCode || 0
-            if (code === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
-              return yield* new NotAuthorized({
-                topic,
-                operation: "Describe",
-                detail: "the broker refuses its offsets"
-              })
-            }
-            if (start === undefined || end === undefined || code !== 0 || start.offset < 0 || end.offset < 0) {
-              park(partition)
-              continue
-            }
-            partition.begin(start.offset, Math.max(start.offset, end.offset))
-            partition.logStart = start.offset
-            partition.failures = 0
-            unplaced.delete(partition)
-            moved(partition)
-          }
-        }),
-      { concurrency: "unbounded", discard: true }
+  /** Partitions whose start and target are being asked for. */
+  const placing = new Set<Partition>()
+
+  /** Gives partitions their start and target, leader by leader: one that does not answer holds up no other. */
+  const place: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(
+      byLeader([...unplaced].filter((partition) => !placing.has(partition))),
+      ([leader, group]) => {
+        for (const partition of group) placing.add(partition)
+        return placeGroup(leader, group).pipe(
+          Effect.ensuring(
+            Effect.sync(() => {
+              for (const partition of group) placing.delete(partition)
+              if (unplaced.size > 0) changed.openUnsafe()
+            })
+          ),
+          Effect.andThen(Effect.suspend(() => ensureLoops)),
+          guarded,
+          Effect.forkIn(scope, { startImmediately: true })
+        )
+      },
+      { discard: true }
     )
-    if (unplaced.size > 0) changed.openUnsafe()
+  )
+
+  /** Those that cannot be told yet stay unplaced, and are tried again. */
+  const placeGroup = Effect.fnUntraced(function* (
+    leader: number,
+    group: ReadonlyArray<Partition>
+  ): Effect.fn.Return<void, TableError> {
+    const listed = yield* Effect.result(
+      Effect.all(
+        [list(leader, "earliest", settings.isolation, group), list(leader, "latest", settings.isolation, group)],
+        {
+          concurrency: 2
+        }
+      )
+    )
+    if (listed._tag === "Failure") {
+      yield* metrics.failed(listed.failure._tag)
+      for (const partition of group) disconnect(partition)
+      return
+    }
+    const [starts, ends] = listed.success
+    for (const partition of group) {
+      const start = starts.find((l) => l.partition === partition.partition)
+      const end = ends.find((l) => l.partition === partition.partition)
+      const code = start?.errorCode || end?.errorCode || 0
+      if (code === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
+        return yield* new NotAuthorized({ topic, operation: "Describe", detail: "the broker refuses its offsets" })
+      }
+      // An end before the start is none: one of the two is out of date.
+      if (start === undefined || end === undefined || code !== 0 || start.offset < 0 || end.offset < start.offset) {
+        park(partition)
+        continue
+      }
+      partition.begin(start.offset, end.offset)
+      partition.logStart = start.offset
+      partition.failures = 0
+      unplaced.delete(partition)
+      moved(partition)
+    }
   })
 
   // ------------------------------------------------------------------------------------------------ metadata
@@ -554,8 +642,8 @@ export const make = Effect.fnUntraced(function* (options: {
   let absences = 0
   let absentSince = 0
 
-  const adopt = (description: KafkaClient.TopicDescription): ReadonlyArray<Partition> => {
-    const elected: Array<Partition> = []
+  /** Takes over leaders and partitions; what the description does not tell is asked for again. */
+  const adopt = (description: KafkaClient.TopicDescription): void => {
     for (const described of description.partitions) {
       let partition = partitions.get(described.partition)
       if (partition === undefined) {
@@ -565,19 +653,29 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       // Metadata of a broker that lags must not undo a newer election.
       const isStale = described.leaderEpoch >= 0 && described.leaderEpoch < partition.leaderEpoch
-      if (isStale && partition.failures < STALE_METADATA) continue
+      if (isStale && partition.failures < STALE_METADATA) {
+        if (partition.parked) park(partition)
+        continue
+      }
       if (described.leader < 0) {
         partition.leader = -1
         partition.disconnectedSince ??= now()
         park(partition)
         continue
       }
-      if (described.leaderEpoch !== partition.leaderEpoch && partition.leaderEpoch >= 0) elected.push(partition)
-      partition.leader = described.leader
-      partition.leaderEpoch = described.leaderEpoch
+      if (described.leader !== partition.leader || described.leaderEpoch !== partition.leaderEpoch) {
+        if (partition.leaderEpoch >= 0) confirm(partition)
+        partition.leader = described.leader
+        partition.leaderEpoch = described.leaderEpoch
+        partition.replica = -1
+        // What the old leader is still to answer is asked of the new one.
+        partition.rewind()
+      }
       partition.parked = false
     }
-    return elected
+    for (const partition of partitions.values()) {
+      if (partition.partition >= description.partitions.length && partition.parked) park(partition)
+    }
   }
 
   const describe = Effect.fnUntraced(function* (): Effect.fn.Return<void, TableError> {
@@ -599,58 +697,108 @@ export const make = Effect.fnUntraced(function* (options: {
       changed.openUnsafe()
       return
     }
-    describeFailures = 0
     absences = 0
     const description = described.success
-    if (differs(identity.clusterId, description.clusterId)) {
-      return yield* new TopicRecreated({
-        topic,
-        previous: `cluster ${identity.clusterId}`,
-        current: `cluster ${description.clusterId}`
-      })
+    const isSameTopic = identity.topicId !== undefined && identity.topicId === description.topicId
+    const another = differs(identity.clusterId, description.clusterId)
+      ? { previous: `cluster ${identity.clusterId}`, current: `cluster ${description.clusterId}` }
+      : differs(identity.topicId, description.topicId)
+        ? { previous: `${identity.topicId}`, current: `${description.topicId}` }
+        : // Partitions are never taken away, so where the id is the same this is a broker that lags.
+          !isSameTopic && description.partitions.length < partitions.size
+          ? { previous: `${partitions.size} partitions`, current: `${description.partitions.length} partitions` }
+          : undefined
+    if (another !== undefined) {
+      // A broker that lags tells of the past: what is to be believed has to be said twice in a row.
+      if (suspected === another.current) return yield* new TopicRecreated({ topic, ...another })
+      suspected = another.current
+      describeFailures++
+      changed.openUnsafe()
+      return
     }
-    if (differs(identity.topicId, description.topicId)) {
-      return yield* new TopicRecreated({ topic, previous: identity.topicId!, current: description.topicId! })
-    }
-    if (description.partitions.length < partitions.size && description.partitions.length > 0) {
-      return yield* new TopicRecreated({
-        topic,
-        previous: `${partitions.size} partitions`,
-        current: `${description.partitions.length} partitions`
-      })
-    }
+    suspected = undefined
+    describeFailures = 0
     gate.confirmTopic(description.topicId)
-    const elected = adopt(description)
-    for (const partition of elected) yield* validate(partition)
-    yield* place()
+    adopt(description)
+    yield* place
   })
   let describeFailures = 0
+  let suspected: string | undefined
 
-  /** After an election the new leader says where the epoch we read last ends: a shorter log was truncated (KIP-320). */
-  const validate = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, TableError> {
-    if (partition.epoch < 0 || unplaced.has(partition)) return
+  /** Partitions that were elected a new leader for, which is to say whether it holds what was read. */
+  const unconfirmed = new Set<Partition>()
+  const confirm = (partition: Partition): void => {
+    unconfirmed.add(partition)
+    changed.openUnsafe()
+  }
+  const confirming = new Set<Partition>()
+
+  /** Asks new leaders, each for itself; waits that counted on what the old ones had take their targets anew. */
+  const confirmElected: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.forEach(
+      [...unconfirmed].filter((partition) => !confirming.has(partition)),
+      (partition) => {
+        confirming.add(partition)
+        return Effect.gen(function* () {
+          for (let attempt = 1; unconfirmed.has(partition) && attempt <= CONFIRMATIONS; attempt++) {
+            if (attempt > 1) yield* backoff(attempt - 1)
+            if (partition.leader < 0) continue
+            const epoch = partition.leaderEpoch
+            const isConfirmed = (yield* validate(partition)) && (yield* lowerTarget(partition))
+            if (isConfirmed && partition.leaderEpoch === epoch) unconfirmed.delete(partition)
+          }
+          unconfirmed.delete(partition)
+          gate.again()
+        }).pipe(
+          Effect.ensuring(Effect.sync(() => confirming.delete(partition))),
+          guarded,
+          Effect.forkIn(scope, { startImmediately: true })
+        )
+      },
+      { discard: true }
+    )
+  )
+
+  /**
+   * After an election the new leader says where the epoch we read last ends: a shorter log was truncated (KIP-320). False
+   * where it does not say.
+   */
+  const validate = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean, TableError> {
+    // Taken before asking: the position may be in another epoch by the time of the answer.
+    const { epoch, epochAt } = partition
+    if (epoch < 0 || unplaced.has(partition)) return true
     const ends = yield* Effect.result(
       client.endOffsetForEpoch(partition.leader, {
         topic,
-        partitions: [
-          {
-            partition: partition.partition,
-            currentLeaderEpoch: partition.leaderEpoch,
-            leaderEpoch: partition.epoch
-          }
-        ]
+        partitions: [{ partition: partition.partition, currentLeaderEpoch: partition.leaderEpoch, leaderEpoch: epoch }]
       })
     )
-    if (ends._tag === "Failure") return
+    if (ends._tag === "Failure") return ends.failure._tag === "UnsupportedRequest"
     const end = ends.success.find((e) => e.partition === partition.partition)
-    if (end === undefined || end.errorCode !== 0 || end.endOffset < 0) return
-    if (end.endOffset < partition.position) {
+    if (end === undefined || end.errorCode !== 0) return false
+    if (end.endOffset < 0) return true
+    if (end.endOffset < epochAt || (end.leaderEpoch >= 0 && end.leaderEpoch < epoch)) {
       return yield* lost(
         partition,
-        end.endOffset,
-        `the log was truncated: epoch ${partition.epoch} ends at ${end.endOffset} on its new leader`
+        Math.min(end.endOffset, epochAt),
+        `the log was truncated: of epoch ${epoch} its new leader holds nothing behind ${end.endOffset}`
       )
     }
+    return true
+  })
+
+  /** A log that lost records behind our position may end below what was to be replayed: the target is never raised. */
+  const lowerTarget = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean> {
+    if (partition.caughtUp || unplaced.has(partition)) return true
+    const listed = yield* Effect.result(list(partition.leader, "latest", settings.isolation, [partition]))
+    if (listed._tag === "Failure") return false
+    const end = listed.success.find((l) => l.partition === partition.partition)
+    if (end === undefined || end.errorCode !== 0 || end.offset < 0) return false
+    if (end.offset < partition.target) {
+      partition.target = Math.max(end.offset, partition.start)
+      moved(partition)
+    }
+    return true
   })
 
   const verifyAwaited: Effect.Effect<void> = Effect.gen(function* () {
@@ -678,26 +826,29 @@ export const make = Effect.fnUntraced(function* (options: {
   const controller = Effect.gen(function* () {
     adopt(options.description)
     gate.confirmTopic(identity.topicId)
-    yield* place()
-    yield* ensureLoops
+    yield* place
     let described = now()
     while (true) {
+      yield* ensureLoops
+      yield* confirmElected
       const left = described + settings.metadataRefresh - now()
       if (left > 0) yield* Effect.raceFirst(changed.await, Effect.sleep(left))
       changed.closeUnsafe()
-      let failures = describeFailures
-      let due = now() - described >= settings.metadataRefresh || unplaced.size > 0
+      let isDue = outdated || describeFailures > 0 || now() - described >= settings.metadataRefresh
+      for (const partition of unplaced) if (!placing.has(partition)) isDue = true
+      // Who failed last is served first: partitions that have been away for long do not hold it up.
+      let failures = Number.POSITIVE_INFINITY
       for (const partition of partitions.values()) {
-        if (!partition.parked) continue
-        due = true
-        failures = Math.max(failures, partition.failures)
+        if (!partition.parked || placing.has(partition)) continue
+        isDue = true
+        failures = Math.min(failures, partition.failures)
       }
-      if (due || describeFailures > 0) {
-        if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
-        described = now()
-        yield* describe()
-      }
-      yield* ensureLoops
+      if (!isDue) continue
+      failures = Math.max(describeFailures, failures === Number.POSITIVE_INFINITY ? 0 : failures)
+      if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
+      described = now()
+      outdated = false
+      yield* describe()
     }
   })
 
@@ -718,7 +869,7 @@ export const make = Effect.fnUntraced(function* (options: {
               isolation: settings.isolation,
               maxWait: LOADING_WAIT,
               minBytes: settings.minBytes,
-              maxBytes: settings.maxBytes,
+              maxBytes: Math.max(settings.maxBytes, shadow.maxBytes),
               rack: undefined,
               partitions: [
                 {
@@ -738,7 +889,15 @@ export const make = Effect.fnUntraced(function* (options: {
         if (fetched !== undefined && fetched.diverging !== undefined) {
           return yield* lost(of, fetched.diverging.endOffset, "the log was truncated while it was read again")
         }
-        if (fetched !== undefined && fetched.errorCode === 0) return fetched
+        if (fetched !== undefined && fetched.errorCode === 0) {
+          if (fetched.records.length > 0) return fetched
+          const end = settings.isolation === "read_committed" ? fetched.lastStableOffset : fetched.highWatermark
+          // A log that ends where it did and gives nothing has holes up to there.
+          if (end >= shadow.target) return fetched
+        }
+        if (fetched?.errorCode === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
+          return yield* new NotAuthorized({ topic, operation: "Read", detail: "the broker refuses to fetch it again" })
+        }
         if (fetched?.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
           const earliest = yield* Effect.result(listOne(of, "earliest"))
           if (earliest._tag === "Success" && earliest.success !== undefined && earliest.success > shadow.position) {
@@ -747,7 +906,7 @@ export const make = Effect.fnUntraced(function* (options: {
           }
         }
       }
-      changed.openUnsafe()
+      refresh()
       yield* backoff(failures)
     }
   })
@@ -762,10 +921,10 @@ export const make = Effect.fnUntraced(function* (options: {
       shadow.begin(partition.start, partition.position)
       while (shadow.position < shadow.target) {
         const fetched = yield* fetchAlone(shadow, partition)
-        const summary = summarize(fetched.records)
         if (fetched.records.length === 0) break
-        if (summary.wholeBytes === 0) {
-          shadow.maxBytes = Math.max(shadow.maxBytes * 2, summary.firstBatchNeeds)
+        const summary = summarize(fetched.records)
+        if (summary.firstBatchNeeds > shadow.maxBytes) {
+          shadow.maxBytes = Math.min(summary.firstBatchNeeds, MAX_BYTES)
           continue
         }
         const cursor = new RecordCursor({
@@ -774,9 +933,15 @@ export const make = Effect.fnUntraced(function* (options: {
           abortedTransactions: settings.isolation === "read_committed" ? fetched.abortedTransactions : undefined
         })
         yield* take(shadow, cursor)
-        if (cursor.problem !== undefined) {
-          const { detail, kind, offset } = cursor.problem
-          return yield* new UnreadableRecords({ topic, partition: number, offset, kind, detail })
+        const problem = cursor.problem ?? unreadable(fetched.records, shadow)
+        if (problem !== undefined) {
+          // The wire may have spoilt it: fetched once more.
+          const { detail, kind, offset } = problem
+          if (shadow.unreadableAt === offset) {
+            return yield* new UnreadableRecords({ topic, partition: number, offset, kind, detail })
+          }
+          shadow.unreadableAt = offset
+          continue
         }
         shadow.position = Math.max(shadow.position, cursor.nextOffset)
         shadow.epoch = summary.lastEpoch
@@ -805,33 +970,30 @@ export const make = Effect.fnUntraced(function* (options: {
     )
     let regressions = 0
     // Partitions that were added since the topic was last described belong to the promise, too.
-    const described = yield* Effect.all([Effect.result(client.describeTopic(topic)), listLeft], { concurrency: 2 })
-    if (described[0]._tag === "Success" && described[0].success.topicId === identity.topicId) {
-      if (described[0].success.partitions.length > partitions.size) {
-        adopt(described[0].success)
-        changed.openUnsafe()
-        yield* listLeft
+    let isCurrent = false
+    const describeAgain = Effect.map(Effect.result(client.describeTopic(topic)), (described) => {
+      isCurrent = described._tag === "Success" && described.success.topicId === identity.topicId
+      // Another topic by now, or none: this session is about to end, or the broker lags.
+      if (!isCurrent) return refresh()
+      if (described._tag === "Success" && described.success.partitions.length > partitions.size) {
+        adopt(described.success)
+        refresh()
       }
-    }
-    for (let failures = 1; ends.size < partitions.size; failures++) {
+    })
+    yield* Effect.all([describeAgain, listLeft], { concurrency: 2, discard: true })
+    for (let failures = 1; ; failures++) {
+      if (!isCurrent) yield* describeAgain
+      if (isCurrent && ends.size < partitions.size) yield* listLeft
+      if (isCurrent && ends.size >= partitions.size) break
       yield* backoff(failures)
-      if (failures > 1) changed.openUnsafe()
-      yield* listLeft
+      if (failures > 1) refresh()
     }
     return ends
   })
 
   // ------------------------------------------------------------------------------------------------ start
 
-  const running = Effect.forkIn(
-    controller.pipe(
-      Effect.catch((error) => fail(error)),
-      Effect.catchDefect((defect) => fail(new ReaderDied({ topic, cause: defect })))
-    ),
-    scope
-  )
-
-  yield* running
+  yield* Effect.forkIn(guarded(controller), scope)
   yield* Effect.forkIn(
     Effect.flatMap(settings.deleteRetention, (millis) =>
       Effect.sync(() => {
@@ -870,6 +1032,11 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.gen(function* () {
         consume = take
         loading = false
+        // A partition that was complete early was not asked for since: that is no absence.
+        for (const partition of partitions.values()) {
+          const gap = partition.answeredAt < 0 ? 0 : now() - partition.answeredAt
+          if (gap <= Math.max(deleteRetention, LONG_LOAD)) partition.answeredAt = now()
+        }
         yield* ensureLoops
         return yield* Deferred.await(failure)
       }),
