@@ -2,7 +2,7 @@
  * Checks the packages as their users get them: packs what `pnpm build` made, lints the tarballs, installs them into an
  * empty project, imports every public module there, and compiles the documentation's examples against them.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -31,9 +31,13 @@ const root = path.resolve(import.meta.dirname, "..")
 
 const readManifest = (file: string) => JSON.parse(readFileSync(file, "utf8")) as Manifest
 
-/** Runs a program with its output on the terminal, or ends with what it said. */
+/** Runs a program, and shows what it says when it fails. */
 const run = (command: string, args: ReadonlyArray<string>, cwd: string = root): void => {
-  execFileSync(command, args, { cwd, stdio: ["ignore", "inherit", "inherit"] })
+  const { error, output, status } = spawnSync(command, args, { cwd, encoding: "utf8" })
+  if (error !== undefined) throw error
+  if (status === 0) return
+  process.stderr.write(output.filter((text) => text !== null).join(""))
+  throw new Error(`${command} ${args.join(" ")} failed`)
 }
 
 const output = (command: string, args: ReadonlyArray<string>): string =>
@@ -50,10 +54,7 @@ const publishedFolders = (): Array<string> =>
 
 const pack = (folder: string, destination: string): PackedPackage => {
   const before = new Set(readdirSync(destination))
-  execFileSync("pnpm", ["pack", "--pack-destination", destination], {
-    cwd: folder,
-    stdio: ["ignore", "ignore", "inherit"]
-  })
+  run("pnpm", ["pack", "--pack-destination", destination], folder)
   const name = readdirSync(destination).find((file) => !before.has(file))
   if (name === undefined) throw new Error(`${folder}: nothing was packed`)
   const tarball = path.join(destination, name)

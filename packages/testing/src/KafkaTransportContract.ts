@@ -455,11 +455,12 @@ export const suite = (name: string, make: (options: Options) => Transport): void
           const { saslPlaintext } = yield* Secured
           const proxy = yield* FaultProxy.make(saslPlaintext)
           const handshake = 17
-          yield* proxy.dropNextAnswer(handshake)
+          const dropped = yield* proxy.dropNextAnswer(handshake)
           const visiting = yield* Effect.forkChild(
             Effect.flip(visit(make, { brokers: proxy.address, sasl: { mechanism: "plain", ...alice } })),
             { startImmediately: true }
           )
+          yield* dropped
           assert.strictEqual((yield* Fiber.join(visiting))._tag, "ConnectionFailed")
         })
       )

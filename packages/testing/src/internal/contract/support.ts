@@ -1,6 +1,6 @@
 /** What the tests of the contract have in common. All waiting is in real time and bounded. */
 import { assert } from "@effect/vitest"
-import { Effect, Schedule } from "effect"
+import { Data, Effect, Schedule } from "effect"
 import { BrokerError, type KafkaError } from "effect-ktables/KafkaError"
 import * as KafkaClient from "effect-ktables/KafkaClient"
 import {
@@ -34,10 +34,16 @@ export type TestTopic = KafkaClient.TopicDescription
 
 const patience = { schedule: Schedule.spaced("20 millis"), times: 1_000 }
 
+class StillOtherwise extends Data.TaggedError("StillOtherwise")<{ readonly value: unknown }> {
+  override get message(): string {
+    return `still ${JSON.stringify(this.value)}`
+  }
+}
+
 /** Repeats an effect until what it gives is as wanted, for 20 seconds at most. */
 export const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, isWanted: (value: A) => boolean) =>
   Effect.retry(
-    Effect.filterOrFail(effect, isWanted, (value) => new Error(`still ${JSON.stringify(value)}`)),
+    Effect.filterOrFail(effect, isWanted, (value) => new StillOtherwise({ value })),
     patience
   )
 
