@@ -31,7 +31,7 @@ import {
   HashMap,
   Layer,
   Option,
-  type Schedule,
+  Schedule,
   type Scope,
   Stream,
   SubscriptionRef
@@ -43,6 +43,7 @@ import { rateLimited } from "./internal/reader/reports.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
 import { describeWithin } from "./internal/topic/describe.ts"
 import { DEFAULT_START_TIMEOUT, type EnsureOptions, ensureWith } from "./internal/topic/ensureTopic.ts"
+import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
 import type { TableChange } from "./TableChange.ts"
 import { CatchUpTimeout, type DecodeError, ReaderDied, TableClosed, type TableError } from "./TableError.ts"
@@ -389,7 +390,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
       isolation: options.isolation ?? "read_committed",
       rack: options.rack,
       maxWait: Duration.toMillis(options.fetch?.maxWait ?? "5 seconds"),
-      minBytes: options.fetch?.minBytes ?? 1,
+      minBytes: Math.max(1, options.fetch?.minBytes ?? 1),
       maxBytes: options.fetch?.maxBytes ?? 16 * 1024 * 1024,
       maxPartitionBytes: options.fetch?.maxPartitionBytes ?? 2 * 1024 * 1024,
       metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
@@ -500,6 +501,15 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   })
 })
 
+/** Between two tries to find the topic again: jittered, a second at most. */
+const AGAIN = Schedule.jittered(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")]))
+
+/** What a table that was built waits out: brokers that are away, busy, or refuse credentials that may be renewed. */
+const passes = (error: TableError): boolean =>
+  error._tag === "Unreachable" ||
+  error._tag === "AuthenticationRefused" ||
+  (error._tag === "ClusterRefused" && error.cause instanceof BrokerError && error.cause.isRetriable)
+
 /** How the topic is found at first and found again later, and how long its tombstones last. */
 const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
@@ -509,13 +519,13 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
     if (options.ensureTopic !== false) {
       const ensured = yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
       justCreated = ensured.created
-      retentionSetting = ensured.config?.get("delete.retention.ms")
+      retentionSetting = ensured.created
+        ? topic.config["delete.retention.ms"]
+        : ensured.config?.get("delete.retention.ms")
     }
     return yield* describeWithin(client, topic.name, startTimeout, { justCreated })
   })
-  const describe = Effect.retry(describeWithin(client, topic.name, startTimeout), {
-    while: (error) => error._tag === "Unreachable" || error._tag === "AuthenticationRefused"
-  })
+  const describe = Effect.retry(describeWithin(client, topic.name, startTimeout), { while: passes, schedule: AGAIN })
   const retention = Effect.sync(() => {
     const setting = Number(retentionSetting)
     return retentionSetting !== undefined && Number.isFinite(setting) ? setting : DELETE_RETENTION

@@ -249,7 +249,7 @@ export const make = <K, V, RD, RE>(options: {
     const k = yield* awaitDecoded(late.key, () => decodeKey(source))
     if (Exit.isFailure(k)) {
       const refusal = refusalOf(k)
-      if (refusal === undefined) return yield* Effect.failCause(k.cause as Cause.Cause<never>)
+      if (refusal === undefined) return yield* Effect.die(Cause.squash(k.cause))
       yield* onPoison(source, "key", refusal)
       return []
     }
@@ -257,7 +257,7 @@ export const make = <K, V, RD, RE>(options: {
     const v = yield* awaitDecoded(late.value ?? decodeValue(source), () => decodeValue(source))
     if (Exit.isSuccess(v)) return target.mutate(() => put(target, source, k.value, v.value, isNewest), collect)
     const refusal = refusalOf(v)
-    if (refusal === undefined) return yield* Effect.failCause(v.cause as Cause.Cause<never>)
+    if (refusal === undefined) return yield* Effect.die(Cause.squash(v.cause))
     const choice = yield* onPoison(source, "value", refusal)
     return choice === "skip" ? "refused" : target.mutate(() => remove(target, source, k.value, isNewest), collect)
   })

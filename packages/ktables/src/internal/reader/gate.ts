@@ -35,6 +35,12 @@ export class Gate {
     return new Set([...this.#acks].map((wait) => wait.ack.partition))
   }
 
+  /** Whether somebody waits for a write to another topic than the one that is read. */
+  get awaitsAnother(): boolean {
+    for (const wait of this.#acks) if (!this.#speaksOf(wait.ack)) return true
+    return false
+  }
+
   hold(): void {
     this.#held = true
   }

@@ -133,6 +133,13 @@ const unreadable = (records: Buffer, partition: Partition): BatchProblem | undef
         detail: `${records.length} bytes that hold no whole batch`
       }
 
+/**
+ * Whether what was answered last is still being applied. Only the loop that does so may ask for more, and only where it
+ * was not told to ask again.
+ */
+const isBusy = (partition: Partition, broker: number): boolean =>
+  partition.readFrom >= 0 && (partition.readFrom !== broker || partition.fetchPosition <= partition.position)
+
 export const make = Effect.fnUntraced(function* (options: {
   readonly client: KafkaClient.Service
   readonly description: KafkaClient.TopicDescription
@@ -298,13 +305,6 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Waits for `effect`, or the end of the load. */
   const orStop = (effect: Effect.Effect<void>): Effect.Effect<void> =>
     loading ? Effect.raceFirst(Deferred.await(stop), effect) : effect
-
-  /**
-   * Whether what was answered last is still being applied. Only the loop that does so may ask for more, and only where it
-   * was not told to ask again.
-   */
-  const isBusy = (partition: Partition, broker: number): boolean =>
-    partition.readFrom >= 0 && (partition.readFrom !== broker || partition.fetchPosition <= partition.position)
 
   const ensureLoops: Effect.Effect<void> = Effect.suspend(() => {
     if (consume === undefined || stopped()) return Effect.void
@@ -802,6 +802,7 @@ export const make = Effect.fnUntraced(function* (options: {
   })
 
   const verifyAwaited: Effect.Effect<void> = Effect.gen(function* () {
+    if (gate.awaitsAnother) refresh()
     for (const number of gate.awaitedPartitions) {
       const partition = partitions.get(number)
       if (partition === undefined || partition.leader < 0 || partition.leaderEpoch < 0) continue

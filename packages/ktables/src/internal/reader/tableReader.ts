@@ -15,6 +15,7 @@ import {
 } from "../../TableError.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
+import { backoff } from "../topic/backoff.ts"
 import { type Applier, difference } from "./applier.ts"
 import type { Change } from "./contents.ts"
 import { Gate } from "./gate.ts"
@@ -59,6 +60,10 @@ export interface TableReader {
 const PROGRESS = 100
 /** Milliseconds after which a wait for an acknowledged record asks whether the record is still there. */
 const SUSPICION = 1000
+/** Milliseconds within which losses of the log count as repeated, and are backed off from. */
+const REPEATED = 10_000
+/** Milliseconds that showing an incomplete table may take at least. */
+const SHOWING = 1000
 const SLICE = 8
 
 const asTableError = (topic: string, cause: Cause.Cause<TableError>): TableError => {
@@ -90,6 +95,8 @@ export const make = <K, V>(options: {
     let session: Session.Session | undefined
     /** Completed when a session is there; replaced when it ends. */
     let sessionReady = Deferred.makeUnsafe<Session.Session, TableError>()
+    /** Completed when the session has ended; replaced with it. */
+    let sessionEnded = Deferred.makeUnsafe<void>()
     let stop = Deferred.makeUnsafe<void>()
     let degraded: CatchUpTimeout | undefined
     /** Completed once a load's contents can be read. */
@@ -129,13 +136,19 @@ export const make = <K, V>(options: {
       Effect.gen(function* () {
         const since = clock.currentTimeMillisUnsafe()
         gate.hold()
-        const current = yield* Session.make({
+        const reached = Deferred.makeUnsafe<void>()
+        let isLive = false
+        const current: Session.Session = yield* Session.make({
           client,
           description,
           settings,
           gate,
           metrics,
-          onProgress: () => {}
+          onProgress: () => {
+            if (isLive && !Deferred.isDoneUnsafe(reached) && current.caughtUp()) {
+              Deferred.doneUnsafe(reached, Effect.void)
+            }
+          }
         })
         session = current
         yield* Deferred.succeed(sessionReady, current)
@@ -171,8 +184,13 @@ export const make = <K, V>(options: {
         gate.release(current.partitions)
         listener.publish(changes)
         yield* metrics.caughtUp(catchUp.millis / 1000)
+        isLive = true
         if (current.caughtUp()) yield* complete
-        else yield* listener.status(currentStatus())
+        else {
+          yield* listener.status(currentStatus())
+          // The rest may be holes and markers, so that no record tells of the end.
+          yield* Effect.forkScoped(Effect.andThen(Deferred.await(reached), complete))
+        }
         yield* Deferred.succeed(shown, undefined)
 
         const live = applier.live(
@@ -187,10 +205,9 @@ export const make = <K, V>(options: {
         return yield* current.follow((partition, cursor) =>
           Effect.andThen(
             live(partition, cursor),
-            Effect.suspend(() => {
-              if (Deferred.isDoneUnsafe(caughtUp)) return metrics.sized(applier.contents().size)
-              return current.caughtUp() ? complete : showProgress
-            })
+            Effect.suspend(() =>
+              Deferred.isDoneUnsafe(caughtUp) ? metrics.sized(applier.contents().size) : showProgress
+            )
           )
         )
       })
@@ -199,9 +216,12 @@ export const make = <K, V>(options: {
       session = undefined
       sessionReady = Deferred.makeUnsafe()
       stop = Deferred.makeUnsafe()
-      if (degraded !== undefined) Deferred.doneUnsafe(stop, Effect.void)
+      // Who waits for a first, incomplete load goes on doing so; what is shown already is only replaced by the whole.
+      if (degraded !== undefined && !Deferred.isDoneUnsafe(shown)) Deferred.doneUnsafe(stop, Effect.void)
       gate.hold()
       gate.again()
+      Deferred.doneUnsafe(sessionEnded, Effect.void)
+      sessionEnded = Deferred.makeUnsafe()
     })
 
     /** Announces that the contents are about to be built anew. */
@@ -218,6 +238,15 @@ export const make = <K, V>(options: {
 
     /** No restart brings it back: the contents are to stay as they are. */
     let isFinal = false
+    let losses = 0
+    let lostAt = Number.NEGATIVE_INFINITY
+    /** A log that keeps changing is read anew at a measured pace. */
+    const pace: Effect.Effect<void> = Effect.suspend(() => {
+      const now = clock.currentTimeMillisUnsafe()
+      losses = now - lostAt < REPEATED ? losses + 1 : 0
+      lostAt = now
+      return losses === 0 ? Effect.void : backoff(losses)
+    })
 
     /** One life of the reader: from the topic's description to the failure that ends it. */
     const life = (first: boolean): Effect.Effect<never, TableError> =>
@@ -245,6 +274,7 @@ export const make = <K, V>(options: {
             if (recovery !== "rebuild") return yield* Effect.fail(error)
             yield* rebuild(error)
           }
+          yield* pace
           description = yield* options.describe
         }
       }).pipe(
@@ -289,6 +319,15 @@ export const make = <K, V>(options: {
 
     const awaitSession: Effect.Effect<Session.Session, TableError> = Effect.suspend(() => Deferred.await(sessionReady))
 
+    let verifiedAt = Number.NEGATIVE_INFINITY
+    /** Asks once for all that wait. */
+    const verifyAwaited: Effect.Effect<void> = Effect.suspend(() => {
+      const now = clock.currentTimeMillisUnsafe()
+      if (session === undefined || now - verifiedAt < SUSPICION) return Effect.void
+      verifiedAt = now
+      return session.verifyAwaited
+    })
+
     const awaitOffset = (ack: WriteAck): Effect.Effect<void, TableError> =>
       Effect.suspend(() => {
         if (ack.topic !== topic) {
@@ -301,49 +340,51 @@ export const make = <K, V>(options: {
           )
         }
         const visible = gate.awaitAck({ ...ack, offset }, session?.partitions ?? noPartitions)
-        const suspicion: Effect.Effect<never> = Effect.forever(
-          Effect.andThen(
-            Effect.sleep(SUSPICION),
-            Effect.suspend(() => session?.verifyAwaited ?? Effect.void)
-          )
-        )
+        const suspicion: Effect.Effect<never> = Effect.forever(Effect.andThen(Effect.sleep(SUSPICION), verifyAwaited))
         return Effect.raceFirst(visible, suspicion)
       })
 
-    const barrierOnce: Effect.Effect<"reached" | "again", TableError> = Effect.gen(function* () {
-      const current = yield* awaitSession
-      const ends = yield* Effect.exit(current.endOffsets)
-      if (Exit.isFailure(ends)) {
-        // The session ended under the question: its successor is asked, or its failure is the answer.
+    /** What a barrier waits for; undefined until the brokers have told. */
+    interface Waiting {
+      targets: ReadonlyMap<number, number> | undefined
+    }
+
+    const barrierOnce = (waiting: Waiting): Effect.Effect<"reached" | "again", TableError> =>
+      Effect.gen(function* () {
+        const current = yield* awaitSession
+        const over = sessionEnded
+        const ends = yield* Effect.exit(current.endOffsets)
         if (session !== current) return "again"
-        yield* Effect.yieldNow
-        return ended === undefined ? "again" : yield* ended
-      }
-      if (session !== current) return "again"
-      waitingFor = ends.value
-      return yield* gate.awaitPositions(ends.value, current.partitions)
-    })
-    let waitingFor: ReadonlyMap<number, number> = new Map()
+        if (Exit.isFailure(ends)) {
+          // The session ends under the question: its successor is asked, or the reader's failure is the answer.
+          if (ended !== undefined) return yield* ended
+          yield* Deferred.await(over)
+          return "again"
+        }
+        waiting.targets = ends.value
+        return yield* gate.awaitPositions(ends.value, current.partitions)
+      })
 
-    const barrierLoop: Effect.Effect<void, TableError> = Effect.flatMap(barrierOnce, (result) =>
-      result === "reached" ? Effect.void : barrierLoop
-    )
+    const barrierLoop = (waiting: Waiting): Effect.Effect<void, TableError> =>
+      Effect.flatMap(barrierOnce(waiting), (result) => (result === "reached" ? Effect.void : barrierLoop(waiting)))
 
-    const missing = () => {
+    const missing = ({ targets }: Waiting) => {
       const partitions = session?.partitions ?? noPartitions
-      return [...waitingFor].flatMap(([number, target]) => {
+      const wanted =
+        targets ?? [...partitions].map(([number, partition]) => [number, Math.max(0, partition.highWatermark)] as const)
+      return [...wanted].flatMap(([number, target]) => {
         const partition = partitions.get(number)
         const position = partition?.readTo ?? 0
-        if (position >= target) return []
-        const reason =
-          partition === undefined || partition.disconnectedSince !== undefined
-            ? ("disconnected" as const)
-            : partition.lastStableOffset >= 0 &&
-                partition.lastStableOffset <= position &&
-                settings.isolation === "read_committed" &&
-                partition.highWatermark > partition.lastStableOffset
-              ? ("open transaction" as const)
-              : ("behind" as const)
+        const isAway = partition === undefined || partition.disconnectedSince !== undefined || partition.leader < 0
+        if (position >= target && !(isAway && targets === undefined)) return []
+        const reason = isAway
+          ? ("disconnected" as const)
+          : partition.lastStableOffset >= 0 &&
+              partition.lastStableOffset <= position &&
+              settings.isolation === "read_committed" &&
+              partition.highWatermark > partition.lastStableOffset
+            ? ("open transaction" as const)
+            : ("behind" as const)
         return [{ partition: number, reason, position, target }]
       })
     }
@@ -359,12 +400,17 @@ export const make = <K, V>(options: {
           yield* Effect.logWarning(`${error.message}: serving it incomplete`)
           yield* listener.status(currentStatus())
           yield* Deferred.succeed(stop, undefined)
-          yield* Effect.raceFirst(Deferred.await(shown), Effect.ignore(Deferred.await(caughtUp)))
+          // A codec or a broker may hold up even that: then it is shown as soon as it can be.
+          yield* Effect.raceFirst(
+            Effect.raceFirst(Deferred.await(shown), Effect.ignore(Deferred.await(caughtUp))),
+            Effect.sleep(Math.max(error.waited, SHOWING))
+          )
         }),
       close: Effect.suspend(() => {
         const closed = new TableClosed({ topic })
         ended ??= closed
         gate.fail(closed, true)
+        Deferred.doneUnsafe(sessionEnded, Effect.void)
         return Effect.all(
           [Deferred.fail(sessionReady, closed), Deferred.fail(started, closed), Deferred.fail(caughtUp, closed)],
           { discard: true }
@@ -372,12 +418,15 @@ export const make = <K, V>(options: {
       }),
       awaitOffset,
       barrier: (timeout) =>
-        timeout === undefined
-          ? barrierLoop
-          : Effect.timeoutOrElse(barrierLoop, {
-              duration: timeout,
-              orElse: () => Effect.fail(new BarrierTimeout({ topic, waited: timeout, waitingFor: missing() }))
-            }),
+        Effect.suspend(() => {
+          const waiting: Waiting = { targets: undefined }
+          return timeout === undefined
+            ? barrierLoop(waiting)
+            : Effect.timeoutOrElse(barrierLoop(waiting), {
+                duration: timeout,
+                orElse: () => Effect.fail(new BarrierTimeout({ topic, waited: timeout, waitingFor: missing(waiting) }))
+              })
+        }),
       progress,
       partitions: () => [...(session?.partitions.values() ?? [])].sort((a, b) => a.partition - b.partition),
       catchUp: () => catchUp
