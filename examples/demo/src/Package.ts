@@ -1,0 +1,11 @@
+import { Schema } from "effect"
+import { TableTopic } from "effect-ktables"
+
+/** What is announced of a package: the value of its key, the package's name. */
+export class Package extends Schema.Class<Package>("Package")({
+  version: Schema.String,
+  license: Schema.String,
+  dependencies: Schema.Int
+}) {}
+
+export const packages = (name: string) => TableTopic.make({ name, key: Schema.String, value: Package, partitions: 3 })

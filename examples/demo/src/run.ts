@@ -1,0 +1,62 @@
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
+import { MemoryKafka } from "effect-ktables"
+import { randomBytes } from "node:crypto"
+import { demo } from "./demo.ts"
+import { follow } from "./follow.ts"
+import type { Settings } from "./settings.ts"
+import type { Output } from "./terminal/Output.ts"
+
+/** Loaded only where a cluster is asked for. */
+const cluster = (brokers: ReadonlyArray<string>) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("@effect-ktables/kafkajs")),
+      ({ KafkaJsClient }) => KafkaJsClient.layer({ brokers, clientId: "effect-ktables-demo" })
+    )
+  )
+
+/** Ctrl-C is how a followed topic is meant to end. */
+const endsByHand: Runtime.Teardown = (exit, onExit) =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
+
+/** Runs what the settings say to the end of the process. */
+export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follow" }>, output: Output): void => {
+  let notice: string | undefined
+  const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+    if (logLevel !== "Warn" && logLevel !== "Error" && logLevel !== "Fatal") return
+    notice = (Array.isArray(message) ? message : [message]).map(String).join(" ")
+    // Errors end the program, which then tells them itself.
+    if (!output.isScreen && logLevel === "Warn") console.error(notice)
+  })
+
+  const where = settings.brokers === undefined ? "embedded Kafka" : settings.brokers.join(",")
+  const options = { where, notice: () => notice }
+  const program = Effect.scoped(
+    Effect.suspend(() => {
+      if (settings._tag === "Follow") return follow(output, { ...options, topic: settings.topic }, output.close)
+      const isOwn = settings.brokers === undefined
+      const topic = isOwn ? "packages" : `ktables-demo-${randomBytes(4).toString("hex")}`
+      return Effect.map(demo(output, { ...options, topic }), (line) =>
+        output.close(isOwn ? line : `${line} The topic ${topic} stays on ${where}.`)
+      )
+    })
+  )
+
+  const main = program.pipe(
+    Effect.provide(settings.brokers === undefined ? MemoryKafka.layer : cluster(settings.brokers)),
+    Effect.provide(Logger.layer([logger])),
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        output.close()
+        if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return
+        const error = Cause.squash(exit.cause)
+        console.error(Cause.hasDies(exit.cause) ? Cause.pretty(exit.cause) : (error as Error).message)
+      })
+    )
+  )
+  NodeRuntime.runMain(main, {
+    disableErrorReporting: true,
+    teardown: settings._tag === "Follow" ? endsByHand : Runtime.defaultTeardown
+  })
+}
