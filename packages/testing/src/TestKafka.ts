@@ -119,6 +119,11 @@ export interface ClusterNode {
   /** Stops the process from running (SIGSTOP): connections stay open and silent. */
   readonly pause: Effect.Effect<void>
   readonly resume: Effect.Effect<void>
+  /**
+   * Kills the broker and empties its data under a new cluster id: once started, another cluster answers at the same
+   * address. Only for a cluster of one.
+   */
+  readonly reformat: Effect.Effect<void, TestKafkaError>
   /** What the broker has logged. */
   readonly log: Effect.Effect<string>
 }
@@ -128,6 +133,8 @@ export interface ClusterNode {
  * @since 0.1.0
  */
 export interface Cluster extends Service {
+  /** Where the brokers talk to each other: never behind a proxy, for those who observe a test's clients from outside. */
+  readonly innerBrokers: ReadonlyArray<string>
   readonly nodes: ReadonlyArray<ClusterNode>
 }
 
@@ -180,6 +187,7 @@ const makeNode = Effect.fnUntraced(function* (node: LocalNode, proxied: boolean)
     start: attempt(broker.start),
     pause: Effect.sync(broker.pause),
     resume: Effect.sync(broker.resume),
+    reformat: attempt(node.reformat),
     log: Effect.promise(() => fs.readFile(broker.logFile, "utf8"))
   }
   return result
@@ -199,6 +207,7 @@ const start = Effect.fnUntraced(function* (
     libs: local.distribution.libs,
     // Around the proxies, so that tests can act while their clients are cut off.
     admin: TestAdmin.make(inner),
+    innerBrokers: inner,
     nodes
   }
   return { cluster, local }

@@ -30,6 +30,8 @@ export interface LocalNode {
   readonly innerPort: number
   readonly secure: SecurePorts
   readonly process: BrokerProcess
+  /** Kills the broker and empties its data: it starts as another cluster behind the same ports. */
+  readonly reformat: () => Promise<void>
 }
 
 export interface LocalCluster {
@@ -84,18 +86,25 @@ const launch = async (options: ClusterOptions, distribution: Distribution): Prom
       }
       const propertiesFile = path.join(home, "server.properties")
       await fs.writeFile(propertiesFile, renderProperties(properties))
-      await formatLogDirectory({
-        distribution,
-        heap: options.heap,
-        clusterId,
-        id,
-        data,
-        propertiesFile,
-        arguments: certificate === undefined ? [] : scramArguments
-      })
+      const format = (cluster: string): Promise<void> =>
+        formatLogDirectory({
+          distribution,
+          heap: options.heap,
+          clusterId: cluster,
+          id,
+          data,
+          propertiesFile,
+          arguments: certificate === undefined ? [] : scramArguments
+        })
+      await format(clusterId)
       const logFile = path.join(home, "broker.log")
       const process = makeBrokerProcess({ distribution, heap: options.heap, properties: propertiesFile, logFile })
-      return { id, clientPort, advertisedPort, innerPort, secure, process }
+      const reformat = async (): Promise<void> => {
+        await process.kill()
+        await fs.rm(data, { recursive: true, force: true })
+        await format(randomId())
+      }
+      return { id, clientPort, advertisedPort, innerPort, secure, process, reformat }
     })
   )
   const dispose = async (): Promise<void> => {
