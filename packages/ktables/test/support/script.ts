@@ -72,10 +72,20 @@ const make = Effect.gen(function* () {
     Effect.suspend(() => {
       ;(requests[kind] as Array<Kinds[K]["asks"]>).push(asks)
       const queue = lines[kind] as Array<Line<K>>
-      const line = queue[0]
-      if (line === undefined) return next
-      if (--line.left <= 0) queue.shift()
-      return line.answer(asks, next)
+      const take = (): Line<K> | undefined => {
+        const line = queue[0]
+        if (line !== undefined && --line.left <= 0) queue.shift()
+        return line
+      }
+      const line = take()
+      if (line !== undefined) return line.answer(asks, next)
+      // A long poll that was asked before is answered by what was scripted since.
+      return kind !== "fetch"
+        ? next
+        : Effect.flatMap(next, (answer) => {
+            const late = take()
+            return late === undefined ? Effect.succeed(answer) : late.answer(asks, Effect.succeed(answer))
+          })
     })
   const client: Client = {
     ...base,

@@ -72,7 +72,7 @@ export class Partition {
   parked = false
   /** Failures in a row, for the back-off. */
   failures = 0
-  /** The offset where the last answer could not be read; -1 for none. */
+  /** The position at which the last answer could not be read on; -1 for none. */
   unreadableAt = -1
   /** Milliseconds since the epoch of the last good answer; -1 before the first. */
   answeredAt = -1

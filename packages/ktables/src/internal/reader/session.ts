@@ -107,6 +107,8 @@ export interface Session {
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
+  /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
+  readonly lookAhead: (targets: ReadonlyMap<number, number>) => Effect.Effect<void>
 }
 
 const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Partition>> => {
@@ -262,10 +264,19 @@ export const make = Effect.fnUntraced(function* (options: {
     })
   let rotation = 0
 
+  /** Until when brokers want to be left alone, in milliseconds since the epoch. */
+  const throttledUntil = new Map<number, number>()
+  const awaitThrottle = (broker: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const left = (throttledUntil.get(broker) ?? 0) - now()
+      return left > 0 ? orStop(Effect.sleep(left)) : Effect.void
+    })
+
   const runLoop = (broker: number, loop: Loop): Effect.Effect<void> =>
     Effect.scoped(
       Effect.gen(function* () {
         const fetcher = yield* client.openFetcher(broker)
+        yield* awaitThrottle(broker)
         let asked = yield* ask(fetcher, broker, loop)
         while (asked !== undefined) {
           const { fiber, questions }: Asked = asked
@@ -280,12 +291,13 @@ export const make = Effect.fnUntraced(function* (options: {
             break
           }
           const answer = exit.value
+          if (answer.throttle > 0) throttledUntil.set(broker, now() + answer.throttle)
           const readable = yield* sort(answer, questions, broker)
           // The next question leaves before this answer is decoded: headers alone tell where it starts.
           asked = stopped() || answer.throttle > 0 ? undefined : yield* ask(fetcher, broker, loop)
           loop.asked = asked?.questions
           for (const { fetched, partition, question } of readable) yield* read(partition, fetched, question)
-          if (answer.throttle > 0) yield* orStop(Effect.sleep(answer.throttle))
+          if (answer.throttle > 0) yield* awaitThrottle(broker)
           if (asked === undefined && !stopped()) asked = yield* ask(fetcher, broker, loop)
         }
       })
@@ -469,17 +481,18 @@ export const make = Effect.fnUntraced(function* (options: {
     const problem = cursor.problem ?? unreadable(fetched.records, partition)
     if (problem !== undefined) {
       yield* metrics.failed(problem.kind)
-      if (partition.unreadableAt === problem.offset) {
+      // The problem's own offset may be part of the damage.
+      if (partition.unreadableAt === partition.position) {
         return yield* new UnreadableRecords({
           topic,
           partition: partition.partition,
-          offset: problem.offset,
+          offset: problem.offset >= 0 ? problem.offset : partition.position,
           kind: problem.kind,
           detail: problem.detail
         })
       }
       // The wire may have spoilt it: fetched once more.
-      partition.unreadableAt = problem.offset
+      partition.unreadableAt = partition.position
       yield* Effect.logWarning(
         `${topic}[${partition.partition}]@${problem.offset} cannot be read (${problem.kind}: ${problem.detail}); fetching it again`
       )
@@ -937,11 +950,12 @@ export const make = Effect.fnUntraced(function* (options: {
         const problem = cursor.problem ?? unreadable(fetched.records, shadow)
         if (problem !== undefined) {
           // The wire may have spoilt it: fetched once more.
-          const { detail, kind, offset } = problem
-          if (shadow.unreadableAt === offset) {
+          const { detail, kind } = problem
+          if (shadow.unreadableAt === shadow.position) {
+            const offset = problem.offset >= 0 ? problem.offset : shadow.position
             return yield* new UnreadableRecords({ topic, partition: number, offset, kind, detail })
           }
-          shadow.unreadableAt = offset
+          shadow.unreadableAt = shadow.position
           continue
         }
         shadow.position = Math.max(shadow.position, cursor.nextOffset)
@@ -991,6 +1005,33 @@ export const make = Effect.fnUntraced(function* (options: {
     }
     return ends
   })
+
+  const lookAhead: Session["lookAhead"] = (targets) =>
+    Effect.suspend(() => {
+      const behind = [...partitions.values()].filter((p) => p.readTo < (targets.get(p.partition) ?? 0))
+      return Effect.forEach(
+        byLeader(behind),
+        ([leader, group]) =>
+          Effect.gen(function* () {
+            const listed = yield* Effect.result(
+              Effect.all(
+                [list(leader, "latest", "read_committed", group), list(leader, "latest", "read_uncommitted", group)],
+                { concurrency: 2 }
+              )
+            )
+            if (listed._tag === "Failure") return
+            for (const [i, ends] of listed.success.entries()) {
+              for (const { errorCode, offset, partition } of ends) {
+                const known = partitions.get(partition)
+                if (known === undefined || errorCode !== 0) continue
+                if (i === 0) known.lastStableOffset = Math.max(known.lastStableOffset, offset)
+                else known.highWatermark = Math.max(known.highWatermark, offset)
+              }
+            }
+          }),
+        { concurrency: "unbounded", discard: true }
+      )
+    })
 
   // ------------------------------------------------------------------------------------------------ start
 
@@ -1043,6 +1084,7 @@ export const make = Effect.fnUntraced(function* (options: {
       }),
     reread: (take, of) => Effect.raceFirst(rereadAll(take, of), Deferred.await(failure)),
     endOffsets: Effect.suspend(() => Effect.raceFirst(endOffsets(), Deferred.await(failure))),
-    verifyAwaited
+    verifyAwaited,
+    lookAhead
   }
 })

@@ -362,7 +362,23 @@ export const make = <K, V>(options: {
           return "again"
         }
         waiting.targets = ends.value
-        return yield* gate.awaitPositions(ends.value, current.partitions)
+        const reached = gate.awaitPositions(ends.value, current.partitions)
+        if (settings.isolation === "read_uncommitted") return yield* reached
+        // Whether an open transaction is in the way shows in the ends, which a long poll may keep to itself for long.
+        return yield* Effect.raceFirst(
+          reached,
+          Effect.forever(Effect.andThen(Effect.sleep(SUSPICION), lookAhead(ends.value)))
+        )
+      })
+
+    let lookedAt = Number.NEGATIVE_INFINITY
+    /** Asks once for all that wait. */
+    const lookAhead = (targets: ReadonlyMap<number, number>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const now = clock.currentTimeMillisUnsafe()
+        if (session === undefined || now - lookedAt < SUSPICION) return Effect.void
+        lookedAt = now
+        return session.lookAhead(targets)
       })
 
     const barrierLoop = (waiting: Waiting): Effect.Effect<void, TableError> =>
