@@ -28,6 +28,8 @@ import * as KafkaProtocol from "effect-ktables/KafkaProtocol"
 import * as KafkaJsTransport from "./KafkaJsTransport.ts"
 
 /**
+ * Which cluster to reach, how, and how long to wait for it.
+ *
  * @category options
  * @since 0.1.0
  */

@@ -274,6 +274,30 @@ const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): 
 /**
  * A codec from two functions. Return an `Exit` (`Exit.succeed`, `Exit.fail`) where no effect is needed.
  *
+ * **Gotchas**
+ *
+ * The bytes that `decode` gets lie in a larger buffer: copy what is to be kept. What fails for reasons outside the bytes
+ * should fail with `isTransient: true`, so that the table waits instead of passing over the record.
+ *
+ * **Example** (Numbers in eight bytes)
+ *
+ * ```ts
+ * import { Exit } from "effect"
+ * import { Codec } from "effect-ktables"
+ *
+ * export const float64 = Codec.make<number>({
+ *   decode: (bytes) =>
+ *     bytes.length === 8
+ *       ? Exit.succeed(bytes.readDoubleBE())
+ *       : Exit.fail(new Codec.CodecError({ detail: `8 bytes are wanted, not ${bytes.length}` })),
+ *   encode: (value) => {
+ *     const bytes = Buffer.alloc(8)
+ *     bytes.writeDoubleBE(value)
+ *     return Exit.succeed(bytes)
+ *   }
+ * })
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -289,6 +313,14 @@ export const make = <A, RD = never, RE = never>(options: {
 
 /**
  * Maps what a codec decodes to, both ways.
+ *
+ * **Example** (Booleans as 0 and 1)
+ *
+ * ```ts
+ * import { Codec } from "effect-ktables"
+ *
+ * export const flag = Codec.string.pipe(Codec.map((text) => text === "1", (on) => (on ? "1" : "0")))
+ * ```
  *
  * @category combinators
  * @since 0.1.0

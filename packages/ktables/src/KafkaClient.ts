@@ -67,6 +67,8 @@ export interface TopicDescription {
 }
 
 /**
+ * Asks a leader where the logs of its partitions begin or end.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -79,6 +81,8 @@ export interface ListOffsetsRequest {
 }
 
 /**
+ * Where a partition's log begins or ends.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -91,6 +95,8 @@ export interface ListedOffset {
 }
 
 /**
+ * Asks a leader where leader epochs end in its logs (KIP-320).
+ *
  * @category models
  * @since 0.1.0
  */
@@ -121,6 +127,8 @@ export interface EpochEndOffset {
 }
 
 /**
+ * Asks a broker for records of some partitions of one topic.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -147,6 +155,8 @@ export interface FetchRequest {
 }
 
 /**
+ * A producer's records from `firstOffset` to its next abort marker are not to be seen.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -156,6 +166,8 @@ export interface AbortedTransaction {
 }
 
 /**
+ * What a fetch gives of a partition: an error, a truncation, or records.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -179,6 +191,8 @@ export interface FetchedPartition {
 }
 
 /**
+ * What a broker answers to a fetch.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -201,6 +215,8 @@ export interface Fetcher {
 }
 
 /**
+ * What a broker numbers a producer by, so that it knows its batches again (KIP-98).
+ *
  * @category models
  * @since 0.1.0
  */
@@ -210,6 +226,8 @@ export interface ProducerIdentity {
 }
 
 /**
+ * Hands a leader one record set for each of some partitions.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -224,6 +242,8 @@ export interface ProduceRequest {
 }
 
 /**
+ * What became of a record set.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -239,6 +259,8 @@ export interface ProducedPartition {
 }
 
 /**
+ * Asks the controller for a topic.
+ *
  * @category models
  * @since 0.1.0
  */

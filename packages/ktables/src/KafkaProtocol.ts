@@ -10,6 +10,8 @@ import { KafkaClient, type Service } from "./KafkaClient.ts"
 import { KafkaTransport } from "./KafkaTransport.ts"
 
 /**
+ * How long the client waits for brokers.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -4,7 +4,12 @@
  * Every process that builds one reads the whole topic, keeps the last value of every key, and follows the log from then
  * on. No consumer group, no commits, no local files.
  *
- * **The contract** (the README links each guarantee to its tests)
+ * **When to use**
+ *
+ * Use for data that is small enough to be in memory and that many processes need at hand: service registries, feature
+ * flags, configuration, price lists.
+ *
+ * **The contract** (`docs/contract.md` names the tests of each guarantee)
  *
  * 1. Built means complete as of the end offsets at start (under `read_committed` the last stable offset), unless the
  *    status is `Degraded`.
@@ -143,11 +148,13 @@ export interface Health {
 export interface KafkaTable<in out K, in out V> {
   readonly topic: string
 
+  /** The value of a key; none when it is absent. Keys are compared as `Equal` does: by value, also structs and classes. */
   readonly get: (key: K) => Effect.Effect<Option.Option<V>>
   /** The value with the place of its record in the log. */
   readonly getEntry: (key: K) => Effect.Effect<Option.Option<TableEntry<K, V>>>
   readonly has: (key: K) => Effect.Effect<boolean>
   readonly size: Effect.Effect<number>
+  /** A copy, in no promised order; so are `values` and `entries`. */
   readonly keys: Effect.Effect<ReadonlyArray<K>>
   readonly values: Effect.Effect<ReadonlyArray<V>>
   readonly entries: Effect.Effect<ReadonlyArray<readonly [K, V]>>
@@ -184,8 +191,12 @@ export interface KafkaTable<in out K, in out V> {
   readonly status: Effect.Effect<TableStatus>
   /** The status now, and whenever it changes; ends with `Closed`. */
   readonly statusChanges: Stream.Stream<TableStatus>
+  /** Status, counts, progress and the place of every partition's reader, as of now. */
   readonly health: Effect.Effect<Health>
-  /** Never succeeds; fails when the reader has failed for good, or the table was closed. */
+  /**
+   * Never succeeds; fails when the reader has failed for good, or the table was closed. Race a program with it when it must
+   * not go on with frozen contents.
+   */
   readonly failure: Effect.Effect<never, TableError>
   /** Succeeds when the table is complete; fails when its reader fails first. */
   readonly awaitCaughtUp: Effect.Effect<void, TableError>
@@ -315,6 +326,7 @@ export interface Options {
   readonly restart?: Schedule.Schedule<unknown, TableError> | undefined
   /** This process's rack: a follower in it is read from where the brokers offer one (KIP-392). Default: none. */
   readonly rack?: string | undefined
+  /** Default: as the comments of `FetchOptions` say. */
   readonly fetch?: FetchOptions | undefined
   /** How often the topic is described: added partitions are found within it. Default: 30 seconds. */
   readonly metadataRefresh?: Duration.Input | undefined
@@ -336,7 +348,11 @@ const DELETE_RETENTION = 86_400_000
  *
  * Fails with a typed error when the topic is missing and not to be created (`TopicNotFound`), not allowed
  * (`NotAuthorized`), or out of reach (`Unreachable`, `AuthenticationRefused`), and when the reader fails before the table
- * is complete.
+ * is complete. The services that the codecs need to decode are captured here.
+ *
+ * **Gotchas**
+ *
+ * By default a table that is not complete within 30 seconds is built all the same, `Degraded` and logged: see `CatchUp`.
  *
  * **Example** (Read a table)
  *
@@ -347,7 +363,7 @@ const DELETE_RETENTION = 86_400_000
  * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
  *
  * const program = Effect.scoped(
- *   Effect.gen(function*() {
+ *   Effect.gen(function* () {
  *     const table = yield* KafkaTable.make(prices)
  *     return yield* table.get("apple")
  *   })
@@ -594,8 +610,11 @@ const healthOf = (partition: ReturnType<TableReader.TableReader["partitions"]>[n
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
- * A layer that builds a table for a service of your own. Keep it in a constant: layers are shared by reference, and two
- * calls make two readers.
+ * A layer that builds a table for a service of your own.
+ *
+ * **Gotchas**
+ *
+ * Layers are shared by reference: keep the result in a constant, since each call makes another reader.
  *
  * @category layers
  * @since 0.1.0
@@ -644,7 +663,7 @@ export interface ServiceClass<
  *
  * class Services extends KafkaTable.Service<Services>()("app/Services", services) {}
  *
- * const program = Effect.gen(function*() {
+ * const program = Effect.gen(function* () {
  *   const table = yield* Services
  *   return yield* table.get("billing")
  * })

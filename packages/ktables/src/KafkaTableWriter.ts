@@ -169,6 +169,25 @@ const isReady = (effect: Effect.Effect<Uint8Array, EncodeError>): effect is Exit
  * The topic is created or checked first, unless `ensureTopic` is false. The services that the codecs need to encode are
  * captured here.
  *
+ * **Example** (Write, and read what was written)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * export const program = Effect.scoped(
+ *   Effect.gen(function* () {
+ *     const table = yield* KafkaTable.make(prices)
+ *     const writer = yield* KafkaTableWriter.make(prices)
+ *     const ack = yield* writer.set("apple", 1.2)
+ *     yield* table.awaitOffset(ack)
+ *     return yield* table.get("apple")
+ *   })
+ * )
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

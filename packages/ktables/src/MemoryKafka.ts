@@ -20,7 +20,7 @@
  * **Example** (A table's test)
  *
  * ```ts
- * import { Effect, Layer, Schema } from "effect"
+ * import { Effect, Schema } from "effect"
  * import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
  *
  * const flags = TableTopic.make({ name: "flags", key: Schema.String, value: Schema.Boolean })
@@ -62,6 +62,8 @@ export interface MemoryRecord {
 }
 
 /**
+ * Where and how records are appended.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -73,6 +75,8 @@ export interface AppendOptions {
 }
 
 /**
+ * What a topic is created with.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -149,6 +153,8 @@ export interface RequestMatcher {
 }
 
 /**
+ * How a request fails.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -251,6 +257,8 @@ export interface Service {
 export class MemoryKafka extends Context.Service<MemoryKafka, Service>()("effect-ktables/MemoryKafka") {}
 
 /**
+ * Options of an embedded cluster.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -15,6 +15,8 @@ import type { HashMap, Option } from "effect"
 export type TableChange<K, V> = TableChange.Snapshot<K, V> | TableChange.Set<K, V> | TableChange.Deleted<K, V>
 
 /**
+ * The members of `TableChange`.
+ *
  * @since 0.1.0
  */
 export declare namespace TableChange {

@@ -1,6 +1,24 @@
 /**
  * What can end a table or a write, as tagged errors that say what happened, where, and what to do next.
  *
+ * **Example** (Tell a missing topic from an unreachable cluster)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, TableTopic } from "effect-ktables"
+ *
+ * const flags = TableTopic.make({ name: "flags", key: Schema.String, value: Schema.Boolean })
+ *
+ * export const size = KafkaTable.make(flags, { ensureTopic: false }).pipe(
+ *   Effect.flatMap((table) => table.size),
+ *   Effect.catchTags({
+ *     TopicNotFound: (error) => Effect.as(Effect.logWarning(error.message), 0),
+ *     Unreachable: (error) => Effect.die(error)
+ *   }),
+ *   Effect.scoped
+ * )
+ * ```
+ *
  * @since 0.1.0
  */
 import { Data, Schema } from "effect"

@@ -32,6 +32,21 @@ export type TableStatus = Data.TaggedEnum<{
 /**
  * Constructors and matchers.
  *
+ * **Example** (A line for a health endpoint)
+ *
+ * ```ts
+ * import { TableStatus } from "effect-ktables"
+ *
+ * export const describe = TableStatus.TableStatus.$match({
+ *   Loading: ({ replayed, target }) => `loading, ${replayed} of ${target}`,
+ *   CaughtUp: () => "complete",
+ *   Degraded: ({ replayed, target }) => `incomplete, ${replayed} of ${target}`,
+ *   Rebuilding: ({ reason }) => `building anew: ${reason.message}`,
+ *   Failed: ({ error }) => `frozen: ${error.message}`,
+ *   Closed: () => "closed"
+ * })
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

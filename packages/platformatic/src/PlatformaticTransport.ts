@@ -40,6 +40,8 @@ export type Sasl =
     }
 
 /**
+ * Which cluster to reach, and how.
+ *
  * @category options
  * @since 0.1.0
  */
@@ -56,6 +58,8 @@ export interface Options {
 }
 
 /**
+ * Makes the transport. It connects when it is first used; a broker address that cannot be read throws.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -73,6 +77,8 @@ export const make = (options: Options): KafkaTransport["Service"] => {
 }
 
 /**
+ * Provides `KafkaTransport`; `PlatformaticClient.layer` is what programs want.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -25,6 +25,8 @@ export interface ContractTransaction {
 }
 
 /**
+ * What the contract needs beside the client that is tested.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -39,6 +41,8 @@ export interface Service {
 }
 
 /**
+ * Does to a cluster what the client under test cannot.
+ *
  * @category services
  * @since 0.1.0
  */

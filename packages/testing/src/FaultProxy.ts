@@ -39,6 +39,8 @@ export interface Traffic {
 }
 
 /**
+ * A proxy in front of one broker; it ends with its scope.
+ *
  * @category models
  * @since 0.1.0
  */

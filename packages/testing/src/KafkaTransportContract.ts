@@ -108,6 +108,8 @@ const token = (expiresIn: number): string => {
 }
 
 /**
+ * Declares the suite for the transport that `make` makes. Time is real.
+ *
  * @category suites
  * @since 0.1.0
  */

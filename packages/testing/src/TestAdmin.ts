@@ -58,6 +58,8 @@ export interface Acl {
 }
 
 /**
+ * Administers a cluster over connections of its own.
+ *
  * @category models
  * @since 0.1.0
  */

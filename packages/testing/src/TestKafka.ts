@@ -45,6 +45,8 @@ const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, TestKafkaError> =>
   })
 
 /**
+ * A Kafka for tests, and how to change it.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -82,6 +84,8 @@ export const layer: Layer.Layer<TestKafka, TestKafkaError> = Layer.effect(
 )
 
 /**
+ * What a cluster of one's own is like.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -129,6 +133,8 @@ export interface ClusterNode {
 }
 
 /**
+ * Brokers of one's own, one by one.
+ *
  * @category models
  * @since 0.1.0
  */
