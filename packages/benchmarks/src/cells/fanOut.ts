@@ -1,7 +1,8 @@
 /** One table, many subscribers: how fast updates reach all of them, and what one costs that never takes anything. */
 import * as KafkaTable from "effect-ktables/KafkaTable"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
-import { Deferred, Effect, Fiber, Layer, Stream } from "effect"
+import type { TableChange } from "effect-ktables/TableChange"
+import { Deferred, Effect, Fiber, HashMap, Layer, Option, Stream } from "effect"
 import type { Cell } from "../harness/cells.ts"
 import { memoryUse, mebibytes } from "../harness/memory.ts"
 import { schemaTopic } from "../topics/decoding.ts"
@@ -36,7 +37,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, sub
 
     const done = yield* Effect.forEach(
       Array.from({ length: subscribers }, (_, i) => i),
-      () => subscribe(table, (version) => version === 2)
+      () => subscribe(table)
     )
     const stuckOne = stuck
       ? yield* table.changeBatches.pipe(
@@ -46,7 +47,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, sub
       : undefined
     const started = performance.now()
     for (let at = 0; at < updates; at += batch) yield* append(at, Math.min(updates, at + batch), 1)
-    yield* append(0, 1, 2)
+    yield* append(0, 1, lastVersion)
     yield* Effect.forEach(done, Deferred.await)
     const ms = performance.now() - started
     const held = stuckOne === undefined ? {} : { heapMiB: yield* heldBy(stuckOne) }
@@ -65,6 +66,18 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, sub
   return yield* measure.pipe(Effect.provideContext(services))
 })
 
+/** The version a change tells of: of key 0 where it is a snapshot. */
+const versionIn = (change: TableChange<string, Service>): number | undefined => {
+  switch (change._tag) {
+    case "Snapshot":
+      return Option.getOrUndefined(HashMap.get(change.entries, keyOf(0)))?.version
+    case "Set":
+      return change.value.version
+    case "Deleted":
+      return undefined
+  }
+}
+
 /** What is freed when a fiber ends, in MiB. */
 const heldBy = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>) {
   const before = memoryUse()
@@ -72,11 +85,11 @@ const heldBy = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>
   return mebibytes(before.heap - memoryUse().heap)
 })
 
-/** Completed when the subscriber has heard of the last version. Returns once it listens. */
-const subscribe = Effect.fnUntraced(function* (
-  table: KafkaTable.KafkaTable<string, Service>,
-  isLast: (version: number) => boolean
-) {
+/** The version of the last write, of key 0. */
+const lastVersion = 2
+
+/** Completed when the subscriber has heard of the last write, be it in a fresh snapshot. Returns once it listens. */
+const subscribe = Effect.fnUntraced(function* (table: KafkaTable.KafkaTable<string, Service>) {
   const listening = Deferred.makeUnsafe<void>()
   const done = Deferred.makeUnsafe<void>()
   yield* table.changeBatches.pipe(
@@ -84,7 +97,7 @@ const subscribe = Effect.fnUntraced(function* (
       Effect.sync(() => {
         for (const change of changes) {
           if (change._tag === "Snapshot") Deferred.doneUnsafe(listening, Effect.void)
-          else if (change._tag === "Set" && isLast(change.value.version)) Deferred.doneUnsafe(done, Effect.void)
+          if (versionIn(change) === lastVersion) Deferred.doneUnsafe(done, Effect.void)
         }
       })
     ),

@@ -40,7 +40,7 @@ const closed = Effect.fnUntraced(function* (
 ) {
   const { table, write } = yield* open(source)
   let current: { readonly version: number; readonly visible: Deferred.Deferred<void> } | undefined
-  yield* onVersion(table, (version) => {
+  const subscriber = yield* onVersion(table, (version) => {
     if (current?.version === version) Deferred.doneUnsafe(current.visible, Effect.void)
   })
   for (let i = 0; i < warmup + count; i++) {
@@ -49,7 +49,7 @@ const closed = Effect.fnUntraced(function* (
     current = { version, visible }
     const started = performance.now()
     yield* write(version)
-    yield* Deferred.await(visible)
+    yield* Effect.raceFirst(Deferred.await(visible), Fiber.join(subscriber))
     if (i >= warmup) record(measured, performance.now() - started)
   }
 })
@@ -65,7 +65,7 @@ const openLoop = Effect.fnUntraced(function* (
   const intended = new Float64Array(total)
   const all = Deferred.makeUnsafe<void>()
   let seen = 0
-  yield* onVersion(table, (version) => {
+  const subscriber = yield* onVersion(table, (version) => {
     const i = version - base
     if (i < 0 || i >= total) return
     if (i >= warmup) record(measured, performance.now() - intended[i]!)
@@ -80,5 +80,5 @@ const openLoop = Effect.fnUntraced(function* (
     writes.push(yield* Effect.forkChild(write(base + i), { startImmediately: true }))
   }
   yield* Fiber.joinAll(writes)
-  yield* Deferred.await(all)
+  yield* Effect.raceFirst(Deferred.await(all), Fiber.join(subscriber))
 })

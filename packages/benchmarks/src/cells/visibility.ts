@@ -23,22 +23,25 @@ const entryOf = (sequence: number): [string, Service] => [
   paddedService(sequence % keys, sequence, 1024)
 ]
 
-/** Calls back for every change that a subscriber of the table hears, from now on. */
+/** Calls back for every change that a subscriber of the table hears, from now on; the fiber dies if it missed some. */
 export const onVersion = Effect.fnUntraced(function* (
   table: KafkaTable.KafkaTable<string, Service>,
   seen: (version: number) => void
 ) {
   const subscribed = Deferred.makeUnsafe<void>()
-  yield* table.changeBatches.pipe(
+  const subscriber = yield* table.changeBatches.pipe(
     Stream.runForEach((changes) =>
-      Effect.sync(() => {
+      Effect.suspend(() => {
         for (const change of changes) {
+          if (change._tag === "Snapshot" && change.resync) return Effect.die("the subscriber fell behind")
           if (change._tag === "Snapshot") Deferred.doneUnsafe(subscribed, Effect.void)
           else if (change._tag === "Set") seen(change.value.version)
         }
+        return Effect.void
       })
     ),
     Effect.forkScoped
   )
   yield* Deferred.await(subscribed)
+  return subscriber
 })

@@ -86,13 +86,12 @@ layer(TestKafka.layer, { timeout: "5 minutes" })("the cells of the suite", (it) 
     })
   )
 
-  it.effect("count an idle table's requests", () =>
+  it.effect("find idle tables at rest", () =>
     Effect.gen(function* () {
       const source = yield* emptySource("idle")
       // Longer than one long poll, at whose end an idle table asks again.
       const [row] = yield* run("idle", { source, tables: 2, seconds: 6 })
-      assert.isAbove(row?.requestsPerSecond ?? 0, 0)
-      assert.isBelow(row?.requestsPerSecond ?? 0, 20)
+      assert.isBelow(row?.requestsPerSecond ?? 1_000, 20)
     })
   )
 
