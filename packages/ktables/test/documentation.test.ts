@@ -1,0 +1,120 @@
+/** What the documentation says of the sources: tests that are there, options with their defaults, errors, metrics. */
+import { assert, describe, it } from "@effect/vitest"
+import { readFileSync } from "node:fs"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "../../..")
+const read = (file: string): string => readFileSync(path.join(root, file), "utf8")
+
+/** The name of a test in its source, with what is filled in left open. */
+const namesIn = (source: string): Array<RegExp> =>
+  Array.from(source.matchAll(/["`]((?:[^"`\\\n]|\\.)+)["`]/g), ([, text]) => {
+    const literal = text!.split(/\$\{[^}]*\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+    return new RegExp(`^${literal.join(".+")}$`)
+  })
+
+/** The tests that the contract names, by the file it names them for. */
+const namedTests = (): Array<readonly [file: string, name: string]> =>
+  read("docs/contract.md")
+    .split(/^- (?=\[)/m)
+    .slice(1)
+    .flatMap((item) => {
+      const file = /^\[[^\]]+\]\(([^)]+)\)/.exec(item)?.[1]
+      if (file === undefined || !file.endsWith(".test.ts")) return []
+      const own = item.split(/\n\n|\n#/)[0]!.replace(/\s+/g, " ")
+      return Array.from(own.matchAll(/"([^"]+)"/g), ([, name]) => [path.join("docs", file), name!] as const)
+    })
+
+/** The options of an interface in a source, with the default that their comments name. */
+const optionsOf = (source: string, name: string): Map<string, string | undefined> => {
+  const body = new RegExp(`interface ${name} {\n([\\s\\S]*?)\n}`).exec(source)?.[1] ?? ""
+  const options = new Map<string, string | undefined>()
+  let comment = ""
+  for (const line of body.split("\n")) {
+    const option = /^ {2}readonly (\w+)\??:/.exec(line)?.[1]
+    if (option === undefined) {
+      comment += ` ${line.trim().replace(/^\/?\*+\/?/, "")}`
+      continue
+    }
+    options.set(option, /Default: (.*?)(?:\.\s|\.?\s*\*\/|\.?$)/.exec(comment.trim())?.[1])
+    comment = ""
+  }
+  return options
+}
+
+const tableUnder = (start: string): Map<string, string> => {
+  const readme = read("README.md")
+  const rows = readme.slice(readme.indexOf(start)).split("\n\n")[1] ?? ""
+  return new Map(
+    Array.from(rows.matchAll(/^\| `([\w.]+)` \| (.*?) \|/gm), ([, option, value]) => [option!, value!] as const)
+  )
+}
+
+const numbered = (text: string, pattern: RegExp): Array<number> =>
+  Array.from(text.matchAll(pattern), ([, number]) => Number(number))
+
+describe("the documentation", () => {
+  it("numbers the guarantees alike in the README, the contract and the module's comment", () => {
+    const guarantees = Array.from({ length: 10 }, (_, i) => i + 1)
+    const readme = read("README.md")
+    assert.deepStrictEqual(numbered(readme.slice(readme.indexOf("## The contract")), /^(\d+)\. \*\*/gm), guarantees)
+    assert.deepStrictEqual(numbered(read("docs/contract.md"), /^## (\d+)\. /gm), guarantees)
+    assert.deepStrictEqual(numbered(read("packages/ktables/src/KafkaTable.ts"), /^ \* (\d+)\. /gm), guarantees)
+  })
+
+  it("names tests for the contract that are in the files it names", () => {
+    const named = namedTests()
+    assert.isAbove(named.length, 30)
+    const missing = named.filter(([file, name]) => !namesIn(read(file)).some((pattern) => pattern.test(name)))
+    assert.deepStrictEqual(missing, [])
+  })
+
+  it("lists every option of tables and writers", () => {
+    const table = read("packages/ktables/src/KafkaTable.ts")
+    const writer = read("packages/ktables/src/KafkaTableWriter.ts")
+    const ofTables = [...optionsOf(table, "Options").keys()].filter((option) => option !== "fetch")
+    const ofFetches = [...optionsOf(table, "FetchOptions").keys()].map((option) => `fetch.${option}`)
+    assert.sameMembers([...tableUnder("Of a table:").keys()], [...ofTables, ...ofFetches])
+    const ofWriters = [...optionsOf(writer, "CommonOptions").keys(), "acks", "idempotence"]
+    assert.sameMembers([...tableUnder("Of a writer:").keys()], ofWriters)
+  })
+
+  it("gives the defaults that the options' own comments give", () => {
+    const table = read("packages/ktables/src/KafkaTable.ts")
+    const fromSource = new Map([
+      ...optionsOf(table, "Options"),
+      ...Array.from(optionsOf(table, "FetchOptions"), ([option, value]) => [`fetch.${option}`, value] as const)
+    ])
+    const plain = (text: string | undefined): string | undefined => text?.replaceAll("`", "")
+    for (const [option, value] of tableUnder("Of a table:")) {
+      assert.strictEqual(plain(value), plain(fromSource.get(option)), option)
+    }
+    const ofWriters = optionsOf(read("packages/ktables/src/KafkaTableWriter.ts"), "CommonOptions")
+    for (const [option, value] of tableUnder("Of a writer:")) {
+      const said = plain(ofWriters.get(option))
+      // Prose, and options that exclude each other, are not compared.
+      if (said === undefined || option === "ensureTopic" || option === "partitioner") continue
+      assert.isTrue(said.startsWith(plain(value)!), `${option}: ${value}, the source says ${said}`)
+    }
+  })
+
+  it("has a line for every error that a table or a write can end with", () => {
+    const readme = read("README.md")
+    const errors = readme.slice(readme.indexOf("## Errors"), readme.indexOf("## Status"))
+    const source = read("packages/ktables/src/TableError.ts")
+    const tags = Array.from(source.matchAll(/(?:TaggedError<\w+>\(\)|TaggedError)\("(\w+)"/g), ([, tag]) => tag!)
+    assert.isAbove(tags.length, 20)
+    assert.deepStrictEqual(
+      tags.filter((tag) => !errors.includes(`\`${tag}\``)),
+      []
+    )
+  })
+
+  it("names the metrics that are counted", () => {
+    const source =
+      read("packages/ktables/src/internal/reader/metrics.ts") + read("packages/ktables/src/internal/writer/metrics.ts")
+    const counted = Array.from(source.matchAll(/"(ktables_\w+)"/g), ([, name]) => name!)
+    const told = Array.from(read("docs/operations.md").matchAll(/^\| `(ktables_\w+)`/gm), ([, name]) => name!)
+    assert.sameMembers(told, counted)
+  })
+})
