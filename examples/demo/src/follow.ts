@@ -66,8 +66,5 @@ export const follow = Effect.fnUntraced(function* (
       `${clean(options.topic)}: ${count(table.sizeUnsafe())} entries; ${count(seen)} changes came in while it was shown.`
     )
   )
-  return yield* table.failure.pipe(
-    Effect.onError(() => showOnce),
-    Effect.onInterrupt(() => end)
-  )
+  return yield* Effect.onInterrupt(table.failure, () => end)
 })

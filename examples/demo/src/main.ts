@@ -28,6 +28,7 @@ if (settings._tag === "Help") {
   })
   // The picture comes before the library: loading it from its TypeScript sources takes a moment.
   const { run } = await import("./run.ts")
-  process.off("SIGINT", quit).off("SIGTERM", quit)
   run(settings, output)
+  // Only now that the program listens: a signal that arrives while nobody does would be lost.
+  process.off("SIGINT", quit).off("SIGTERM", quit)
 }

@@ -43,9 +43,12 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
     })
   )
 
+  const client = settings.brokers === undefined ? MemoryKafka.layer : cluster(settings.brokers)
   const main = program.pipe(
-    Effect.provide(settings.brokers === undefined ? MemoryKafka.layer : cluster(settings.brokers)),
-    Effect.provide(Logger.layer([logger])),
+    Effect.catchTag("TopicNotFound", ({ topic }) =>
+      Effect.fail(new Error(`topic ${topic} does not exist on ${where}`))
+    ),
+    Effect.provide(Layer.provideMerge(client, Logger.layer([logger]))),
     Effect.onExit((exit) =>
       Effect.sync(() => {
         output.close()

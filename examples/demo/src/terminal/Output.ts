@@ -10,7 +10,10 @@ export interface Output {
   readonly show: (picture: Picture) => void
   /** Writes a line where there is no screen; does nothing on one. */
   readonly line: (text: string) => void
-  /** Gives the terminal back, with the last picture left standing and these words under it. Only the first call counts. */
+  /**
+   * Gives the terminal back: with the last picture left standing and these words under it, or as it was before. Only the
+   * first call counts.
+   */
   readonly close: (lastWords?: string) => void
 }
 
@@ -29,11 +32,13 @@ const screen = (stream: WriteStream): Output => {
   const close = (lastWords?: string) => {
     if (closed) return
     closed = true
+    stream.write(leave)
+    if (lastWords === undefined) return
     const { columns, rows } = sizeOf(stream)
-    const words = lastWords === undefined ? [] : wrapWords(lastWords, columns)
+    const words = wrapWords(lastWords, columns)
     // The lines below are the shell's.
     const picture = last === undefined ? [] : render(last, { columns, rows: rows - words.length - 2 }, paint)
-    stream.write(leave + [...picture, ...words].map((line) => `${line}\n`).join(""))
+    stream.write([...picture, ...words].map((line) => `${line}\n`).join(""))
   }
   stream.write(enter)
   // Also when the process ends in a way that runs no finalizer.

@@ -160,9 +160,9 @@ export const changeText = (change: Change): string =>
   `${signs[change.kind]} ${clean(change.key)}${change.detail === "" ? "" : `  ${clean(change.detail)}`}`
 
 /** The columns that fit: the last ones give way, never the first or the one that takes the rest. */
-const layColumns = (columns: ReadonlyArray<Column>, room: number): ReadonlyArray<Column> => {
+const layColumns = (columns: ReadonlyArray<Column>, room: number) => {
   const least = 24
-  const shown = [...columns]
+  const shown = columns.map((column, index) => ({ ...column, index }))
   const fixed = () => shown.reduce((sum, column) => sum + (column.width === 0 ? 0 : column.width + 2), 0)
   while (room - fixed() < least) {
     const last = shown.findLastIndex((column, i) => i > 0 && column.width > 0)
@@ -175,11 +175,19 @@ const layColumns = (columns: ReadonlyArray<Column>, room: number): ReadonlyArray
 
 const tableLines = (picture: Picture, columns: number, rows: number, paint: Paint): ReadonlyArray<string> => {
   const laid = layColumns(picture.columns, columns - 2)
-  const cells = (texts: ReadonlyArray<string>) =>
-    laid.map((column, i) => fit(clean(texts[i] ?? ""), column.width, column.align)).join("  ")
-  const head = paint("bold", `  ${cells(picture.columns.map((column) => column.title))}`)
+  const rowText = (sign: string, texts: ReadonlyArray<string>) => {
+    const cells = laid.map(({ align, index, width }) => fit(clean(texts[index] ?? ""), width, align))
+    return cut(`${sign} ${cells.join("  ")}`, columns)
+  }
+  const head = paint(
+    "bold",
+    rowText(
+      " ",
+      picture.columns.map((column) => column.title)
+    )
+  )
   const body = picture.rows(rows - 1).map(({ cells: texts, mark }) => {
-    const text = `${mark === undefined ? " " : signs[mark]} ${cells(texts)}`
+    const text = rowText(mark === undefined ? " " : signs[mark], texts)
     return mark === undefined ? text : paint(styles[mark], text)
   })
   return [head, ...body]

@@ -1,0 +1,11 @@
+/** Runs once per deployment, as a principal that may create topics. Running it again changes nothing. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Console, Effect } from "effect"
+import { TableTopic } from "effect-ktables"
+import { kafka, settings } from "./settings.ts"
+
+TableTopic.ensureTopic(settings, { onPolicyMismatch: "fail" }).pipe(
+  Effect.andThen(Console.log(`${settings.name} is there, and compacted`)),
+  Effect.provide(kafka),
+  NodeRuntime.runMain
+)

@@ -1,0 +1,42 @@
+import { TestKafka } from "@effect-ktables/testing"
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { start } from "../../support/exampleProcess.ts"
+
+const announce = new URL("../src/announce.ts", import.meta.url)
+const watch = new URL("../src/watch.ts", import.meta.url)
+
+layer(TestKafka.layer, { excludeTestServices: true })("the service registry", (it) => {
+  it.effect("one process sees what others announce, move and withdraw", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const env = { KAFKA_BROKERS: brokers.join(","), TOPIC: yield* TestKafka.uniqueName("services") }
+
+      const billing = yield* start(announce, { args: ["billing", "10.0.0.7", "8080"], env })
+      yield* billing.line(/^announced billing at 10\.0\.0\.7:8080$/)
+
+      const watcher = yield* start(watch, { env })
+      yield* watcher.line(/^1 services: billing at 10\.0\.0\.7:8080$/)
+
+      const search = yield* start(announce, { args: ["search", "10.0.0.8", "9200"], env })
+      yield* watcher.line(/^search came up at 10\.0\.0\.8:9200$/)
+
+      yield* start(announce, { args: ["billing", "10.0.0.9", "8081"], env })
+      yield* watcher.line(/^billing moved to 10\.0\.0\.9:8081$/)
+
+      yield* search.terminate
+      yield* watcher.line(/^search is gone from 10\.0\.0\.8:9200$/)
+      assert.strictEqual(yield* search.exitCode, 130)
+
+      assert.deepStrictEqual(watcher.lines("stdout"), [
+        "1 services: billing at 10.0.0.7:8080",
+        "search came up at 10.0.0.8:9200",
+        "billing moved to 10.0.0.9:8081",
+        "search is gone from 10.0.0.8:9200"
+      ])
+      yield* watcher.terminate
+      yield* watcher.exitCode
+      assert.deepStrictEqual(watcher.lines("stderr"), [])
+    }).pipe(Effect.scoped)
+  )
+})
