@@ -15,7 +15,8 @@ export const names = [
   "fanout",
   "idle",
   "drain",
-  "peers"
+  "peers",
+  "all"
 ] as const
 
 export type BenchmarkName = (typeof names)[number]

@@ -1,4 +1,5 @@
 /** Every benchmark by name. */
+import { Effect } from "effect"
 import type { BenchmarkName } from "../options.ts"
 import type { Benchmark } from "../suite.ts"
 import { barrier } from "./barrier.ts"
@@ -13,7 +14,17 @@ import { propagation } from "./propagation.ts"
 import { reads } from "./reads.ts"
 import { write } from "./write.ts"
 
+/** The library's own, without the peers: what a short run proves. */
+const own: ReadonlyArray<Benchmark> = [cold, catchup, propagation, barrier, write, reads, memory, fanout, idle, drain]
+
+const all: Benchmark = (suite) =>
+  Effect.map(
+    Effect.forEach(own, (benchmark) => benchmark(suite)),
+    (runs) => runs.flat()
+  )
+
 export const benchmarks: Readonly<Record<BenchmarkName, Benchmark>> = {
+  all,
   barrier,
   catchup,
   cold,
