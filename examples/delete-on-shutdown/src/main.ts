@@ -1,6 +1,6 @@
 /** A worker that leaves in order: out of the table first, so that nobody sends it more, then its running job, then itself. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { present } from "./present.ts"
 import { kafka, WorkersWriter } from "./workers.ts"
 
@@ -17,4 +17,4 @@ const program = Effect.gen(function* () {
   return yield* Effect.never
 })
 
-program.pipe(Effect.scoped, Effect.provide(WorkersWriter.impatient), Effect.provide(kafka), NodeRuntime.runMain)
+program.pipe(Effect.scoped, Effect.provide(Layer.provide(WorkersWriter.impatient, kafka)), NodeRuntime.runMain)

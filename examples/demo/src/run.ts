@@ -1,5 +1,5 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Effect, Exit, Layer, Logger, Runtime } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, Option, Runtime } from "effect"
 import { MemoryKafka } from "effect-ktables"
 import { randomBytes } from "node:crypto"
 import { demo } from "./demo.ts"
@@ -45,16 +45,15 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
 
   const client = settings.brokers === undefined ? MemoryKafka.layer : cluster(settings.brokers)
   const main = program.pipe(
-    Effect.catchTag("TopicNotFound", ({ topic }) =>
-      Effect.fail(new Error(`topic ${topic} does not exist on ${where}`))
-    ),
     Effect.provide(Layer.provideMerge(client, Logger.layer([logger]))),
     Effect.onExit((exit) =>
       Effect.sync(() => {
         output.close()
         if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return
-        const error = Cause.squash(exit.cause)
-        console.error(Cause.hasDies(exit.cause) ? Cause.pretty(exit.cause) : (error as Error).message)
+        const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+        if (error === undefined) console.error(Cause.pretty(exit.cause))
+        else if (error._tag === "TopicNotFound") console.error(`topic ${error.topic} does not exist on ${where}`)
+        else console.error(error.message)
       })
     )
   )

@@ -1,6 +1,6 @@
 /** `set NAME on|off|none`: changes a flag for every server at once. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { FlagsWriter, kafka } from "./flags.ts"
 
 const [name = "new-greeting", state = "on"] = process.argv.slice(2)
@@ -11,4 +11,4 @@ const program = Effect.gen(function* () {
   yield* Console.log(`${name} is ${state} as of offset ${ack.offset}`)
 })
 
-program.pipe(Effect.provide(FlagsWriter.layer), Effect.provide(kafka), NodeRuntime.runMain)
+program.pipe(Effect.provide(Layer.provide(FlagsWriter.layer, kafka)), NodeRuntime.runMain)

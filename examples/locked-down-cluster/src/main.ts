@@ -1,6 +1,6 @@
 /** Runs as a principal that may read the topic, and nothing else. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { kafka, Settings } from "./settings.ts"
 
 const program = Effect.gen(function* () {
@@ -10,8 +10,7 @@ const program = Effect.gen(function* () {
 })
 
 program.pipe(
-  Effect.provide(Settings.readOnly),
-  Effect.provide(kafka),
+  Effect.provide(Layer.provide(Settings.readOnly, kafka)),
   // The start fails with a type for each reason, so that a program can tell a missing deployment step from an outage.
   Effect.tapError((error) =>
     error._tag === "TopicNotFound"

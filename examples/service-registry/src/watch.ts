@@ -1,6 +1,6 @@
 /** Another process that knows every service, and hears of each change. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, HashMap, Option, Stream } from "effect"
+import { Console, Effect, HashMap, Layer, Option, Stream } from "effect"
 import { kafka, type ServiceRecord, Services } from "./registry.ts"
 
 const at = ({ host, port }: ServiceRecord) => `${host}:${port}`
@@ -28,4 +28,4 @@ const program = Effect.gen(function* () {
   )
 })
 
-program.pipe(Effect.provide(Services.layer), Effect.provide(kafka), NodeRuntime.runMain)
+program.pipe(Effect.provide(Layer.provide(Services.layer, kafka)), NodeRuntime.runMain)
