@@ -138,7 +138,8 @@ export class Gate {
 
   /** Positions count anew: targets have to be taken anew, too. */
   again(): void {
-    for (const wait of this.#positions) Deferred.doneUnsafe(wait.done, Effect.succeed("again"))
+    // Who is told may wait anew at once, and is not to be told twice.
+    for (const wait of Array.from(this.#positions)) Deferred.doneUnsafe(wait.done, Effect.succeed("again"))
   }
 
   /** Fails everything that waits, and with `closed` everything that ever will. */
