@@ -13,7 +13,7 @@ import type { JavaPeer } from "@effect-ktables/testing/interop"
 import { assertExactlyOnceInOrder, differences, readLog, tableOf } from "./invariants.ts"
 import { until } from "./until.ts"
 import { watch, type Witness } from "./witness.ts"
-import { startWorkload, type Workload } from "./workload.ts"
+import { PACE, startWorkload, type Workload } from "./workload.ts"
 
 export interface ClientOptions {
   readonly brokers: ReadonlyArray<string>
@@ -68,6 +68,8 @@ export interface ScenarioOptions {
   readonly isLossy?: boolean
   /** The fault ends the tables for good: they keep what they had. Default: false. */
   readonly isFinal?: boolean
+  /** Milliseconds between two writes of a fiber. Default: 5. */
+  readonly pace?: number
 }
 
 const disconnected = (party: Party) =>
@@ -132,7 +134,7 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
     )
     const name = `${transport}-${index}`
     const witness = yield* watch(table)
-    const workload = yield* startWorkload({ name, table, writer, isLossy })
+    const workload = yield* startWorkload({ name, table, writer, isLossy, pace: options.pace ?? PACE })
     return { name, table, writer, witness, workload }
   })
 

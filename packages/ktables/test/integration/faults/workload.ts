@@ -26,7 +26,7 @@ export interface Workload {
 const FIBERS = 4
 const KEYS_PER_FIBER = 5
 /** Milliseconds between two writes of a fiber: the load leaves room for the brokers on a small machine. */
-const PACE = 5
+export const PACE = 5
 
 /**
  * Half of the fibers read each of their writes through `awaitOffset` before the next one. With `isLossy` a write may be
@@ -37,8 +37,10 @@ export const startWorkload = Effect.fnUntraced(function* (options: {
   readonly table: KafkaTable<string, number>
   readonly writer: KafkaTableWriter<string, number>
   readonly isLossy: boolean
+  /** Milliseconds between two writes of a fiber. */
+  readonly pace: number
 }): Effect.fn.Return<Workload, never, Scope.Scope> {
-  const { isLossy, name, table, writer } = options
+  const { isLossy, name, pace, table, writer } = options
   const attempts: Array<Attempt> = []
   let acknowledged = 0
   let isOver = false
@@ -65,7 +67,7 @@ export const startWorkload = Effect.fnUntraced(function* (options: {
       Effect.fnUntraced(function* (fiber) {
         for (let number = 0; !isOver; number++) {
           yield* write(fiber, number)
-          yield* Effect.sleep(PACE)
+          yield* Effect.sleep(pace)
         }
       }),
       { concurrency: "unbounded", discard: true }

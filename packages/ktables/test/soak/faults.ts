@@ -1,0 +1,87 @@
+/** What may befall a cluster of three: each fault heals itself, and one broker at most is away at a time. */
+import { Effect } from "effect"
+import type { TestAdmin, TestKafka } from "@effect-ktables/testing"
+import type { Random } from "./random.ts"
+
+export interface Grounds {
+  readonly cluster: TestKafka.Cluster
+  readonly topics: ReadonlyArray<string>
+  readonly random: Random
+}
+
+export interface Fault {
+  readonly name: string
+  readonly run: Effect.Effect<void, TestKafka.TestKafkaError | TestAdmin.TestAdminError>
+}
+
+const PRODUCE = 0
+const FETCH = 1
+const MOST_PARTITIONS = 10
+
+/** The next fault, its place and its length; everything random about it is drawn before it runs. */
+export const draw = ({ cluster, random, topics }: Grounds): Fault => {
+  const node = random.pick(cluster.nodes)
+  const proxy = node.proxy!
+  const topic = random.pick(topics)
+  const of = `broker ${node.id}`
+  const millis = random.between(300, 4000)
+  const hold = Effect.sleep(millis)
+  const api = random.pick([PRODUCE, FETCH])
+  const direction = random.pick(["toBroker", "toClient", "both"] as const)
+  const partition = random.between(0, 2)
+  const order = random.pick([
+    [1, 2, 3],
+    [2, 3, 1],
+    [3, 1, 2]
+  ])
+  const latency = random.between(20, 800)
+  const { admin } = cluster
+  const faults: ReadonlyArray<Fault> = [
+    { name: `cut every connection to ${of}`, run: proxy.cut },
+    {
+      name: `lose an answer of ${of} (request ${api})`,
+      run: Effect.flatMap(proxy.dropNextAnswer(api), (done) => Effect.asVoid(Effect.timeoutOption(done, "5 seconds")))
+    },
+    {
+      name: `lose a request to ${of} (request ${api})`,
+      run: Effect.flatMap(proxy.dropNextRequest(api), (done) => Effect.asVoid(Effect.timeoutOption(done, "5 seconds")))
+    },
+    {
+      name: `freeze ${of} ${direction} for ${millis} ms`,
+      run: proxy.freeze(direction).pipe(Effect.andThen(hold), Effect.ensuring(proxy.thaw))
+    },
+    {
+      name: `delay ${of} by ${latency} ms for ${millis} ms`,
+      run: proxy.delay(latency).pipe(Effect.andThen(hold), Effect.ensuring(proxy.delay(0)))
+    },
+    {
+      name: `narrow ${of} to 50 kB/s for ${millis} ms`,
+      run: proxy.limit(50_000).pipe(Effect.andThen(hold), Effect.ensuring(proxy.limit(undefined)))
+    },
+    {
+      name: `refuse connections to ${of} for ${millis} ms`,
+      run: proxy.refuse.pipe(Effect.andThen(proxy.cut), Effect.andThen(hold), Effect.ensuring(proxy.accept))
+    },
+    { name: `kill ${of}`, run: Effect.andThen(node.kill, node.start) },
+    { name: `restart ${of}`, run: Effect.andThen(node.stop, node.start) },
+    {
+      name: `pause ${of} for ${2 * millis} ms`,
+      run: node.pause.pipe(Effect.andThen(hold), Effect.andThen(hold), Effect.ensuring(node.resume))
+    },
+    {
+      name: `lead ${topic}[${partition}] by broker ${order[0]}`,
+      run: Effect.andThen(
+        admin.assignReplicas(topic, partition, order),
+        // A preferred leader that is not in sync yet is refused: then the reassignment was the fault.
+        Effect.ignore(admin.electLeader(topic, partition, "preferred"))
+      )
+    },
+    {
+      name: `grow ${topic}`,
+      run: Effect.flatMap(admin.describe(topic), ({ partitions }) =>
+        partitions.length < MOST_PARTITIONS ? admin.createPartitions(topic, partitions.length + 1) : Effect.void
+      )
+    }
+  ]
+  return random.pick(faults)
+}
