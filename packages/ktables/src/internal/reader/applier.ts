@@ -37,6 +37,12 @@ interface Source {
   readonly valueLength: number
 }
 
+/**
+ * What is known of a record beside the others of its key: that there is no other, that none of those applied is newer, or
+ * nothing, so that their places have to be compared.
+ */
+type Rank = "only" | "newest" | "any"
+
 /** What decoding one half of a record came to: its value, its refusal, or the effect that will tell. */
 type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.CodecError>
 
@@ -197,12 +203,14 @@ export const make = <K, V, RD, RE>(options: {
     return previous.partition !== ownerOf(source)
   }
 
-  /** `isNewest`: no other record of the key can be newer, so nothing is looked up. */
-  const put = (target: Contents<K, V>, source: Source, k: K, v: V, isNewest: boolean): void => {
-    if (isNewest || admits(target, source, k)) target.set(k, v, source.partition, source.offset, source.timestamp)
+  const put = (target: Contents<K, V>, source: Source, k: K, v: V, rank: Rank): void => {
+    if (rank === "only") target.insert(k, v, source.partition, source.offset, source.timestamp)
+    else if (rank === "newest" || admits(target, source, k)) {
+      target.set(k, v, source.partition, source.offset, source.timestamp)
+    }
   }
-  const remove = (target: Contents<K, V>, source: Source, k: K, isNewest: boolean): void => {
-    if (isNewest || admits(target, source, k)) target.delete(k, source.partition, source.offset, source.timestamp)
+  const remove = (target: Contents<K, V>, source: Source, k: K, rank: Rank): void => {
+    if (rank !== "any" || admits(target, source, k)) target.delete(k, source.partition, source.offset, source.timestamp)
   }
 
   // ------------------------------------------------------------------------------------------------ live
@@ -215,7 +223,7 @@ export const make = <K, V, RD, RE>(options: {
   }
 
   /** Decodes and applies one record, unless that takes more than plain code. */
-  const applyOne = (target: Contents<K, V>, source: Source, isNewest: boolean): Interruption | undefined => {
+  const applyOne = (target: Contents<K, V>, source: Source, rank: Rank): Interruption | undefined => {
     const keyEnd = source.keyStart + source.keyLength
     let k = key.decodePlain?.(source.keyBuffer, source.keyStart, keyEnd)
     if (k === undefined) {
@@ -224,7 +232,7 @@ export const make = <K, V, RD, RE>(options: {
       k = decoded.value
     }
     if (source.valueLength < 0) {
-      remove(target, source, k, isNewest)
+      remove(target, source, k, rank)
       return undefined
     }
     const valueEnd = source.valueStart + source.valueLength
@@ -234,7 +242,7 @@ export const make = <K, V, RD, RE>(options: {
       if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: Exit.succeed(k), value: decoded }
       v = decoded.value
     }
-    put(target, source, k, v, isNewest)
+    put(target, source, k, v, rank)
     return undefined
   }
 
@@ -243,7 +251,7 @@ export const make = <K, V, RD, RE>(options: {
     target: Contents<K, V>,
     source: Source,
     late: Interruption,
-    isNewest: boolean,
+    rank: Rank,
     collect: boolean
   ): Effect.fn.Return<ReadonlyArray<Change<K, V>> | "refused", TableError> {
     const k = yield* awaitDecoded(late.key, () => decodeKey(source))
@@ -253,13 +261,13 @@ export const make = <K, V, RD, RE>(options: {
       yield* onPoison(source, "key", refusal)
       return []
     }
-    if (source.valueLength < 0) return target.mutate(() => remove(target, source, k.value, isNewest), collect)
+    if (source.valueLength < 0) return target.mutate(() => remove(target, source, k.value, rank), collect)
     const v = yield* awaitDecoded(late.value ?? decodeValue(source), () => decodeValue(source))
-    if (Exit.isSuccess(v)) return target.mutate(() => put(target, source, k.value, v.value, isNewest), collect)
+    if (Exit.isSuccess(v)) return target.mutate(() => put(target, source, k.value, v.value, rank), collect)
     const refusal = refusalOf(v)
     if (refusal === undefined) return yield* Effect.die(Cause.squash(v.cause))
     const choice = yield* onPoison(source, "value", refusal)
-    return choice === "skip" ? "refused" : target.mutate(() => remove(target, source, k.value, isNewest), collect)
+    return choice === "skip" ? "refused" : target.mutate(() => remove(target, source, k.value, rank), collect)
   })
 
   const live: Applier<K, V>["live"] = (session, committed, publish) => {
@@ -301,7 +309,7 @@ export const make = <K, V, RD, RE>(options: {
       partitionCount = session.partitions.size
       const source = new CursorSource(partition.partition, cursor)
       // With one partition, the log's order is the order of arrival.
-      const isNewest = partitionCount === 1
+      const rank: Rank = partitionCount === 1 ? "newest" : "any"
       let ended = false
       let interruption: Interruption | undefined
       let problem: { readonly defect: unknown } | undefined
@@ -319,7 +327,7 @@ export const make = <K, V, RD, RE>(options: {
           else {
             if (cursor.valueLength < 0) counts.tombstones++
             try {
-              interruption = applyOne(contents, source, isNewest)
+              interruption = applyOne(contents, source, rank)
               if (interruption !== undefined) return
             } catch (defect) {
               problem = { defect }
@@ -341,7 +349,7 @@ export const make = <K, V, RD, RE>(options: {
         if (interruption !== undefined) {
           const late: Interruption = interruption
           interruption = undefined
-          const more = yield* applyLate(contents, source, late, isNewest, options.wantsChanges())
+          const more = yield* applyLate(contents, source, late, rank, options.wantsChanges())
           committed(partition, cursor.offset + 1)
           if (more !== "refused") publish(more)
         }
@@ -400,7 +408,7 @@ export const make = <K, V, RD, RE>(options: {
     // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
     if (!key.isInjective) next.keepGraves()
     const byPartition = new Map(loaded.map((survivors) => [survivors.partition, survivors]))
-    for (const survivors of loaded) yield* buildPartition(next, survivors, byPartition, session)
+    for (const survivors of loaded) yield* buildPartition(next, survivors, byPartition, session, foreignBefore)
     if (counts.foreign === foreignBefore) next.dropGraves()
     else for (const survivors of loaded) yield* bury(next, survivors)
     return next
@@ -433,11 +441,12 @@ export const make = <K, V, RD, RE>(options: {
     next: Contents<K, V>,
     survivors: Survivors,
     byPartition: ReadonlyMap<number, Survivors>,
-    session: Session
+    session: Session,
+    foreignBefore: number
   ): Effect.fn.Return<void, TableError> {
     const source = new SurvivorSource(survivors)
     // A raw key has one survivor; only several raw keys that decode to one have to be told apart.
-    const isNewest = key.isInjective
+    const rankOf = (): Rank => (!key.isInjective ? "any" : counts.foreign === foreignBefore ? "only" : "newest")
     const distinct = survivors.size
     /** Entries whose value does not decode and may have an older one that does. */
     const refused: Array<number> = []
@@ -451,7 +460,7 @@ export const make = <K, V, RD, RE>(options: {
         source.entry = at++
         if (partitionCount > 1 && isDisowned(source, byPartition)) continue
         try {
-          interruption = applyOne(next, source, isNewest)
+          interruption = applyOne(next, source, rankOf())
           if (interruption !== undefined) return
         } catch (defect) {
           problem = { defect }
@@ -467,7 +476,7 @@ export const make = <K, V, RD, RE>(options: {
       if (interruption !== undefined) {
         const late: Interruption = interruption
         interruption = undefined
-        if ((yield* applyLate(next, source, late, isNewest, false)) === "refused") refused.push(source.entry)
+        if ((yield* applyLate(next, source, late, rankOf(), false)) === "refused") refused.push(source.entry)
       }
       if (at < distinct) yield* Effect.yieldNow
     }
@@ -519,7 +528,7 @@ export const make = <K, V, RD, RE>(options: {
       }
       next.mutate(
         () =>
-          value === undefined ? remove(next, older, k.value, isNewest) : put(next, older, k.value, value.it, isNewest),
+          value === undefined ? remove(next, older, k.value, rankOf()) : put(next, older, k.value, value.it, rankOf()),
         false
       )
     }

@@ -184,20 +184,29 @@ export class Contents<K, V> {
 
   set(key: K, value: V, partition: number, offset: number, timestamp: number): void {
     if (this.#graves !== undefined) this.#graves.delete(key)
-    let slot = this.#index.get(key)
-    if (slot === undefined) {
-      slot = this.#free.pop() ?? this.#values.length
-      if (slot >= this.#offsets.length) {
-        this.#partitions = doubled(this.#partitions)
-        this.#offsets = doubled(this.#offsets)
-        this.#timestamps = doubled(this.#timestamps)
-      }
-      this.#index.set(key, slot)
-      this.#size++
-      if (this.#changes !== undefined) this.#changes.push({ _tag: "Set", key, value, previous: Option.none() })
-    } else if (this.#changes !== undefined) {
+    const slot = this.#index.get(key)
+    if (slot === undefined) return this.insert(key, value, partition, offset, timestamp)
+    if (this.#changes !== undefined) {
       this.#changes.push({ _tag: "Set", key, value, previous: Option.some(this.#values[slot] as V) })
     }
+    this.#write(slot, key, value, partition, offset, timestamp)
+  }
+
+  /** As `set`, of a key that is known to be absent. */
+  insert(key: K, value: V, partition: number, offset: number, timestamp: number): void {
+    const slot = this.#free.pop() ?? this.#values.length
+    if (slot >= this.#offsets.length) {
+      this.#partitions = doubled(this.#partitions)
+      this.#offsets = doubled(this.#offsets)
+      this.#timestamps = doubled(this.#timestamps)
+    }
+    this.#index.set(key, slot)
+    this.#size++
+    if (this.#changes !== undefined) this.#changes.push({ _tag: "Set", key, value, previous: Option.none() })
+    this.#write(slot, key, value, partition, offset, timestamp)
+  }
+
+  #write(slot: number, key: K, value: V, partition: number, offset: number, timestamp: number): void {
     this.#values[slot] = value
     this.#partitions[slot] = partition
     this.#offsets[slot] = offset
