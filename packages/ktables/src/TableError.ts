@@ -195,6 +195,24 @@ export class TopicRecreated extends Schema.TaggedError<TopicRecreated>()("TopicR
 }
 
 /**
+ * Partitions were added while keys had records outside their own partition: which record of a key counts is decided anew,
+ * from the whole log. It is only ever the reason of a rebuild.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PartitionsAdded extends Schema.TaggedError<PartitionsAdded>()("PartitionsAdded", {
+  topic,
+  /** How many partitions there were, and are. */
+  previous: Schema.Int,
+  current: Schema.Int
+}) {
+  override get message(): string {
+    return `${this.topic} grew from ${this.previous} to ${this.current} partitions while keys were in several of them; reading it again settles which record counts`
+  }
+}
+
+/**
  * The topic was deleted under a live table.
  *
  * @category errors
@@ -331,6 +349,7 @@ export type TableError =
   | DecodeError
   | DataLoss
   | TopicRecreated
+  | PartitionsAdded
   | TopicDeleted
   | UnreadableRecords
   | ClusterRefused

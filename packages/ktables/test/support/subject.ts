@@ -93,13 +93,13 @@ export interface SubjectOptions<K, V> {
   readonly decoding: Decoding<K, V>
   readonly table?: KafkaTable.Options | undefined
   /** Contents allowed beside the log's own, for what a live table has seen and the log no longer holds. */
-  readonly alsoAllowed?: (() => ReadonlyMap<K, V>) | undefined
+  readonly alsoAllowed?: (() => ReadonlyMap<K, V> | undefined) | undefined
   /** Milliseconds of virtual time that building may take. */
   readonly build?: number | undefined
 }
 
 /** A clock that knows how many sleep. */
-class CountingClock implements Clock.Clock {
+export class CountingClock implements Clock.Clock {
   sleeping = 0
   readonly #clock: Clock.Clock
   constructor(clock: Clock.Clock) {

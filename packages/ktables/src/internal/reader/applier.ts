@@ -62,6 +62,10 @@ export interface Applier<K, V> {
   ) => Consume
   /** Builds new contents from survivors, beside the ones that are read. */
   readonly build: (survivors: ReadonlyArray<Survivors>, session: Session) => Effect.Effect<Contents<K, V>, TableError>
+  /** Whether the contents hold, or were denied, a record outside its key's partition. */
+  readonly hasForeign: () => boolean
+  /** Partitions were added: keys belong elsewhere from here on. */
+  readonly grown: (partitions: number) => void
   /** Puts new contents in place of the old ones. */
   readonly swap: (next: Contents<K, V>) => void
 }
@@ -183,6 +187,7 @@ export const make = <K, V, RD, RE>(options: {
   // ------------------------------------------------------------------------------------------------ ownership
 
   let partitionCount = 1
+  let foreignAtBuild = 0
 
   const ownerOf = (source: Source): number =>
     partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, partitionCount)
@@ -251,7 +256,8 @@ export const make = <K, V, RD, RE>(options: {
     target: Contents<K, V>,
     source: Source,
     late: Interruption,
-    rank: Rank,
+    /** Asked once the codecs have answered. */
+    rankNow: () => Rank,
     collect: boolean
   ): Effect.fn.Return<ReadonlyArray<Change<K, V>> | "refused", TableError> {
     const k = yield* awaitDecoded(late.key, () => decodeKey(source))
@@ -261,13 +267,13 @@ export const make = <K, V, RD, RE>(options: {
       yield* onPoison(source, "key", refusal)
       return []
     }
-    if (source.valueLength < 0) return target.mutate(() => remove(target, source, k.value, rank), collect)
+    if (source.valueLength < 0) return target.mutate(() => remove(target, source, k.value, rankNow()), collect)
     const v = yield* awaitDecoded(late.value ?? decodeValue(source), () => decodeValue(source))
-    if (Exit.isSuccess(v)) return target.mutate(() => put(target, source, k.value, v.value, rank), collect)
+    if (Exit.isSuccess(v)) return target.mutate(() => put(target, source, k.value, v.value, rankNow()), collect)
     const refusal = refusalOf(v)
     if (refusal === undefined) return yield* Effect.die(Cause.squash(v.cause))
     const choice = yield* onPoison(source, "value", refusal)
-    return choice === "skip" ? "refused" : target.mutate(() => remove(target, source, k.value, rank), collect)
+    return choice === "skip" ? "refused" : target.mutate(() => remove(target, source, k.value, rankNow()), collect)
   })
 
   const live: Applier<K, V>["live"] = (session, committed, publish) => {
@@ -308,14 +314,15 @@ export const make = <K, V, RD, RE>(options: {
     return Effect.fnUntraced(function* (partition, cursor) {
       partitionCount = session.partitions.size
       const source = new CursorSource(partition.partition, cursor)
-      // With one partition, the log's order is the order of arrival.
-      const rank: Rank = partitionCount === 1 ? "newest" : "any"
+      // With one partition, the log's order is the order of arrival; another may be added between two slices.
+      const rankNow = (): Rank => (partitionCount === 1 ? "newest" : "any")
       let ended = false
       let interruption: Interruption | undefined
       let problem: { readonly defect: unknown } | undefined
 
       const slice = (): void => {
         const started = performance.now()
+        const rank = rankNow()
         let n = 0
         while (true) {
           if (!cursor.next()) {
@@ -349,7 +356,7 @@ export const make = <K, V, RD, RE>(options: {
         if (interruption !== undefined) {
           const late: Interruption = interruption
           interruption = undefined
-          const more = yield* applyLate(contents, source, late, rank, options.wantsChanges())
+          const more = yield* applyLate(contents, source, late, rankNow, options.wantsChanges())
           committed(partition, cursor.offset + 1)
           if (more !== "refused") publish(more)
         }
@@ -398,6 +405,7 @@ export const make = <K, V, RD, RE>(options: {
 
   const build: Applier<K, V>["build"] = Effect.fnUntraced(function* (loaded, session) {
     partitionCount = session.partitions.size
+    foreignAtBuild = counts.foreign
     for (const survivors of loaded) {
       counts.records += survivors.records
       counts.tombstones += survivors.tombstones
@@ -476,7 +484,7 @@ export const make = <K, V, RD, RE>(options: {
       if (interruption !== undefined) {
         const late: Interruption = interruption
         interruption = undefined
-        if ((yield* applyLate(next, source, late, rankOf(), false)) === "refused") refused.push(source.entry)
+        if ((yield* applyLate(next, source, late, rankOf, false)) === "refused") refused.push(source.entry)
       }
       if (at < distinct) yield* Effect.yieldNow
     }
@@ -538,6 +546,10 @@ export const make = <K, V, RD, RE>(options: {
     contents: () => contents,
     live,
     build,
+    hasForeign: () => counts.foreign > foreignAtBuild,
+    grown: (partitions) => {
+      partitionCount = partitions
+    },
     swap: (next) => {
       next.version = contents.version + 1
       contents = next

@@ -107,6 +107,8 @@ export interface Session {
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
+  /** Whether the log is known not to be what is being read any more. */
+  readonly hasFailed: () => boolean
   /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
   readonly lookAhead: (targets: ReadonlyMap<number, number>) => Effect.Effect<void>
 }
@@ -150,6 +152,8 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly metrics: ReaderMetrics
   /** Hears of positions that moved. */
   readonly onProgress: (partition: Partition) => void
+  /** Hears of partitions that were added since the session began; an error ends it. */
+  readonly onGrown: (previous: number, current: number) => TableError | undefined
 }): Effect.fn.Return<Session, never, Scope.Scope> {
   const { client, gate, metrics, settings } = options
   const topic = options.description.topic
@@ -388,7 +392,8 @@ export const make = Effect.fnUntraced(function* (options: {
       return readable
     }
     malformed = 0
-    let empty = true
+    // Where all are told of and none has records, none was left out for want of room.
+    let empty = answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
     const at = now()
     for (const fetched of answer.partitions) {
@@ -657,6 +662,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** Takes over leaders and partitions; what the description does not tell is asked for again. */
   const adopt = (description: KafkaClient.TopicDescription): void => {
+    const known = partitions.size
     for (const described of description.partitions) {
       let partition = partitions.get(described.partition)
       if (partition === undefined) {
@@ -689,6 +695,8 @@ export const make = Effect.fnUntraced(function* (options: {
     for (const partition of partitions.values()) {
       if (partition.partition >= description.partitions.length && partition.parked) park(partition)
     }
+    const grown = known > 0 && partitions.size > known ? options.onGrown(known, partitions.size) : undefined
+    if (grown !== undefined) Deferred.doneUnsafe(failure, Effect.fail(grown))
   }
 
   const describe = Effect.fnUntraced(function* (): Effect.fn.Return<void, TableError> {
@@ -1085,6 +1093,7 @@ export const make = Effect.fnUntraced(function* (options: {
     reread: (take, of) => Effect.raceFirst(rereadAll(take, of), Deferred.await(failure)),
     endOffsets: Effect.suspend(() => Effect.raceFirst(endOffsets(), Deferred.await(failure))),
     verifyAwaited,
+    hasFailed: () => Deferred.isDoneUnsafe(failure),
     lookAhead
   }
 })

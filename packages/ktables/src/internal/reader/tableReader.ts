@@ -8,6 +8,7 @@ import {
   BarrierTimeout,
   type CatchUpTimeout,
   NotAwaitable,
+  PartitionsAdded,
   ReaderDied,
   TableClosed,
   type TableError,
@@ -138,6 +139,7 @@ export const make = <K, V>(options: {
         gate.hold()
         const reached = Deferred.makeUnsafe<void>()
         let isLive = false
+        let isBuilding = false
         const current: Session.Session = yield* Session.make({
           client,
           description,
@@ -148,6 +150,12 @@ export const make = <K, V>(options: {
             if (isLive && !Deferred.isDoneUnsafe(reached) && current.caughtUp()) {
               Deferred.doneUnsafe(reached, Effect.void)
             }
+          },
+          onGrown: (previous, now) => {
+            if (!isBuilding) applier.grown(now)
+            return isBuilding || applier.hasForeign()
+              ? new PartitionsAdded({ topic, previous, current: now })
+              : undefined
           }
         })
         session = current
@@ -172,7 +180,10 @@ export const make = <K, V>(options: {
           )
           .pipe(Effect.withSpan("KafkaTable.load", { attributes: { topic } }))
 
+        isBuilding = true
         const next = yield* applier.build([...survivors.values()], current)
+        isBuilding = false
+        if (current.hasFailed()) return yield* current.follow(() => Effect.void)
         if (applier.contents().hasMap) yield* next.prepareMap
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
         applier.swap(next)
@@ -259,8 +270,9 @@ export const make = <K, V>(options: {
           if (Exit.isSuccess(exit)) return exit.value
           if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
           const error = asTableError(topic, exit.cause)
-          const isLoss = error._tag === "DataLoss" || error._tag === "TopicRecreated"
-          if (isLoss && !Deferred.isDoneUnsafe(shown)) {
+          const isAnew =
+            error._tag === "DataLoss" || error._tag === "TopicRecreated" || error._tag === "PartitionsAdded"
+          if (isAnew && !Deferred.isDoneUnsafe(shown)) {
             // Nothing was shown yet, so nothing is lost: the load begins anew.
             yield* Effect.logInfo(`loading ${topic} anew: ${error.message}`)
           } else {
@@ -269,7 +281,9 @@ export const make = <K, V>(options: {
                 ? settings.onDataLoss
                 : error._tag === "TopicRecreated"
                   ? settings.onTopicRecreated
-                  : "fail"
+                  : isAnew
+                    ? "rebuild"
+                    : "fail"
             isFinal = recovery === "freeze"
             if (recovery !== "rebuild") return yield* Effect.fail(error)
             yield* rebuild(error)
