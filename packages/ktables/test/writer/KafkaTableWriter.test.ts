@@ -6,6 +6,7 @@ import { KafkaClient } from "effect-ktables/KafkaClient"
 import { AuthenticationFailed, MalformedAnswer, RequestTimedOut, UnsupportedRequest } from "effect-ktables/KafkaError"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
 import * as TableTopic from "effect-ktables/TableTopic"
+import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import {
   accept,
@@ -224,6 +225,26 @@ describe("answers that pass by themselves", () => {
         kafka.produced.map((p) => p.broker),
         [1, 2]
       )
+    })
+  )
+
+  it.effect("a broker that does not know of added partitions yet sends no key back to where it was", () =>
+    Effect.gen(function* () {
+      const kafka = new ScriptedKafka(2)
+      const key = Array.from({ length: 100 }, (_, i) => `key-${i}`).find(
+        (key) => javaPartitioner(Buffer.from(key), 2) !== javaPartitioner(Buffer.from(key), 3)
+      )!
+      const writer = yield* start(kafka, { metadataMaxAge: "1 second" })
+      const before = yield* eventually(writer.set(key, 1))
+      kafka.describes = [describeTopic({ partitions: 3 }), describeTopic({ partitions: 2 })].map((it) =>
+        Effect.succeed(it)
+      )
+      yield* TestClock.adjust("1 second")
+      yield* until(() => kafka.describes.length === 1)
+      const after = yield* eventually(writer.set(key, 2))
+      assert.notStrictEqual(after.partition, before.partition)
+      while (kafka.describes.length > 0) yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* eventually(writer.set(key, 3))).partition, after.partition)
     })
   )
 

@@ -41,9 +41,14 @@ export const make = (
     refusal = undefined
     if (Result.isSuccess(result)) {
       absences = 0
-      const previous = current
+      const was = current.topicId
+      // Partitions are never taken away: a broker that does not know them all yet must not send keys back to where they were.
+      const isStale =
+        was !== undefined &&
+        was === result.success.topicId &&
+        result.success.partitions.length < current.partitions.length
+      if (isStale) return
       current = result.success
-      const was = previous.topicId
       if (was !== undefined && current.topicId !== undefined && was !== current.topicId) {
         yield* Effect.logWarning(
           `${topic} is another topic than before (${was} became ${current.topicId}); writes go to the new one`
