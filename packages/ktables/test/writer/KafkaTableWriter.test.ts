@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Metric, Schema, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Metric, Option, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Codec from "effect-ktables/Codec"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import { AuthenticationFailed, MalformedAnswer, RequestTimedOut, UnsupportedRequest } from "effect-ktables/KafkaError"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
+import type { WriteError } from "effect-ktables/TableError"
 import * as TableTopic from "effect-ktables/TableTopic"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
@@ -846,6 +847,32 @@ describe("interruption and closing", () => {
       assert.strictEqual((yield* Fiber.join(one)).offset, 0)
       assert.strictEqual((yield* Fiber.join(two)).offset, 1)
     })
+  )
+
+  it.effect(
+    "a program that is interrupted closes its writer as well: the write is told, and nothing is tried again",
+    () =>
+      Effect.gen(function* () {
+        const kafka = new ScriptedKafka()
+        kafka.otherwise = cut
+        const told: Array<Exit.Exit<unknown, unknown>> = []
+        const program = Effect.gen(function* () {
+          const writer = yield* start(kafka, { closeTimeout: "2 seconds" })
+          yield* Effect.forkDetach(Effect.onExit(writer.set("a", 1), (exit) => Effect.sync(() => told.push(exit))))
+          return yield* Effect.never
+        })
+        const fiber = yield* Effect.forkDetach(Effect.scoped(program))
+        yield* until(() => kafka.produced.length > 0)
+        yield* eventually(Fiber.interrupt(fiber))
+        yield* until(() => told.length === 1)
+        assert.strictEqual(
+          Option.getOrUndefined(Exit.findErrorOption(told[0] as Exit.Exit<unknown, WriteError>))?._tag,
+          "WriteOutcomeUnknown"
+        )
+        const tried = kafka.produced.length
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(kafka.produced.length, tried)
+      })
   )
 
   it.effect("closing with a broker that never answers ends within closeTimeout, each write told once", () =>

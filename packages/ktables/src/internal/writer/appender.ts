@@ -2,7 +2,7 @@
  * The engine's writer: encoded records in, acknowledgements out. Partitions write independently of each other; within
  * one, records keep the order in which they were handed in.
  */
-import { Clock, Effect, Exit, Scope } from "effect"
+import { Clock, Effect, Exit, Fiber, Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { CompressionUnavailable, type NotAuthorized, WriterClosed, WriteRejected } from "../../TableError.ts"
 import { BATCH_OVERHEAD, estimateRecordSize } from "../records/batchWriter.ts"
@@ -128,7 +128,9 @@ export const make = Effect.fnUntraced(function* (
 
   const close = Effect.gen(function* () {
     closed = true
-    yield* Effect.interruptible(Effect.timeoutOption(idle, options.closeTimeout))
+    // In a fiber of its own: the one that closes may have been interrupted, and nothing below may be skipped then.
+    const last = yield* Effect.forkDetach(Effect.interruptible(Effect.timeoutOption(idle, options.closeTimeout)))
+    yield* Fiber.await(last)
     yield* Scope.close(fibers, Exit.void)
     // Taken out first: room that comes free must not admit them to a partition that is already abandoned.
     const waiting = buffer.takeWaiting()

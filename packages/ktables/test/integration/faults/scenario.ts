@@ -5,7 +5,7 @@
 import assert from "node:assert/strict"
 import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { PlatformaticClient } from "@effect-ktables/platformatic"
-import { Clock, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { Clock, Effect, Exit, Layer, Schema, Scope, Semaphore } from "effect"
 import { type KafkaClient, KafkaTable, KafkaTableWriter, type TableStatus, TableTopic } from "effect-ktables"
 import type { TableError } from "effect-ktables/TableError"
 import { TestKafka } from "@effect-ktables/testing"
@@ -156,7 +156,7 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
     for (const { name, witness } of parties) assert.deepEqual(witness.violations, [], name)
   }).pipe(
     Scope.provide(scope),
-    Effect.onExit((exit) => Effect.andThen(Effect.orDie(heal(cluster)), close(scope, exit)))
+    Effect.onExit((exit) => Effect.ensuring(Effect.orDie(heal(cluster)), close(scope, exit)))
   )
 })
 
@@ -193,8 +193,13 @@ const close = Effect.fnUntraced(function* (scope: Scope.Closeable, exit: Exit.Ex
   assert.ok(took < 3000, `closing took ${took} ms`)
 })
 
+/** A broker that two would start at once would find its ports taken by itself. */
+const oneAtATime = Semaphore.makeUnsafe(1)
+
 /** Ends whatever a test did to the brokers and the way to them. */
-export const heal = (cluster: TestKafka.Cluster) =>
+export const heal = (cluster: TestKafka.Cluster) => oneAtATime.withPermit(healAll(cluster))
+
+const healAll = (cluster: TestKafka.Cluster) =>
   Effect.forEach(
     cluster.nodes,
     Effect.fnUntraced(function* ({ proxy, resume, start }) {
