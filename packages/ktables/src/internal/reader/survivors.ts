@@ -8,7 +8,7 @@
 import type { RecordCursor } from "../records/batchReader.ts"
 
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
-const slack = 16 * 1024 * 1024
+const slack = 4 * 1024 * 1024
 /** Records between two looks at the clock. */
 const stride = 512
 
