@@ -67,6 +67,7 @@ describe("random logs", () => {
                 return next
               })
             }
+            log.beginReading()
             let also: ReadonlyMap<string | number, number> | undefined
             const subject = yield* observe(topicOf(options), {
               decoding: decodingOf(options),

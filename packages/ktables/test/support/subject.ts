@@ -187,10 +187,11 @@ export const observe = Effect.fnUntraced(function* <K, V>(
   let generation = 0
   const sample: Effect.Effect<void> = Effect.gen(function* () {
     const { partitions, stats, status } = yield* table.health
-    if (stats.rebuilds !== generation || status._tag === "Loading" || status._tag === "Rebuilding") {
-      generation = stats.rebuilds
-      positions.clear()
-    }
+    const isReplaying = status._tag === "Loading" || status._tag === "Rebuilding"
+    if (stats.rebuilds !== generation || isReplaying) positions.clear()
+    generation = stats.rebuilds
+    // A replay may begin anew.
+    if (isReplaying) return
     for (const { partition, position } of partitions) {
       const known = positions.get(partition)
       if (known !== undefined && position < known)

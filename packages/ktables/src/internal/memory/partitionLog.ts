@@ -157,7 +157,8 @@ export class PartitionLog {
     for (let i = this.indexOf(options.from); i < this.batches.length; i++) {
       const batch = this.batches[i]!
       const left = options.maxBytes - size
-      if (batch.baseOffset >= options.to || (slices.length > 0 && left <= 0)) break
+      // Deleted records may leave the last stable offset inside a batch, which is then not stable as a whole.
+      if (batch.lastOffset >= options.to || (slices.length > 0 && left <= 0)) break
       const whole = batch.bytes.length <= left || (slices.length === 0 && options.wholeFirst)
       if (!whole && slices.length === 0) break
       const slice = whole ? batch.bytes : batch.bytes.subarray(0, left)

@@ -416,7 +416,25 @@ export const make = <K, V, RD, RE>(options: {
     // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
     if (!key.isInjective) next.keepGraves()
     const byPartition = new Map(loaded.map((survivors) => [survivors.partition, survivors]))
-    for (const survivors of loaded) yield* buildPartition(next, survivors, byPartition, session, foreignBefore)
+    /** Per partition, the keys that it has records of and no value that decodes. */
+    const valueless = new Map<number, ReadonlySet<number>>()
+    for (const survivors of loaded) {
+      const left = yield* buildPartition(next, survivors, session, foreignBefore, (source) =>
+        partitionCount === 1 ? true : !isDisowned(source, byPartition)
+      )
+      if (left.size > 0) valueless.set(survivors.partition, left)
+    }
+    // What is skipped in a key's own partition does not disown the key's records elsewhere.
+    if (partitionCount > 1 && valueless.size > 0) {
+      for (const survivors of loaded) {
+        yield* buildPartition(next, survivors, session, foreignBefore, (source) => {
+          const owner = ownerOf(source)
+          const left = owner === source.partition ? undefined : valueless.get(owner)
+          if (left === undefined) return false
+          return left.has(byPartition.get(owner)!.find(source.keyBuffer, source.keyStart, source.keyLength))
+        })
+      }
+    }
     if (counts.foreign === foreignBefore) next.dropGraves()
     else for (const survivors of loaded) yield* bury(next, survivors)
     return next
@@ -445,13 +463,14 @@ export const make = <K, V, RD, RE>(options: {
     }
   })
 
+  /** Applies those survivors of a partition that `isWanted` names; hands back the entries that came to no value. */
   const buildPartition = Effect.fnUntraced(function* (
     next: Contents<K, V>,
     survivors: Survivors,
-    byPartition: ReadonlyMap<number, Survivors>,
     session: Session,
-    foreignBefore: number
-  ): Effect.fn.Return<void, TableError> {
+    foreignBefore: number,
+    isWanted: (source: Source) => boolean
+  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
     const source = new SurvivorSource(survivors)
     // A raw key has one survivor; only several raw keys that decode to one have to be told apart.
     const rankOf = (): Rank => (!key.isInjective ? "any" : counts.foreign === foreignBefore ? "only" : "newest")
@@ -466,7 +485,7 @@ export const make = <K, V, RD, RE>(options: {
       let n = 0
       while (at < distinct) {
         source.entry = at++
-        if (partitionCount > 1 && isDisowned(source, byPartition)) continue
+        if (!isWanted(source)) continue
         try {
           interruption = applyOne(next, source, rankOf())
           if (interruption !== undefined) return
@@ -488,7 +507,7 @@ export const make = <K, V, RD, RE>(options: {
       }
       if (at < distinct) yield* Effect.yieldNow
     }
-    if (refused.length === 0) return
+    if (refused.length === 0) return noEntries
 
     // Their newest value that decodes is somewhere below them in the log.
     const lookedFor = new Set(refused)
@@ -521,8 +540,8 @@ export const make = <K, V, RD, RE>(options: {
     for (const [entry, { offset, timestamp, value }] of found) {
       source.entry = entry
       const k = yield* awaitDecoded(decodeKey(source), () => decodeKey(source))
+      lookedFor.delete(entry)
       if (Exit.isFailure(k)) continue
-      if (partitionCount > 1 && isDisowned(source, byPartition)) continue
       const older: Source = {
         partition: source.partition,
         offset,
@@ -540,6 +559,7 @@ export const make = <K, V, RD, RE>(options: {
         false
       )
     }
+    return lookedFor
   })
 
   return {
@@ -556,6 +576,8 @@ export const make = <K, V, RD, RE>(options: {
     }
   }
 }
+
+const noEntries: ReadonlySet<number> = new Set()
 
 interface Found<V> {
   readonly offset: number
