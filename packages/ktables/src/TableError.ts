@@ -320,6 +320,14 @@ export class TableClosed extends Schema.TaggedError<TableClosed>()("TableClosed"
   }
 }
 
+/** A defect that was sent or shown elsewhere may come back without its prototype, and then has no text of its own. */
+const reasonOf = (cause: unknown): string =>
+  typeof cause !== "object" || cause === null
+    ? String(cause)
+    : "message" in cause
+      ? String(cause.message)
+      : JSON.stringify(cause)
+
 /**
  * The reader died of a defect: of the library, of a codec, or of a function that was handed to it.
  *
@@ -328,7 +336,7 @@ export class TableClosed extends Schema.TaggedError<TableClosed>()("TableClosed"
  */
 export class ReaderDied extends Schema.TaggedError<ReaderDied>()("ReaderDied", { topic, cause: Schema.Defect() }) {
   override get message(): string {
-    return `the reader of ${this.topic} died: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    return `the reader of ${this.topic} died: ${reasonOf(this.cause)}`
   }
 }
 

@@ -22,6 +22,10 @@ import type { OnDecodeError, RawRecord } from "../../KafkaTable.ts"
 const SLICE = 4
 /** Records between two looks at the clock. */
 const STRIDE = 64
+/** After so many looks at the topic that found no added partitions, foreign keys are taken for what they are. */
+const UNFOUNDED = 8
+/** Milliseconds until another look is due then. */
+const HOLD_OFF = 1000
 
 /** Bytes in place: what a record, live or surviving, is decoded from. */
 interface Source {
@@ -203,10 +207,24 @@ export const make = <K, V, RD, RE>(options: {
       if (partitionCount > 1 && ownerOf(source) !== source.partition) target.keepGraves()
       return previous === undefined || previous.offset <= source.offset
     }
+    const isDisowned = previous.partition === ownerOf(source)
+    if (isDisowned && isWary) {
+      isDoubtful = true
+      return false
+    }
     counts.foreign++
     target.keepGraves()
-    return previous.partition !== ownerOf(source)
+    return !isDisowned
   }
+  /**
+   * While it is set, a record that its key's owner outdoes is not passed over but doubted: partitions may have been added
+   * that whoever wrote it knew of, and then it is the owner's.
+   */
+  let isWary = false
+  let isDoubtful = false
+  /** Doubts in a row that were unfounded, and when, by `performance.now()`, the next is due. */
+  let unfounded = 0
+  let doubtAgain = 0
 
   const put = (target: Contents<K, V>, source: Source, k: K, v: V, rank: Rank): void => {
     if (rank === "only") target.insert(k, v, source.partition, source.offset, source.timestamp)
@@ -220,7 +238,7 @@ export const make = <K, V, RD, RE>(options: {
 
   // ------------------------------------------------------------------------------------------------ live
 
-  /** What interrupted a slice: a record that does not decode, or needs an effect to. */
+  /** What interrupted a slice: a record that does not decode, needs an effect to, or is doubtful. */
   interface Interruption {
     readonly key: Decoded<K>
     /** Undefined while not looked at. */
@@ -238,7 +256,7 @@ export const make = <K, V, RD, RE>(options: {
     }
     if (source.valueLength < 0) {
       remove(target, source, k, rank)
-      return undefined
+      return isDoubtful ? { key: Exit.succeed(k), value: undefined } : undefined
     }
     const valueEnd = source.valueStart + source.valueLength
     let v = value.decodePlain?.(source.valueBuffer, source.valueStart, valueEnd)
@@ -248,7 +266,7 @@ export const make = <K, V, RD, RE>(options: {
       v = decoded.value
     }
     put(target, source, k, v, rank)
-    return undefined
+    return isDoubtful ? { key: Exit.succeed(k), value: Exit.succeed(v) } : undefined
   }
 
   /** Does what `applyOne` could not: waits for codecs and asks what becomes of a bad record. */
@@ -319,8 +337,25 @@ export const make = <K, V, RD, RE>(options: {
       let ended = false
       let interruption: Interruption | undefined
       let problem: { readonly defect: unknown } | undefined
+      /** One look at the topic tells of all records of an answer, since they were written before it. */
+      let hasLooked = performance.now() < doubtAgain
+
+      const look = Effect.gen(function* () {
+        hasLooked = true
+        const before = session.partitions.size
+        yield* session.look
+        partitionCount = session.partitions.size
+        unfounded = partitionCount > before ? 0 : unfounded + 1
+        if (unfounded >= UNFOUNDED) doubtAgain = performance.now() + HOLD_OFF
+      })
 
       const slice = (): void => {
+        isWary = !hasLooked
+        isDoubtful = false
+        applySome()
+        isWary = false
+      }
+      const applySome = (): void => {
         const started = performance.now()
         const rank = rankNow()
         let n = 0
@@ -356,6 +391,10 @@ export const make = <K, V, RD, RE>(options: {
         if (interruption !== undefined) {
           const late: Interruption = interruption
           interruption = undefined
+          if (isDoubtful) {
+            isDoubtful = false
+            yield* look
+          }
           const more = yield* applyLate(contents, source, late, rankNow, options.wantsChanges())
           committed(partition, cursor.offset + 1)
           if (more !== "refused") publish(more)

@@ -45,6 +45,8 @@ export interface FetchSettings {
 /** Takes a partition's records up to the cursor's end, in slices. */
 export type Consume = (partition: Partition, cursor: RecordCursor) => Effect.Effect<void, TableError>
 
+/** Milliseconds that a record waits for a description of the topic that tells whose it is. */
+const LOOK = 1000
 /** Milliseconds that a catch-up fetch waits where there is nothing: holes at a log's end must not cost a long poll. */
 const LOADING_WAIT = 100
 /** How often, and for how many milliseconds, a topic must be missing before it counts as deleted. */
@@ -107,6 +109,8 @@ export interface Session {
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
+  /** Describes the topic now, so that partitions that were added before the call are known; gives up where nobody answers. */
+  readonly look: Effect.Effect<void>
   /** Whether the log is known not to be what is being read any more. */
   readonly hasFailed: () => boolean
   /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
@@ -870,8 +874,19 @@ export const make = Effect.fnUntraced(function* (options: {
       if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
       described = now()
       outdated = false
+      const asked = looking
+      looking = undefined
       yield* describe()
+      if (asked !== undefined) Deferred.doneUnsafe(asked, Effect.void)
     }
+  })
+
+  let looking: Deferred.Deferred<void> | undefined
+  const look: Effect.Effect<void> = Effect.suspend(() => {
+    const looked = (looking ??= Deferred.makeUnsafe())
+    outdated = true
+    changed.openUnsafe()
+    return Effect.asVoid(Effect.timeoutOption(Deferred.await(looked), LOOK))
   })
 
   // ------------------------------------------------------------------------------------------------ reads beside
@@ -1093,6 +1108,7 @@ export const make = Effect.fnUntraced(function* (options: {
     reread: (take, of) => Effect.raceFirst(rereadAll(take, of), Deferred.await(failure)),
     endOffsets: Effect.suspend(() => Effect.raceFirst(endOffsets(), Deferred.await(failure))),
     verifyAwaited,
+    look,
     hasFailed: () => Deferred.isDoneUnsafe(failure),
     lookAhead
   }

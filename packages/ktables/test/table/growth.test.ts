@@ -1,0 +1,57 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
+import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { onMemory } from "./fixtures.ts"
+
+const numbers = TableTopic.make({ name: "numbers", key: Schema.String, value: Schema.Int, partitions: 5 })
+
+const partitionOf = (key: string, partitions: number) => javaPartitioner(Buffer.from(key), partitions)
+
+/** A key that a sixth partition sends to another of the first five. */
+const moving = Array.from({ length: 1000 }, (_, i) => `key-${i}`).find(
+  (key) => partitionOf(key, 5) !== partitionOf(key, 6) && partitionOf(key, 6) < 5
+)!
+
+describe("a topic that grows while a table does not look", () => {
+  it.effect("a write to the new owner of a key is read behind its acknowledgement, and so is a deletion", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const table = yield* KafkaTable.make(numbers, { metadataRefresh: "1 hour" })
+        const before = yield* KafkaTableWriter.make(numbers)
+        yield* table.awaitOffset(yield* before.set(moving, 1))
+        yield* kafka.addPartitions("numbers", 6)
+        const writer = yield* KafkaTableWriter.make(numbers)
+        const ack = yield* writer.set(moving, 2)
+        assert.strictEqual(ack.partition, partitionOf(moving, 6))
+        yield* table.awaitOffset(ack)
+        assert.strictEqual(table.getUnsafe(moving), 2)
+        yield* table.awaitOffset(yield* writer.delete(moving))
+        assert.isFalse(table.hasUnsafe(moving))
+        const { stats } = yield* table.health
+        assert.strictEqual(stats.rebuilds, 0)
+      })
+    )
+  )
+
+  it.effect("records outside their key's partition are outdone without end, and cost no look at the topic each", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const table = yield* KafkaTable.make(numbers, { metadataRefresh: "1 hour" })
+        const writer = yield* KafkaTableWriter.make(numbers)
+        yield* table.awaitOffset(yield* writer.set(moving, 1))
+        const elsewhere = (partitionOf(moving, 5) + 1) % 5
+        for (let value = 100; value < 150; value++) {
+          yield* kafka.append("numbers", [{ key: moving, value: String(value) }], { partition: elsewhere })
+          yield* table.barrier()
+          assert.strictEqual(table.getUnsafe(moving), 1)
+        }
+        assert.strictEqual((yield* table.health).stats.foreign, 50)
+        yield* table.awaitOffset(yield* writer.set(moving, 2))
+        assert.strictEqual(table.getUnsafe(moving), 2)
+      })
+    )
+  )
+})
