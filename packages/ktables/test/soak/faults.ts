@@ -16,7 +16,7 @@ export interface Fault {
 
 const PRODUCE = 0
 const FETCH = 1
-const MOST_PARTITIONS = 10
+const MOST_PARTITIONS = 16
 
 /** The next fault, its place and its length; everything random about it is drawn before it runs. */
 export const draw = ({ cluster, random, topics }: Grounds): Fault => {
@@ -28,7 +28,7 @@ export const draw = ({ cluster, random, topics }: Grounds): Fault => {
   const hold = Effect.sleep(millis)
   const api = random.pick([PRODUCE, FETCH])
   const direction = random.pick(["toBroker", "toClient", "both"] as const)
-  const partition = random.between(0, 2)
+  const partition = random.between(0, 1)
   const order = random.pick([
     [1, 2, 3],
     [2, 3, 1],
@@ -79,7 +79,8 @@ export const draw = ({ cluster, random, topics }: Grounds): Fault => {
     {
       name: `grow ${topic}`,
       run: Effect.flatMap(admin.describe(topic), ({ partitions }) =>
-        partitions.length < MOST_PARTITIONS ? admin.createPartitions(topic, partitions.length + 1) : Effect.void
+        // To a multiple: a key is then never sent back to where an older record of it still lies.
+        2 * partitions.length <= MOST_PARTITIONS ? admin.createPartitions(topic, 2 * partitions.length) : Effect.void
       )
     }
   ]

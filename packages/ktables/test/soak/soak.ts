@@ -36,7 +36,7 @@ export interface SoakResult {
 }
 
 /** Partitions of each topic at the start. */
-const TOPICS = [3, 5, 8]
+const TOPICS = [2, 3, 4]
 const PACE = 40
 /** The share of the time after which no topic grows: keys come to rest in the partitions that own them. */
 const GROWING = 0.8

@@ -25,7 +25,7 @@ export const transact = Effect.fnUntraced(function* (options: {
     const commit = random.next() < 0.6
     const records = Array.from({ length: random.between(1, 6) }, () => {
       const key = random.between(0, 11)
-      return { key: `java-${key}`, value: key === 0 ? null : String(++number), partition: key % 3 }
+      return { key: `java-${key}`, value: key === 0 ? null : String(++number), partition: key % 2 }
     })
     const transaction = java
       .beginTransaction({ transactionalId })
