@@ -4,7 +4,7 @@ import * as fs from "node:fs/promises"
 import { benchmarks } from "./benchmarks/index.ts"
 import { compare, lines } from "./harness/compare.ts"
 import { summarize } from "./harness/Measurement.ts"
-import { jsonLine, parseLines, table } from "./harness/report.ts"
+import { jsonLine, markdown, parseLines, table } from "./harness/report.ts"
 import { versions } from "./harness/versions.ts"
 import { type CompareOptions, parseOptions, type RunOptions, usage } from "./options.ts"
 import { open } from "./suite.ts"
@@ -21,12 +21,12 @@ const run = Effect.fnUntraced(function* (options: RunOptions) {
   return true
 }, Effect.scoped)
 
+const readRuns = (files: ReadonlyArray<string>) =>
+  Effect.promise(async () => parseLines((await Promise.all(files.map((file) => fs.readFile(file, "utf8")))).join("\n")))
+
 /** False when something is worse than the threshold allows. */
 const compareFiles = Effect.fnUntraced(function* ({ after, before, threshold }: CompareOptions) {
-  const [old, recent] = yield* Effect.promise(() =>
-    Promise.all([before, after].map(async (file) => parseLines(await fs.readFile(file, "utf8"))))
-  )
-  const comparison = compare(old!, recent!)
+  const comparison = compare(yield* readRuns([before]), yield* readRuns([after]))
   for (const line of lines(comparison, threshold)) yield* Console.log(line)
   if (comparison.differences.length === 0) yield* Console.error("the two runs have no measurement in common")
   return comparison.differences.length > 0 && comparison.differences.every(({ worse }) => worse <= threshold)
@@ -40,6 +40,9 @@ const main = Effect.gen(function* () {
       return options.problem === undefined
     case "compare":
       return yield* compareFiles(options)
+    case "report":
+      yield* Console.log(markdown(yield* readRuns(options.files)))
+      return true
     case "run":
       return yield* run(options)
   }

@@ -66,6 +66,11 @@ export interface CompareOptions {
   readonly threshold: number
 }
 
+export interface ReportOptions {
+  readonly kind: "report"
+  readonly files: ReadonlyArray<string>
+}
+
 export interface UsageError {
   readonly kind: "usage"
   readonly problem: string | undefined
@@ -73,6 +78,7 @@ export interface UsageError {
 
 export const usage = `pnpm bench <name> [options]      ${names.join(" ")}
 pnpm bench compare BEFORE AFTER [--threshold 1.2]
+pnpm bench report FILE...        tables in Markdown, of what --json printed
 
   --client kafkajs,platformatic,memory   transports under the table (default kafkajs)
   --brokers host:port,...                an existing cluster (default KAFKA_BROKERS, else one is started)
@@ -111,7 +117,10 @@ const positive = (flag: string, text: string): number => {
 const shape = (distribution: LogShape["distribution"], records: number, keys: number): LogShape =>
   distribution === "unique" ? { distribution, records: keys, keys } : { distribution, records, keys }
 
-const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): RunOptions | CompareOptions | UsageError => {
+const parse = (
+  argv: ReadonlyArray<string>,
+  env: NodeJS.ProcessEnv
+): RunOptions | CompareOptions | ReportOptions | UsageError => {
   const { positionals, values } = parseArgs({
     args: [...argv],
     allowPositionals: true,
@@ -142,6 +151,10 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): RunOptions 
   if (name === "compare") {
     if (before === undefined || after === undefined || rest.length > 0) throw new Error("compare takes two files")
     return { kind: "compare", before, after, threshold: positive("threshold", values.threshold) }
+  }
+  if (name === "report") {
+    if (before === undefined) throw new Error("report takes files")
+    return { kind: "report", files: positionals.slice(1) }
   }
   const known = names.find((candidate) => candidate === name)
   if (known === undefined) throw new Error(`there is no benchmark ${name}`)
@@ -178,7 +191,7 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): RunOptions 
 export const parseOptions = (
   argv: ReadonlyArray<string>,
   env: NodeJS.ProcessEnv
-): RunOptions | CompareOptions | UsageError => {
+): RunOptions | CompareOptions | ReportOptions | UsageError => {
   try {
     return parse(argv, env)
   } catch (error) {

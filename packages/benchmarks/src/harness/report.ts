@@ -30,8 +30,14 @@ const format = (value: number | undefined): string => {
   return value.toPrecision(3)
 }
 
-/** A table with the columns that at least one row fills. */
-export const table = (summaries: ReadonlyArray<Summary>): string => {
+interface Column {
+  readonly title: string
+  readonly right: boolean
+  readonly cell: (summary: Summary) => string
+}
+
+/** The columns that at least one row fills. */
+const columnsOf = (summaries: ReadonlyArray<Summary>): ReadonlyArray<Column> => {
   const texts = (["metric", "client", "topic", "decode", "detail"] as const)
     .filter((name) => summaries.some((summary) => summary[name] !== undefined))
     .map((name) => ({ title: name, right: false, cell: (summary: Summary) => summary[name] ?? "" }))
@@ -46,7 +52,22 @@ export const table = (summaries: ReadonlyArray<Summary>): string => {
       ]
     })
   const runs = { title: "runs", right: true, cell: (summary: Summary) => String(summary.repetitions) }
-  const columns = [...texts, ...figures, runs]
+  return [...texts, ...figures, runs]
+}
+
+/** Rows of one metric, which fill the same columns. */
+const byMetric = (summaries: ReadonlyArray<Summary>): ReadonlyArray<ReadonlyArray<Summary>> => {
+  const groups = new Map<string, Array<Summary>>()
+  for (const summary of summaries) {
+    const group = groups.get(summary.metric)
+    if (group === undefined) groups.set(summary.metric, [summary])
+    else group.push(summary)
+  }
+  return [...groups.values()]
+}
+
+const aligned = (summaries: ReadonlyArray<Summary>): string => {
+  const columns = columnsOf(summaries)
   const lines = [columns.map(({ title }) => title), ...summaries.map((s) => columns.map(({ cell }) => cell(s)))]
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)))
   return lines
@@ -58,6 +79,25 @@ export const table = (summaries: ReadonlyArray<Summary>): string => {
     )
     .join("\n")
 }
+
+/** A table per metric, for a terminal. */
+export const table = (summaries: ReadonlyArray<Summary>): string => byMetric(summaries).map(aligned).join("\n\n")
+
+/** A table per metric, in Markdown. */
+export const markdown = (summaries: ReadonlyArray<Summary>): string =>
+  byMetric(summaries)
+    .map((group) => {
+      const columns = columnsOf(group).slice(1)
+      const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
+      return [
+        `### ${group[0]!.metric}`,
+        "",
+        row(columns.map(({ title }) => title)),
+        row(columns.map(({ right }) => (right ? "--:" : "---"))),
+        ...group.map((summary) => row(columns.map(({ cell }) => cell(summary).replace("ktables-bench-", ""))))
+      ].join("\n")
+    })
+    .join("\n\n")
 
 /** The line of a summary, read back by `parseLines`. */
 export const jsonLine = (summary: Summary, versions: Readonly<Record<string, string>>): string =>
