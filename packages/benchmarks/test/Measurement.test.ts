@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Measurement, summarize } from "../src/harness/Measurement.ts"
-import { jsonLine, parseLines, table } from "../src/harness/report.ts"
+import { jsonLine, markdown, parseLines, table } from "../src/harness/report.ts"
 
 const row = (ms: number, more: Partial<Measurement> = {}): Measurement => ({
   metric: "catchup",
@@ -39,12 +39,27 @@ describe("the report", () => {
     )
   })
 
-  it("shows the columns that some row fills, and no others", () => {
-    const [header, ...lines] = table(summarize([row(1), { metric: "write", client: "x", p50: 0.25 }])).split("\n")
+  const rows = summarize([row(1), row(2, { client: "other", p50: 0.25 }), { metric: "write", client: "x", p50: 0.5 }])
+
+  it("has a table per metric, with the columns that some row of it fills, and no others", () => {
+    const [catchup, write, ...rest] = table(rows).split("\n\n")
+    assert.strictEqual(rest.length, 0)
+    const [header, ...lines] = catchup!.split("\n")
     assert.match(header!, /metric .*client .*decode .*ms .*records\/s .*p50 ms/)
     assert.notInclude(header!, "topic")
     assert.notInclude(header!, "CPU")
     assert.strictEqual(lines.length, 2)
     assert.include(lines[1]!, "0.250")
+    assert.notInclude(write!, "decode")
+    assert.include(write!, "0.500")
+  })
+
+  it("has the same tables in Markdown, as wide in every row as in the header", () => {
+    const [heading, blank, ...lines] = markdown(rows).split("\n\n### ")[0]!.split("\n")
+    assert.deepStrictEqual([heading, blank], ["### catchup", ""])
+    assert.strictEqual(lines.length, 4)
+    const cells = lines.map((line) => line.split("|").length)
+    assert.isTrue(cells.every((count) => count === cells[0]))
+    assert.include(markdown(rows), "### write")
   })
 })
