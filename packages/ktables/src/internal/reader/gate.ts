@@ -155,6 +155,6 @@ export class Gate {
 }
 
 const verify = (ack: WriteAck & { readonly offset: number }, partition: Partition): Effect.Effect<void, DataLoss> =>
-  partition.recent.agrees(ack.offset, ack.producerId, ack.producerEpoch, ack.sequence)
+  partition.recent.agrees(ack.offset, ack.producerId, ack.producerEpoch, ack.sequence, ack.timestamp)
     ? Effect.void
     : Effect.fail(lost(ack, ack.offset, "another record stands at the acknowledged offset; write with acks all"))

@@ -10,25 +10,42 @@ class RecentBatches {
   readonly #producerId: Float64Array = new Float64Array(RecentBatches.kept)
   readonly #producerEpoch: Int32Array = new Int32Array(RecentBatches.kept)
   readonly #sequence: Int32Array = new Int32Array(RecentBatches.kept)
+  /** The earliest and the latest time of each batch without a producer id; made for the first of them. */
+  #times: Float64Array | undefined
   #count = 0
 
-  add(first: number, last: number, producerId: number, producerEpoch: number, sequence: number): void {
+  add(
+    first: number,
+    last: number,
+    producerId: number,
+    producerEpoch: number,
+    sequence: number,
+    earliest: number,
+    latest: number
+  ): void {
     const at = this.#count++ % RecentBatches.kept
     this.#first[at] = first
     this.#last[at] = last
     this.#producerId[at] = producerId
     this.#producerEpoch[at] = producerEpoch
     this.#sequence[at] = sequence
+    if (producerId >= 0) return
+    this.#times ??= new Float64Array(2 * RecentBatches.kept)
+    this.#times[2 * at] = earliest
+    this.#times[2 * at + 1] = latest
   }
 
-  /** False only when a known batch holds another producer's record at that offset. */
-  agrees(offset: number, producerId: number, producerEpoch: number, sequence: number): boolean {
+  /**
+   * False only when a known batch holds another record at that offset: of another producer, of another place in the
+   * producer's numbering, or without numbering of another time.
+   */
+  agrees(offset: number, producerId: number, producerEpoch: number, sequence: number, timestamp: number): boolean {
     const known = Math.min(this.#count, RecentBatches.kept)
     for (let i = 1; i <= known; i++) {
       const at = (this.#count - i) % RecentBatches.kept
       if (this.#first[at]! > offset || this.#last[at]! < offset) continue
       if (this.#producerId[at] !== producerId || this.#producerEpoch[at] !== producerEpoch) return false
-      if (producerId < 0) return true
+      if (producerId < 0) return this.#times![2 * at]! <= timestamp && timestamp <= this.#times![2 * at + 1]!
       // Sequences wrap to 0 behind 2^31-1.
       return (this.#sequence[at]! + (offset - this.#first[at]!)) % 2147483648 === sequence
     }

@@ -473,8 +473,9 @@ export const make = Effect.fnUntraced(function* (options: {
     fetched: KafkaClient.FetchedPartition,
     question: number
   ): Effect.fn.Return<void, TableError> {
-    forEachBatchHeader(fetched.records, partition.position, (first, last, producerId, producerEpoch, sequence) =>
-      partition.recent.add(first, last, producerId, producerEpoch, sequence)
+    const { recent } = partition
+    forEachBatchHeader(fetched.records, partition.position, (first, last, id, epoch, sequence, earliest, latest) =>
+      recent.add(first, last, id, epoch, sequence, earliest, latest)
     )
     const cursor = new RecordCursor({
       records: fetched.records,
