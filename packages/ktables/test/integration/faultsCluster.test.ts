@@ -132,14 +132,16 @@ describe.skipIf(missing !== undefined)(`three brokers under live tables and writ
             isLossy: true
           }
           const doom = ({ parties }: Run) =>
-            Effect.forEach(parties, ({ name, table, workload, writer }) =>
+            Effect.forEach(parties, ({ name, table, workload, write, writer }) =>
               Effect.gen(function* () {
                 yield* workload.stop
+                const careless = yield* write({ acks: "leader" })
                 for (let value = 0; value < 100; value++) yield* writer.set(`doomed-${name}`, value)
-                const ack = yield* writer.set(`doomed-${name}`, 100)
-                yield* table.awaitOffset(ack)
+                const acks = [yield* writer.set(`doomed-${name}`, 100), yield* careless.set(`careless-${name}`, 100)]
+                for (const ack of acks) yield* table.awaitOffset(ack)
                 assert.strictEqual(table.getUnsafe(`doomed-${name}`), 100)
-                return ack
+                assert.strictEqual(table.getUnsafe(`careless-${name}`), 100)
+                return acks
               })
             )
           const elect = (topic: string) =>
@@ -148,13 +150,16 @@ describe.skipIf(missing !== undefined)(`three brokers under live tables and writ
               yield* admin.electLeader(topic, 0, "unclean")
               yield* admin.awaitPartition(topic, 0, ({ leader }) => leader === behind.id)
             })
-          const checkLoss = (run: Run, acks: ReadonlyArray<WriteAck>) =>
+          const checkLoss = (run: Run, acks: ReadonlyArray<ReadonlyArray<WriteAck>>) =>
             Effect.gen(function* () {
               yield* run.each("rebuilt", is.rebuilt("DataLoss"))
               for (const [i, { name, table, writer }] of run.parties.entries()) {
-                const gone = yield* Effect.timeout(Effect.flip(table.awaitOffset(acks[i]!)), "10 seconds")
-                assert.strictEqual(gone._tag, "DataLoss")
+                for (const ack of acks[i]!) {
+                  const gone = yield* Effect.timeout(Effect.flip(table.awaitOffset(ack)), "10 seconds")
+                  assert.strictEqual(gone._tag, "DataLoss")
+                }
                 assert.isFalse(table.hasUnsafe(`doomed-${name}`))
+                assert.isFalse(table.hasUnsafe(`careless-${name}`))
                 yield* table.awaitOffset(yield* writer.set(`after-${name}`, 1))
                 assert.strictEqual(table.getUnsafe(`after-${name}`), 1)
               }
@@ -174,7 +179,7 @@ describe.skipIf(missing !== undefined)(`three brokers under live tables and writ
                 yield* behind.start
                 yield* elect(shorter.topic)
                 yield* elect(grown.topic)
-                const read = Math.max(...inGrown.map(({ offset }) => offset!))
+                const read = Math.max(...inGrown.flat().map(({ offset }) => offset!))
                 const records = Array.from({ length: read + 500 }, (_, i) => ({
                   key: `java-${i % 50}`,
                   value: String(i)

@@ -36,6 +36,10 @@ export interface Party {
   readonly name: string
   readonly table: KafkaTable.KafkaTable<string, number>
   readonly writer: KafkaTableWriter.KafkaTableWriter<string, number>
+  /** Another writer of the same client. */
+  readonly write: (
+    options: KafkaTableWriter.Options
+  ) => Effect.Effect<KafkaTableWriter.KafkaTableWriter<string, number>, KafkaTableWriter.StartError>
   readonly witness: Witness
   readonly workload: Workload
 }
@@ -129,13 +133,16 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
     const table = yield* KafkaTable.make(definition, { ensureTopic: false, ...QUICK, ...options.table }).pipe(
       Effect.provide(context)
     )
-    const writer = yield* KafkaTableWriter.make(definition, { ensureTopic: false, ...QUICK_WRITES }).pipe(
-      Effect.provide(context)
-    )
+    const write: Party["write"] = (options) =>
+      KafkaTableWriter.make(definition, { ensureTopic: false, ...QUICK_WRITES, ...options }).pipe(
+        Effect.provide(context),
+        Scope.provide(scope)
+      )
+    const writer = yield* write({})
     const name = `${transport}-${index}`
     const witness = yield* watch(table)
     const workload = yield* startWorkload({ name, table, writer, isLossy, pace: options.pace ?? PACE })
-    return { name, table, writer, witness, workload }
+    return { name, table, writer, write, witness, workload }
   })
 
   yield* Effect.gen(function* () {
