@@ -50,6 +50,7 @@ describe("answers", () => {
           3
         )
         yield* kafka.fail({ request: "fetch", partition: 0 }, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        yield* subject.pass(6000)
         yield* write("numbers", ["second"], { partition: 0 })
         yield* subject.until("the record behind it", 3000, () => subject.contents().has("second"))
         assert.strictEqual((yield* subject.table.health).partitions[0]!.leader, 2)
@@ -66,15 +67,17 @@ describe("answers", () => {
         yield* kafka.addPartitions("numbers", 3)
         yield* write("numbers", ["added"], { partition: 2 })
         yield* subject.until("the added partition", 5000, () => subject.contents().has("added"))
+        const { rebuilds } = (yield* subject.table.health).stats
         script.on(
           "describeTopic",
           altered<"describeTopic">((answer) => ({ ...answer, partitions: answer.partitions.slice(0, 2) })),
           4
         )
         yield* kafka.fail({ request: "fetch", partition: 2 }, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        yield* subject.pass(6000)
         yield* write("numbers", ["more"], { partition: 2 })
         yield* subject.until("the record behind it", 5000, () => subject.contents().has("more"))
-        assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+        assert.strictEqual((yield* subject.table.health).stats.rebuilds, rebuilds)
         yield* subject.verify()
       }),
       { brokers: 2 }

@@ -66,6 +66,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
   let hasGrown = false
   let isForgetful = false
   let isRead = false
+  let hasCompacted = false
   /** Whether a truncation may have taken a marker away. */
   let mayHang = false
   let value = 0
@@ -156,6 +157,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
       yield* remember
       trace.push(`compact${dropTombstones ? " away" : ""}`)
       yield* kafka.compact("log", { dropTombstones })
+      hasCompacted = true
       // A live table keeps what it has read: values under ones that do not decode, and aborted ones if it saw them.
       if (options.poison || options.isolation === "read_uncommitted" || options.keys === "numbers") isForgetful = true
     })
@@ -199,6 +201,8 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
         trace.push(`truncate [${partition}] to ${to}`)
         yield* kafka.truncate("log", partition, to)
         mayHang = true
+        // What compaction took for the sake of a record that is lost now, a reader may have read before.
+        isForgetful ||= hasCompacted
         const after = new Set(
           (yield* kafka.log("log")).filter((one) => one.partition === partition).map(({ offset }) => offset)
         )

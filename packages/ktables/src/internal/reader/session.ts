@@ -54,8 +54,9 @@ const ABSENCES = 3
 const ABSENT_FOR = 3000
 /** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
 const STALE_METADATA = 8
-/** Failures in a row from which on a partition waits for the running long poll instead of cutting it short. */
+/** Failures in a row from which on a partition does not cut the running long poll short more often than every `CUT` milliseconds. */
 const PATIENT = 3
+const CUT = 1000
 /** How often an end offset below one that was seen is asked for again. */
 const REGRESSIONS = 10
 /** Answers in a row that do not follow the protocol before the reader gives up. */
@@ -326,6 +327,17 @@ export const make = Effect.fnUntraced(function* (options: {
   const orStop = (effect: Effect.Effect<void>): Effect.Effect<void> =>
     loading ? Effect.raceFirst(Deferred.await(stop), effect) : effect
 
+  /** When a broker's long poll was cut short last for a partition that had failed often, in milliseconds since the epoch. */
+  const cutAt = new Map<number, number>()
+  const mayCut = (broker: number): boolean => {
+    const left = (cutAt.get(broker) ?? Number.NEGATIVE_INFINITY) + CUT - now()
+    if (left <= 0) cutAt.set(broker, now())
+    else wakeAt = Math.min(wakeAt, now() + left)
+    return left <= 0
+  }
+  /** When the controller is to look again at the latest. */
+  let wakeAt = Number.POSITIVE_INFINITY
+
   const ensureLoops: Effect.Effect<void> = Effect.suspend(() => {
     if (consume === undefined || stopped()) return Effect.void
     const missing = new Set<number>()
@@ -336,7 +348,7 @@ export const make = Effect.fnUntraced(function* (options: {
       else if (
         loop.asked !== undefined &&
         loop.asked.get(partition.partition)?.question !== partition.question &&
-        partition.failures < PATIENT
+        (partition.failures < PATIENT || mayCut(partition.source))
       ) {
         loop.kick.openUnsafe()
       }
@@ -858,8 +870,9 @@ export const make = Effect.fnUntraced(function* (options: {
     while (true) {
       yield* ensureLoops
       yield* confirmElected
-      const left = described + settings.metadataRefresh - now()
+      const left = Math.min(described + settings.metadataRefresh, wakeAt) - now()
       if (left > 0) yield* Effect.raceFirst(changed.await, Effect.sleep(left))
+      if (now() >= wakeAt) wakeAt = Number.POSITIVE_INFINITY
       changed.closeUnsafe()
       let isDue = outdated || describeFailures > 0 || now() - described >= settings.metadataRefresh
       for (const partition of unplaced) if (!placing.has(partition)) isDue = true
