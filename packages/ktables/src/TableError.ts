@@ -195,20 +195,16 @@ export class TopicRecreated extends Schema.TaggedError<TopicRecreated>()("TopicR
 }
 
 /**
- * Partitions were added while keys had records outside their own partition: which record of a key counts is decided anew,
- * from the whole log. It is only ever the reason of a rebuild.
+ * Keys have records outside their own partition, and which record counts has to be decided anew, from the whole log:
+ * partitions were added, or a producer with another partitioner wrote a key that may have been deleted in its own
+ * partition. It is only ever the reason of a rebuild.
  *
  * @category errors
  * @since 0.1.0
  */
-export class PartitionsAdded extends Schema.TaggedError<PartitionsAdded>()("PartitionsAdded", {
-  topic,
-  /** How many partitions there were, and are. */
-  previous: Schema.Int,
-  current: Schema.Int
-}) {
+export class KeysMoved extends Schema.TaggedError<KeysMoved>()("KeysMoved", { topic, detail: Schema.String }) {
   override get message(): string {
-    return `${this.topic} grew from ${this.previous} to ${this.current} partitions while keys were in several of them; reading it again settles which record counts`
+    return `keys of ${this.topic} are in several partitions: ${this.detail}; reading it again settles which record counts`
   }
 }
 
@@ -357,7 +353,7 @@ export type TableError =
   | DecodeError
   | DataLoss
   | TopicRecreated
-  | PartitionsAdded
+  | KeysMoved
   | TopicDeleted
   | UnreadableRecords
   | ClusterRefused

@@ -66,7 +66,8 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
   let hasGrown = false
   let isForgetful = false
   let isRead = false
-  let hasCompacted = false
+  /** Up to where each partition was compacted: what was lost below it could have been what others were compacted for. */
+  let cleaned = new Map<number, number>()
   /** Whether a truncation may have taken a marker away. */
   let mayHang = false
   let value = 0
@@ -154,10 +155,10 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
 
   const compact = (dropTombstones: boolean) =>
     Effect.gen(function* () {
-      yield* remember
+      const log = yield* remember
       trace.push(`compact${dropTombstones ? " away" : ""}`)
       yield* kafka.compact("log", { dropTombstones })
-      hasCompacted = true
+      for (const { offset, partition } of log) cleaned.set(partition, offset + 1)
       // A live table keeps what it has read: values under ones that do not decode, and aborted ones if it saw them.
       if (options.poison || options.isolation === "read_uncommitted" || options.keys === "numbers") isForgetful = true
     })
@@ -197,12 +198,10 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
       Effect.gen(function* () {
         const partition = chance.below(partitions)
         const before = (yield* remember).filter((one) => one.partition === partition)
-        const to = chance.below((before.at(-1)?.offset ?? 0) + 2)
+        const to = Math.max(chance.below((before.at(-1)?.offset ?? 0) + 2), cleaned.get(partition) ?? 0)
         trace.push(`truncate [${partition}] to ${to}`)
         yield* kafka.truncate("log", partition, to)
         mayHang = true
-        // What compaction took for the sake of a record that is lost now, a reader may have read before.
-        isForgetful ||= hasCompacted
         const after = new Set(
           (yield* kafka.log("log")).filter((one) => one.partition === partition).map(({ offset }) => offset)
         )
@@ -230,6 +229,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
         trace.push(`recreate with ${partitions}`)
         yield* kafka.recreateTopic("log", { partitions })
         seen = new Map()
+        cleaned = new Map()
         isForgetful = false
         mayHang = false
       })

@@ -6,7 +6,7 @@
  */
 import { Cause, type Context, Effect, Exit, Fiber, Option } from "effect"
 import type * as Codec from "../../Codec.ts"
-import { DecodeError, type TableError } from "../../TableError.ts"
+import { DecodeError, KeysMoved, type TableError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
 import type { RecordCursor } from "../records/batchReader.ts"
 import { backoff } from "../topic/backoff.ts"
@@ -204,7 +204,13 @@ export const make = <K, V, RD, RE>(options: {
   const admits = (target: Contents<K, V>, source: Source, k: K): boolean => {
     const previous = target.previous(k)
     if (previous === undefined || previous.partition === source.partition) {
-      if (partitionCount > 1 && ownerOf(source) !== source.partition) target.keepGraves()
+      if (partitionCount > 1 && ownerOf(source) !== source.partition) {
+        if (previous === undefined && target.hasForgotten && source.valueLength >= 0) {
+          isIgnorant = true
+          return false
+        }
+        target.keepGraves()
+      }
       return previous === undefined || previous.offset <= source.offset
     }
     const isDisowned = previous.partition === ownerOf(source)
@@ -222,6 +228,8 @@ export const make = <K, V, RD, RE>(options: {
    */
   let isWary = false
   let isDoubtful = false
+  /** Set by a record outside its key's partition, where nobody remembers whether the key was deleted in its own. */
+  let isIgnorant = false
   /** Doubts in a row that were unfounded, and when, by `performance.now()`, the next is due. */
   let unfounded = 0
   let doubtAgain = 0
@@ -237,6 +245,14 @@ export const make = <K, V, RD, RE>(options: {
   }
 
   // ------------------------------------------------------------------------------------------------ live
+
+  const forgotten = Effect.suspend(() => {
+    isIgnorant = false
+    return new KeysMoved({
+      topic: topic.name,
+      detail: "one was written where it does not belong, and may have been deleted"
+    })
+  })
 
   /** What interrupted a slice: a record that does not decode, needs an effect to, or is doubtful. */
   interface Interruption {
@@ -350,6 +366,7 @@ export const make = <K, V, RD, RE>(options: {
       })
 
       const slice = (): void => {
+        isIgnorant = false
         isWary = !hasLooked
         isDoubtful = false
         applySome()
@@ -383,6 +400,10 @@ export const make = <K, V, RD, RE>(options: {
 
       while (!ended) {
         const changes = contents.mutate(slice, options.wantsChanges())
+        if (isIgnorant) {
+          publish(changes)
+          return yield* forgotten
+        }
         // What interrupted the slice is not applied yet.
         const open = interruption !== undefined || problem !== undefined
         committed(partition, ended ? cursor.nextOffset : open ? cursor.offset : cursor.offset + 1)
@@ -396,6 +417,7 @@ export const make = <K, V, RD, RE>(options: {
             yield* look
           }
           const more = yield* applyLate(contents, source, late, rankNow, options.wantsChanges())
+          if (isIgnorant) return yield* forgotten
           committed(partition, cursor.offset + 1)
           if (more !== "refused") publish(more)
         }
@@ -445,6 +467,8 @@ export const make = <K, V, RD, RE>(options: {
   const build: Applier<K, V>["build"] = Effect.fnUntraced(function* (loaded, session) {
     partitionCount = session.partitions.size
     foreignAtBuild = counts.foreign
+    isDoubtful = false
+    isIgnorant = false
     for (const survivors of loaded) {
       counts.records += survivors.records
       counts.tombstones += survivors.tombstones
@@ -475,7 +499,10 @@ export const make = <K, V, RD, RE>(options: {
       }
     }
     if (counts.foreign === foreignBefore) next.dropGraves()
-    else for (const survivors of loaded) yield* bury(next, survivors)
+    else {
+      for (const survivors of loaded) yield* bury(next, survivors)
+      next.hasForgotten = false
+    }
     return next
   })
 

@@ -68,6 +68,8 @@ export class Contents<K, V> {
    * key was seen in two partitions: a stale record must not bring a deleted key back.
    */
   #graves: KeyIndex<K, Place> | undefined
+  /** Whether a key may have been deleted without its grave being known. */
+  hasForgotten = false
 
   /** Complete when `#making` is undefined. */
   #map: HashMap.HashMap<K, V> | undefined
@@ -217,6 +219,7 @@ export class Contents<K, V> {
 
   delete(key: K, partition: number, offset: number, timestamp: number): void {
     if (this.#graves !== undefined) this.#graves.set(key, { partition, offset, timestamp })
+    else this.hasForgotten = true
     const slot = this.#index.get(key)
     if (slot === undefined) return
     if (this.#changes !== undefined) {
@@ -234,6 +237,7 @@ export class Contents<K, V> {
     this.#graves ??= new KeyIndex()
   }
   dropGraves(): void {
+    this.hasForgotten ||= this.#graves !== undefined
     this.#graves = undefined
   }
 }

@@ -7,8 +7,8 @@ import type * as KafkaClient from "../../KafkaClient.ts"
 import {
   BarrierTimeout,
   type CatchUpTimeout,
+  KeysMoved,
   NotAwaitable,
-  PartitionsAdded,
   ReaderDied,
   TableClosed,
   type TableError,
@@ -154,7 +154,7 @@ export const make = <K, V>(options: {
           onGrown: (previous, now) => {
             if (!isBuilding) applier.grown(now)
             return isBuilding || applier.hasForeign()
-              ? new PartitionsAdded({ topic, previous, current: now })
+              ? new KeysMoved({ topic, detail: `it grew from ${previous} to ${now} partitions` })
               : undefined
           }
         })
@@ -270,8 +270,7 @@ export const make = <K, V>(options: {
           if (Exit.isSuccess(exit)) return exit.value
           if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
           const error = asTableError(topic, exit.cause)
-          const isAnew =
-            error._tag === "DataLoss" || error._tag === "TopicRecreated" || error._tag === "PartitionsAdded"
+          const isAnew = error._tag === "DataLoss" || error._tag === "TopicRecreated" || error._tag === "KeysMoved"
           if (isAnew && !Deferred.isDoneUnsafe(shown)) {
             // Nothing was shown yet, so nothing is lost: the load begins anew.
             yield* Effect.logInfo(`loading ${topic} anew: ${error.message}`)
