@@ -189,7 +189,7 @@ export const observe = Effect.fnUntraced(function* <K, V>(
   let generation = 0
   const sample: Effect.Effect<void> = Effect.gen(function* () {
     const { partitions, stats, status } = yield* table.health
-    const isReplaying = status._tag === "Loading" || status._tag === "Rebuilding"
+    const isReplaying = status._tag === "Loading" || status._tag === "Rebuilding" || status._tag === "Degraded"
     if (stats.rebuilds !== generation || isReplaying) positions.clear()
     generation = stats.rebuilds
     // A replay may begin anew.
