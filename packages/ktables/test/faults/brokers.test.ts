@@ -303,6 +303,29 @@ describe("brokers and network", () => {
       )
   )
 
+  it.effect(
+    "row 19: a log that was empty, was truncated below its start and grew again is read from its new start",
+    () =>
+      onCluster(
+        Effect.gen(function* () {
+          const kafka = yield* memory
+          yield* kafka.createTopic("numbers")
+          for (let i = 0; i < 4; i++) yield* write("numbers", keys(5, `${i}-`))
+          yield* kafka.deleteRecords("numbers", 0, -1)
+          const subject = yield* observe(numbers, { decoding })
+          yield* kafka.disconnect()
+          yield* subject.pass(500)
+          yield* kafka.truncate("numbers", 0, 15)
+          for (let i = 0; i < 4; i++) yield* write("numbers", keys(5, `new${i}-`))
+          yield* kafka.reconnect()
+          yield* subject.saw("Rebuilding", 10_000)
+          yield* subject.become("CaughtUp")
+          assert.isTrue(subject.contents().has("new0-0"))
+          yield* subject.verify()
+        })
+      )
+  )
+
   it.effect("row 20: records that were deleted before they were read are reported and rebuilt around", () =>
     onCluster(
       Effect.gen(function* () {

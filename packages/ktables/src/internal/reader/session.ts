@@ -434,6 +434,10 @@ export const make = Effect.fnUntraced(function* (options: {
           `out of reach for ${gap} ms, longer than the topic keeps its tombstones (delete.retention.ms ${deleteRetention})`
         )
       }
+      if (partition.epoch < 0 && fetched.logStartOffset >= 0 && fetched.logStartOffset < partition.start) {
+        // Where nothing was read yet, no epoch tells of a truncation.
+        return yield* lost(partition, fetched.logStartOffset, "the log begins below where reading began")
+      }
       partition.answeredAt = at
       partition.disconnectedSince = undefined
       partition.highWatermark = fetched.highWatermark
