@@ -46,6 +46,7 @@ import * as Applier from "./internal/reader/applier.ts"
 import * as Metrics from "./internal/reader/metrics.ts"
 import { rateLimited } from "./internal/reader/reports.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
+import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import { describeWithin } from "./internal/topic/describe.ts"
 import { DEFAULT_START_TIMEOUT, type EnsureOptions, ensureWith } from "./internal/topic/ensureTopic.ts"
 import { BrokerError } from "./KafkaError.ts"
@@ -524,7 +525,9 @@ const AGAIN = Schedule.jittered(Schedule.min([Schedule.exponential("100 millis")
 const passes = (error: TableError): boolean =>
   error._tag === "Unreachable" ||
   error._tag === "AuthenticationRefused" ||
-  (error._tag === "ClusterRefused" && error.cause instanceof BrokerError && error.cause.isRetriable)
+  (error._tag === "ClusterRefused" &&
+    error.cause instanceof BrokerError &&
+    (error.cause.isRetriable || error.cause.code === ErrorCode.UNKNOWN_SERVER_ERROR))
 
 /** How the topic is found at first and found again later, and how long its tombstones last. */
 const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {

@@ -513,6 +513,20 @@ describe("brokers and network", () => {
     )
   )
 
+  it.effect("row 18: a broker that stumbles while a table is built anew is asked again", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* onThree()
+        yield* kafka.fail({ request: "describeTopic" }, ErrorCode.UNKNOWN_SERVER_ERROR, { times: 3 })
+        yield* kafka.truncate("numbers", 0, 5, { leaderEpoch: 0 })
+        yield* subject.saw("Rebuilding", 5000)
+        yield* subject.become("CaughtUp")
+        yield* subject.verify()
+      }),
+      three
+    )
+  )
+
   it.effect("row 29: a process that was away for longer than the tombstones are kept is rebuilt", () =>
     onCluster(
       Effect.gen(function* () {

@@ -40,7 +40,7 @@ describe("random logs", () => {
   it.effect(
     "a table equals the oracle whatever happened to its log and its brokers",
     () =>
-      forEachSeed(seedsOf(150, 4000), (seed, trace) => {
+      forEachSeed(seedsOf(250, 6000), (seed, trace) => {
         const random = chance(seed)
         const options = randomOptions(random)
         trace.push(JSON.stringify(options))
@@ -139,7 +139,7 @@ describe("random logs", () => {
   it.effect(
     "no aborted record of a random transactional log ever leaks, loaded or followed",
     () =>
-      forEachSeed(seedsOf(150, 10_000), (seed, trace) => {
+      forEachSeed(seedsOf(250, 10_000), (seed, trace) => {
         const random = chance(seed)
         const options = { ...randomOptions(random), isolation: "read_committed", brokers: 1 } as const
         trace.push(JSON.stringify(options))
@@ -184,7 +184,7 @@ describe("random logs", () => {
   it.effect(
     "row 49: a table that is closed at any moment ends in bounded time and leaves nothing behind",
     () =>
-      forEachSeed(seedsOf(120, 3000), (seed, trace) => {
+      forEachSeed(seedsOf(150, 3000), (seed, trace) => {
         const random = chance(seed)
         const options = randomOptions(random)
         trace.push(JSON.stringify(options))
