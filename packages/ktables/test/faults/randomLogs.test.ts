@@ -146,7 +146,7 @@ describe("random logs", () => {
         return onCluster(
           Effect.gen(function* () {
             const kafka = yield* memory
-            const log = yield* makeRandomLog(random, { ...options, poison: false }, trace)
+            const log = yield* makeRandomLog(random, { ...options, poison: false, truncates: false }, trace)
             for (let i = random.below(60); i > 0; i--) yield* log.write
             if (random.happens(0.3)) yield* log.compactAway
             const table = yield* within(

@@ -26,6 +26,8 @@ export interface Options {
   readonly isolation: "read_committed" | "read_uncommitted"
   /** Whether values that do not decode are written. */
   readonly poison: boolean
+  /** Whether `truncate` will be called. */
+  readonly truncates: boolean
 }
 
 export const randomOptions = (chance: Chance): Options => ({
@@ -34,7 +36,8 @@ export const randomOptions = (chance: Chance): Options => ({
   brokers: 1 + chance.below(3),
   onDecodeError: chance.pick(["skip", "remove"]),
   isolation: chance.happens(0.85) ? "read_committed" : "read_uncommitted",
-  poison: chance.happens(0.5)
+  poison: chance.happens(0.5),
+  truncates: true
 })
 
 export interface RandomLog {
@@ -134,10 +137,15 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
       trace.push(`in ${transaction.producer.producerId} [${partition}] ${described(records)}`)
       return transaction.append("log", records, { partition })
     })
+  /**
+   * Whether a transaction is committed. Where markers may be truncated a producer's transactions all end the same way: a
+   * reader that has seen one committed cannot know that its marker was lost and it was aborted then.
+   */
+  const outcomeOf = (producerId: number): boolean => (options.truncates ? producerId % 2 === 0 : chance.happens(0.5))
   const end = (transaction: MemoryKafka.Transaction) =>
     Effect.suspend(() => {
       open = open.filter((one) => one !== transaction)
-      const isCommitted = chance.happens(0.5)
+      const isCommitted = outcomeOf(transaction.producer.producerId)
       trace.push(`${isCommitted ? "commit" : "abort"} ${transaction.producer.producerId}`)
       return isCommitted ? transaction.commit : transaction.abort
     })
@@ -149,7 +157,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
       trace.push(`end what hangs of ${producer.producerId}`)
       const transaction = yield* kafka.beginTransaction({ producer })
       for (let partition = 0; partition < partitions; partition++) yield* transaction.enlist("log", partition)
-      yield* chance.happens(0.5) ? transaction.commit : transaction.abort
+      yield* outcomeOf(producer.producerId) ? transaction.commit : transaction.abort
     }
   })
 
@@ -163,15 +171,20 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
       if (options.poison || options.isolation === "read_uncommitted" || options.keys === "numbers") isForgetful = true
     })
 
+  /**
+   * Whether a reader would show more than the log from the next compaction on: under skip the values that it saw before
+   * they went, under read_uncommitted the aborted ones that are cleaned away.
+   */
+  const isTelling = (): boolean =>
+    isRead && ((options.poison && options.onDecodeError === "skip") || options.isolation === "read_uncommitted")
+
   const write = Effect.suspend((): Effect.Effect<unknown, unknown> => {
     const roll = chance.next()
     if (roll < 0.45) return append
     if (roll < 0.55 && open.length < 3) return begin
     if (roll < 0.8 && open.length > 0) return appendIn(chance.pick(open))
     if (roll < 0.92 && open.length > 0) return end(chance.pick(open))
-    // Under skip, what a table shows of a key depends on which of its values it saw before they were compacted.
-    const isTelling = isRead && options.poison && options.onDecodeError === "skip"
-    if (roll > 0.95 && !isTelling) return compact(false)
+    if (roll > 0.95 && !isTelling()) return compact(false)
     return append
   })
 
@@ -185,7 +198,9 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
     },
     settleTransactions: Effect.suspend(() => quiet(Effect.andThen(Effect.forEach(open.slice(), end), endHanging))),
     hasOpenTransactions: () => open.length > 0 || mayHang,
-    compactAway: Effect.suspend(() => (hasGrown ? Effect.void : quiet(compact(true)))),
+    compactAway: Effect.suspend(() =>
+      hasGrown || (isRead && options.isolation === "read_uncommitted") ? Effect.void : quiet(compact(true))
+    ),
     grow: Effect.suspend(() => {
       // Numbers are not put where their owner is, so that growth would leave it open who wins.
       if (hasGrown || options.keys === "numbers") return Effect.void
