@@ -8,6 +8,8 @@ import { onTestKafka, transports } from "./support.ts"
 const Service = Schema.Struct({ host: Schema.String, port: Schema.Int })
 const javaMissing = JavaPeer.unavailable()
 const pythonMissing = PythonPeer.unavailable()
+/** `JAVA_LOGS=200` tries more of them than a normal run does. */
+const javaLogs = Number(process.env["JAVA_LOGS"] ?? "20")
 const because = (missing: string | undefined) => (missing === undefined ? "" : ` (skipped: ${missing})`)
 
 /** Bytes as base64 text, as the peers speak of them. */
@@ -108,7 +110,7 @@ for (const transport of transports) {
           () =>
             Effect.gen(function* () {
               const java = yield* JavaPeer.JavaPeer
-              for (let seed = 1; seed <= 20; seed++) {
+              for (let seed = 1; seed <= javaLogs; seed++) {
                 const topic = yield* TestKafka.uniqueName(`seed-${seed}`)
                 const log = yield* java.transactionalLog({
                   topic,
@@ -117,15 +119,17 @@ for (const transport of transports) {
                   hanging: seed % 4 === 0,
                   compact: seed % 10 === 0
                 })
-                const table = yield* KafkaTable.make(TableTopic.make({ name: topic, key: base64, value: base64 }), {
-                  ensureTopic: false
-                })
+                const ours = yield* Effect.scoped(
+                  KafkaTable.make(TableTopic.make({ name: topic, key: base64, value: base64 }), {
+                    ensureTopic: false
+                  }).pipe(Effect.flatMap((table) => Effect.map(table.entries, sorted)))
+                )
                 const read = yield* java.readCommitted(topic)
-                const ours = sorted(yield* table.entries)
                 assert.deepStrictEqual(ours, sorted(read.table), `seed ${seed}`)
                 assert.deepStrictEqual(ours, sorted(expectedTable(log)), `seed ${seed}`)
               }
-            }).pipe(Effect.scoped)
+            }),
+          javaLogs * 6_000
         )
       })
     }
