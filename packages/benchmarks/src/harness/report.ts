@@ -83,12 +83,13 @@ const aligned = (summaries: ReadonlyArray<Summary>): string => {
 /** A table per metric, for a terminal. */
 export const table = (summaries: ReadonlyArray<Summary>): string => byMetric(summaries).map(aligned).join("\n\n")
 
+const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
+
 /** A table per metric, in Markdown. */
 export const markdown = (summaries: ReadonlyArray<Summary>): string =>
   byMetric(summaries)
     .map((group) => {
       const columns = columnsOf(group).slice(1)
-      const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
       return [
         `### ${group[0]!.metric}`,
         "",
