@@ -1,10 +1,44 @@
-/** What the documentation says of the sources: tests that are there, options with their defaults, errors, metrics. */
+/** What the documentation says of the sources: links that lead somewhere, tests that are there, options with their defaults. */
 import { assert, describe, it } from "@effect/vitest"
-import { readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 
 const root = path.resolve(import.meta.dirname, "../../..")
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8")
+
+const markdownIn = (folder: string): Array<string> =>
+  existsSync(path.join(root, folder))
+    ? readdirSync(path.join(root, folder))
+        .filter((name) => name.endsWith(".md"))
+        .map((name) => path.join(folder, name))
+    : []
+
+const pages = [
+  "README.md",
+  ...markdownIn("docs"),
+  ...markdownIn("docs/adr"),
+  ...readdirSync(path.join(root, "packages")).flatMap((name) => markdownIn(path.join("packages", name)))
+]
+
+const withoutCode = (text: string): string => text.replace(/^```[\s\S]*?^```$/gm, "")
+
+/** The anchor that a heading gets on GitHub. */
+const anchorOf = (heading: string): string =>
+  heading
+    .replaceAll("`", "")
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, "")
+    .replaceAll(" ", "-")
+
+const anchorsIn = (file: string): Set<string> =>
+  new Set(Array.from(withoutCode(read(file)).matchAll(/^#+ (.*)$/gm), ([, heading]) => anchorOf(heading!)))
+
+const problemOf = (page: string, link: string): string | undefined => {
+  const [target = "", anchor] = link.split("#")
+  const file = target === "" ? page : path.join(path.dirname(page), target)
+  if (!existsSync(path.join(root, file))) return `${page}: ${link} leads nowhere`
+  return anchor !== undefined && !anchorsIn(file).has(anchor) ? `${page}: ${link} has no such heading` : undefined
+}
 
 /** The name of a test in its source, with what is filled in left open. */
 const namesIn = (source: string): Array<RegExp> =>
@@ -54,6 +88,15 @@ const numbered = (text: string, pattern: RegExp): Array<number> =>
   Array.from(text.matchAll(pattern), ([, number]) => Number(number))
 
 describe("the documentation", () => {
+  it("links to files and headings that are there", () => {
+    const problems = pages.flatMap((page) =>
+      Array.from(withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g), ([, link]) => link!)
+        .filter((link) => !/^\w+:/.test(link))
+        .flatMap((link) => problemOf(page, link) ?? [])
+    )
+    assert.deepStrictEqual(problems, [])
+  })
+
   it("numbers the guarantees alike in the README, the contract and the module's comment", () => {
     const guarantees = Array.from({ length: 10 }, (_, i) => i + 1)
     const readme = read("README.md")
