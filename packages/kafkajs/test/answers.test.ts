@@ -23,6 +23,8 @@ const read = (onread: ReturnType<typeof makeAnswers>, bytes: Buffer, most: numbe
   }
 }
 
+const take = (_: number, length: number): Buffer => Buffer.alloc(length)
+
 describe("answers", () => {
   const lengths = [0, 1, 7, 8, 9, 65_527, 65_528, 65_529, 65_536, 65_545, 200_000, 3]
 
@@ -31,7 +33,7 @@ describe("answers", () => {
       const bodies = lengths.map((length, index) => body(length, index))
       const got: Array<[number, Buffer]> = []
       const onread = makeAnswers({
-        begin: () => "take",
+        begin: take,
         complete: (correlationId, answer) => got.push([correlationId, answer]),
         progress: () => {}
       })
@@ -47,7 +49,7 @@ describe("answers", () => {
   it("stay as they are while later ones are read", () => {
     const got: Array<Buffer> = []
     const onread = makeAnswers({
-      begin: () => "take",
+      begin: take,
       complete: (_, answer) => got.push(answer),
       progress: () => {}
     })
@@ -56,10 +58,26 @@ describe("answers", () => {
     assert.isTrue(got[0]!.equals(body(100, 1)))
   })
 
+  it("lie in the memory that is given for them", () => {
+    const memory = Buffer.alloc(300_000)
+    const got: Array<Buffer> = []
+    const onread = makeAnswers({
+      begin: (correlationId, length) => memory.subarray(correlationId * 100_000, correlationId * 100_000 + length),
+      complete: (_, answer) => got.push(answer),
+      progress: () => {}
+    })
+    read(onread, Buffer.concat([0, 1, 2].map((id) => frame(id, body(99_000, id)))), 30_000)
+    for (const [id, answer] of got.entries()) {
+      assert.strictEqual(answer.buffer, memory.buffer)
+      assert.isTrue(memory.subarray(id * 100_000, id * 100_000 + 99_000).equals(body(99_000, id)))
+    }
+    assert.strictEqual(got.length, 3)
+  })
+
   it("that nobody waits for are skipped, however long", () => {
     const got: Array<number> = []
     const onread = makeAnswers({
-      begin: (correlationId) => (correlationId === 2 ? "skip" : "take"),
+      begin: (correlationId, length) => (correlationId === 2 ? "skip" : Buffer.alloc(length)),
       complete: (correlationId) => got.push(correlationId),
       progress: () => {}
     })
@@ -73,7 +91,7 @@ describe("answers", () => {
     for (const bytes of [frame(9, body(10, 0)), negative]) {
       const got: Array<number> = []
       const onread = makeAnswers({
-        begin: (correlationId) => (correlationId === 9 ? "refuse" : "take"),
+        begin: (correlationId, length) => (correlationId === 9 ? "refuse" : Buffer.alloc(length)),
         complete: (correlationId) => got.push(correlationId),
         progress: () => {}
       })

@@ -182,7 +182,7 @@ const copyOf = (buffer: Buffer, start: number, end: number): Uint8Array => {
   }
   const copy = new Uint8Array(slab, slabUsed, length)
   slabUsed += length
-  for (let i = 0; i < length; i++) copy[i] = buffer[start + i]!
+  buffer.copy(copy, 0, start, end)
   return copy
 }
 

@@ -152,6 +152,8 @@ export interface FetchRequest {
     readonly lastFetchedEpoch: number
     readonly maxBytes: number
   }>
+  /** Gives memory for an answer of so many bytes; a client may use memory of its own instead. */
+  readonly allocate?: ((bytes: number) => Buffer) | undefined
 }
 
 /**

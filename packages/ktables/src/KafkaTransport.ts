@@ -38,6 +38,11 @@ export interface RawRequest {
   readonly body: Uint8Array
   /** Milliseconds to wait for the answer before the connection is given up. */
   readonly timeout: number
+  /**
+   * Gives memory for an answer of so many bytes. A transport that cannot choose where its answers go uses memory of its
+   * own.
+   */
+  readonly allocate?: ((bytes: number) => Buffer) | undefined
 }
 
 /**

@@ -14,10 +14,10 @@ export interface Onread {
 
 export interface AnswersOptions {
   /**
-   * Asks about the answer that begins: `take` to get it, `skip` to have its bytes thrown away, `refuse` when nobody
+   * Asks about the answer that begins, of so many bytes behind its correlation id: memory to put them, `skip` to have its bytes thrown away, `refuse` when nobody
    * asked for it. Behind a refusal nothing is read any more.
    */
-  readonly begin: (correlationId: number, size: number) => "take" | "skip" | "refuse"
+  readonly begin: (correlationId: number, length: number) => Buffer | "skip" | "refuse"
   /** Gets the answer behind its correlation id. The buffer is the receiver's to keep. */
   readonly complete: (correlationId: number, answer: Buffer) => void
   /** Called for each read, before anything else. */
@@ -51,13 +51,13 @@ export const makeAnswers = (options: AnswersOptions): Onread => {
     const size = head.readInt32BE(0)
     correlationId = head.readInt32BE(4)
     const length = size - 4
-    const verdict = length < 0 ? "refuse" : options.begin(correlationId, size)
+    const verdict = length < 0 ? "refuse" : options.begin(correlationId, length)
     if (verdict === "refuse") {
       refused = true
     } else if (verdict === "skip") {
       skipping = length
     } else {
-      answer = length <= stagingLength ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length)
+      answer = verdict
       filled = 0
       completeIfFull()
     }

@@ -38,8 +38,18 @@ const largestCorrelationId = 0x7fffffff
 const largestAnswer = 0x40000000
 /** A smaller body is written together with its header. */
 const smallBody = 1 << 14
+/** A smaller answer may share memory with others. */
+const smallAnswer = 1 << 16
 
 const nothing = Buffer.alloc(0)
+
+/** Behind its correlation id an answer is the receiver's to keep. */
+const memoryFor = ({ allocate }: RawRequest, bytes: number): Buffer =>
+  allocate !== undefined
+    ? allocate(bytes)
+    : bytes <= smallAnswer
+      ? Buffer.allocUnsafe(bytes)
+      : Buffer.allocUnsafeSlow(bytes)
 
 export interface ChannelOptions {
   /** `host:port`, for errors. */
@@ -91,13 +101,13 @@ export const makeChannel = ({
     progress: () => {
       lastRead = performance.now()
     },
-    begin: (correlationId, size) => {
+    begin: (correlationId, length) => {
       const entry = pending.get(correlationId)
-      if (entry === undefined || size > largestAnswer) {
-        lose(`it sent what is no answer (correlation id ${correlationId}, ${size} bytes)`)
+      if (entry === undefined || length > largestAnswer) {
+        lose(`it sent what is no answer (correlation id ${correlationId}, ${length} bytes)`)
         return "refuse"
       }
-      if (!entry.dropped) return "take"
+      if (!entry.dropped) return memoryFor(entry.request, length)
       clearTimeout(entry.timer)
       pending.delete(correlationId)
       return "skip"

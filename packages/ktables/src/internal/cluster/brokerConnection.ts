@@ -10,7 +10,7 @@ import {
   MalformedAnswer,
   UnsupportedRequest
 } from "../../KafkaError.ts"
-import type { BrokerAddress, KafkaConnection, KafkaTransport } from "../../KafkaTransport.ts"
+import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "../../KafkaTransport.ts"
 import { formatAddress } from "../../TransportSupport.ts"
 import { type Api, decodeAnswer, encodeRequest, type Throttled } from "../protocol/api.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
@@ -32,6 +32,8 @@ export interface CallOptions {
   readonly maxVersion?: number | undefined
   /** Milliseconds the request lets the broker wait before it answers. */
   readonly brokerWait?: number
+  /** Gives memory for the answer. */
+  readonly allocate?: RawRequest["allocate"]
 }
 
 export interface BrokerConnection {
@@ -144,7 +146,7 @@ const make = (
       const version = yield* versionOf(api, options?.maxVersion)
       if (heldUntil > 0) yield* holdOff
       const timeout = settings.requestTimeout + (options?.brokerWait ?? 0)
-      const answer = yield* exchange(connection, broker, api, request, version, timeout)
+      const answer = yield* exchange(connection, broker, api, request, version, timeout, options?.allocate)
       if (answer.throttle > 0) heldUntil = (yield* Clock.currentTimeMillis) + answer.throttle
       return answer
     },
@@ -169,8 +171,9 @@ const frame = <Request, Answer extends Throttled>(
   apiVersion: number,
   body: Uint8Array,
   expectsAnswer: boolean,
-  timeout: number
-) => {
+  timeout: number,
+  allocate?: RawRequest["allocate"]
+): RawRequest => {
   const flexible = apiVersion >= api.flexibleFrom
   return {
     apiKey: api.key,
@@ -180,7 +183,8 @@ const frame = <Request, Answer extends Throttled>(
     flexibleResponse: flexible && api.plainResponseHeader !== true,
     expectsAnswer,
     body,
-    timeout
+    timeout,
+    allocate
   }
 }
 
@@ -201,10 +205,11 @@ const exchange = Effect.fnUntraced(function* <Request, Answer extends Throttled>
   api: Api<Request, Answer>,
   request: Request,
   version: number,
-  timeout: number
+  timeout: number,
+  allocate?: RawRequest["allocate"]
 ): Effect.fn.Return<Answer, KafkaError> {
   const body = yield* encode(broker, api, request, version)
-  const bytes = yield* connection.send(frame(api, version, body, true, timeout))
+  const bytes = yield* connection.send(frame(api, version, body, true, timeout, allocate))
   return yield* orViolation(
     () => decodeAnswer(api, bytes, version, request),
     (detail) => new MalformedAnswer({ broker, request: api.name, detail: `${detail} (version ${version})` })

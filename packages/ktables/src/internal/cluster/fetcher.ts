@@ -20,7 +20,7 @@ export const makeFetcher = (slot: ConnectionSlot): Fetcher => {
     fetch: Effect.fnUntraced(function* (request: FetchRequest) {
       const connection = yield* slot
       const maxVersion = request.topicId === undefined ? fetchByNameVersion : undefined
-      const options = { brokerWait: request.maxWait, maxVersion }
+      const options = { brokerWait: request.maxWait, maxVersion, allocate: request.allocate }
       const version = yield* connection.versionOf(fetch, maxVersion)
       if (version >= comparesPositions) return yield* connection.call(fetch, request, options)
 

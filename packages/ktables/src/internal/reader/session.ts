@@ -24,6 +24,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import { type BatchProblem, RecordCursor, summarize } from "../records/batchReader.ts"
 import { backoff, backoffMillis } from "../topic/backoff.ts"
 import { epochBefore, forEachBatchHeader } from "./batchHeaders.ts"
+import { AnswerMemory } from "./answerMemory.ts"
 import type { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import { Partition } from "./partition.ts"
@@ -65,6 +66,8 @@ const MALFORMED = 5
 const CONFIRMATIONS = 10
 /** Milliseconds that a load may take on its own account before a partition counts as out of reach meanwhile. */
 const LONG_LOAD = 3_600_000
+/** Bytes that an answer may have around its records. */
+const ANSWER_OVERHEAD = 1 << 16
 /** The most bytes a request can ask for. */
 const MAX_BYTES = 2147483647
 
@@ -97,6 +100,8 @@ export interface Identity {
 export interface Session {
   readonly identity: Identity
   readonly partitions: ReadonlyMap<number, Partition>
+  /** Where the answers of the load lie. */
+  readonly memory: AnswerMemory
   /** Offsets replayed and to replay until caught up. */
   readonly progress: () => { readonly replayed: number; readonly target: number }
   readonly caughtUp: () => boolean
@@ -168,6 +173,9 @@ export const make = Effect.fnUntraced(function* (options: {
   const failure = Deferred.makeUnsafe<never, TableError>()
   const changed = Latch.makeUnsafe(false)
 
+  const memory = new AnswerMemory(
+    Math.min(settings.maxBytes, settings.maxPartitionBytes * options.description.partitions.length) + ANSWER_OVERHEAD
+  )
   const partitions = new Map<number, Partition>()
   /** Partitions whose start and target are not known yet. */
   const unplaced = new Set<Partition>()
@@ -264,7 +272,8 @@ export const make = Effect.fnUntraced(function* (options: {
         minBytes: settings.minBytes,
         maxBytes,
         rack: settings.rack,
-        partitions: asked
+        partitions: asked,
+        allocate: loading ? memory.allocate : undefined
       }
       return Effect.map(Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }), (fiber): Asked => ({
         fiber,
@@ -301,11 +310,14 @@ export const make = Effect.fnUntraced(function* (options: {
           }
           const answer = exit.value
           if (answer.throttle > 0) throttledUntil.set(broker, now() + answer.throttle)
+          const sets = answer.partitions.flatMap(({ records }) => (records.length > 0 ? [records] : []))
+          memory.receive(sets)
           const readable = yield* sort(answer, questions, broker)
           // The next question leaves before this answer is decoded: headers alone tell where it starts.
           asked = stopped() || answer.throttle > 0 ? undefined : yield* ask(fetcher, broker, loop)
           loop.asked = asked?.questions
           for (const { fetched, partition, question } of readable) yield* read(partition, fetched, question)
+          if (sets.length > 0) memory.release(sets[0]!)
           if (answer.throttle > 0) yield* awaitThrottle(broker)
           if (asked === undefined && !stopped()) asked = yield* ask(fetcher, broker, loop)
         }
@@ -1100,6 +1112,7 @@ export const make = Effect.fnUntraced(function* (options: {
   return {
     identity,
     partitions,
+    memory,
     progress: () => {
       let replayed = 0
       let target = 0
@@ -1115,6 +1128,7 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.gen(function* () {
         consume = take
         loading = false
+        memory.close()
         // A partition that was complete early was not asked for since: that is no absence.
         for (const partition of partitions.values()) {
           const gap = partition.answeredAt < 0 ? 0 : now() - partition.answeredAt

@@ -1,41 +1,75 @@
 /**
  * The last record of every raw key of one partition while its log is replayed, tombstones included.
  *
- * Keyed by the key's bytes, in one typed array and an arena: no string and no object per record, and one cache line per
- * entry. Values stay where they were fetched; a chunk is let go once no survivor lies in it, and chunks that are mostly
- * superseded are copied together, so that what is retained stays in proportion to the survivors and not to the log.
+ * Keyed by the key's bytes, in typed arrays: no string and no object per record, and one cache line per entry. Values stay
+ * where they were fetched; a chunk is let go once no survivor lies in it, and chunks that are mostly superseded are copied
+ * together, so that what is retained stays in proportion to the survivors and not to the log.
+ *
+ * Records are taken in groups: the places of a whole group's keys are looked up first, so that memory which no cache holds
+ * is waited for together and not in turn.
  */
 import type { RecordCursor } from "../records/batchReader.ts"
+import type { AnswerMemory } from "./answerMemory.ts"
 
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
-const slack = 4 * 1024 * 1024
-/** Records between two looks at the clock. */
-const stride = 512
+const slack = 1024 * 1024
 
-/** An entry is sixteen 32-bit numbers: a cache line. */
+/** An entry is sixteen 32-bit numbers, a cache line; its offset and timestamp are doubles in the place of two each. */
 const WIDTH = 4
 const HASH = 0
-const KEY_AT = 1
-const KEY_LENGTH = 2
+const KEY_LENGTH = 1
+const KEY_AT = 2
 const CHUNK = 3
 const VALUE_AT = 4
 /** -1 for a tombstone. */
 const VALUE_LENGTH = 5
-const OFFSET_HIGH = 6
-const OFFSET_LOW = 7
-const TIMESTAMP_HIGH = 8
-const TIMESTAMP_LOW = 9
+const OFFSET = 3
+const TIMESTAMP = 4
+/** The key's first bytes: most keys are compared without a look at the arena. */
+const WORDS = 10
+const WORD_COUNT = 6
+const WORD_BYTES = 4 * WORD_COUNT
 
-const TWO_32 = 4294967296
+/** Where the numbers of entry `i` begin; its doubles begin at half of it. */
+const numbersOf = (i: number): number => i << WIDTH
 
-/** FNV-1a over the key's bytes, finished by a murmur mix so that the low bits are usable as a slot. */
-const hashKey = (buffer: Buffer, start: number, length: number): number => {
-  let hash = -2128831035
-  for (let i = start, end = start + length; i < end; i++) hash = Math.imul(hash ^ buffer[i]!, 16777619)
-  hash ^= hash >>> 15
-  hash = Math.imul(hash, 0x2c1b3c6d)
-  return hash ^ (hash >>> 13)
+/** Records that are looked up together; they have the form of entries. */
+const GROUP = 64
+const groupNumbers = new Int32Array(GROUP << WIDTH)
+const groupDoubles = new Float64Array(groupNumbers.buffer)
+/** The entry that a record of the group is expected to replace; -1 where its slot says nothing. */
+const expected = new Int32Array(GROUP)
+/** What `find` looks for. */
+const wanted = new Int32Array(1 << WIDTH)
+
+/** Puts the key's hash, place, length and first bytes into the entry whose numbers begin at `at`. */
+const describeKey = (numbers: Int32Array, at: number, buffer: Buffer, start: number, length: number): void => {
+  const end = start + length
+  const lastWord = at + WORDS + WORD_COUNT
+  let word = at + WORDS
+  let hash = length
+  let i = start
+  for (; i + 3 < end; i += 4) {
+    const four = buffer[i]! | (buffer[i + 1]! << 8) | (buffer[i + 2]! << 16) | (buffer[i + 3]! << 24)
+    if (word < lastWord) numbers[word++] = four
+    hash = Math.imul(hash ^ four, 0x2c1b3c6d)
+    hash ^= hash >>> 15
+  }
+  if (i < end) {
+    let rest = buffer[i]!
+    if (i + 1 < end) rest |= buffer[i + 1]! << 8
+    if (i + 2 < end) rest |= buffer[i + 2]! << 16
+    if (word < lastWord) numbers[word] = rest
+    hash = Math.imul(hash ^ rest, 0x2c1b3c6d)
+    hash ^= hash >>> 15
+  }
+  hash = Math.imul(hash, 0x297a2d39)
+  numbers[at + HASH] = hash ^ (hash >>> 13)
+  numbers[at + KEY_AT] = start
+  numbers[at + KEY_LENGTH] = length
 }
+
+const noBytes = Buffer.alloc(0)
 
 export class Survivors {
   readonly partition: number
@@ -43,25 +77,33 @@ export class Survivors {
   size = 0
   private mask = (1 << 10) - 1
   private slots: Int32Array = new Int32Array(1 << 10).fill(-1)
-  private entries: Int32Array = new Int32Array(1 << (9 + WIDTH))
+  private numbers: Int32Array = new Int32Array(1 << (9 + WIDTH))
+  private doubles: Float64Array = new Float64Array(this.numbers.buffer)
 
   private arena: Buffer = Buffer.allocUnsafeSlow(1 << 14)
   private arenaUsed = 0
 
+  private readonly memory: AnswerMemory
   private chunks: Array<Buffer> = []
-  /** Bytes of survivors' values, and bytes that the chunk stands for, by chunk. */
-  private live: Array<number> = []
+  /** Bytes of survivors' values in each chunk, and bytes of memory that it keeps from being used otherwise. */
+  private live: Int32Array = new Int32Array(64)
   private held: Array<number> = []
-  private liveBytes = 0
-  private heldBytes = 0
+
+  /** The records of the group, which lie in `source`. */
+  private staged = 0
+  private source: Buffer = noBytes
+  /** The cursor, where it is at a record of the next group. */
+  private ahead: RecordCursor | undefined
 
   /** Counts over every record seen, superseded ones included. */
   records = 0
   tombstones = 0
   keyless = 0
 
-  constructor(partition: number) {
+  /** @param memory where the cursors' records lie, or some of them. */
+  constructor(partition: number, memory: AnswerMemory) {
     this.partition = partition
+    this.memory = memory
   }
 
   /**
@@ -70,115 +112,168 @@ export class Survivors {
    * @param deadline of `performance.now()`
    */
   take(cursor: RecordCursor, deadline: number): boolean {
-    let buffer: Buffer | undefined
-    let chunk = -1
-    let n = 0
-    while (cursor.next()) {
-      n++
-      const keyLength = cursor.keyLength
-      const valueLength = cursor.valueLength
-      if (keyLength < 0) {
-        this.keyless++
-        continue
+    for (;;) {
+      const goesOn = this.stage(cursor)
+      this.settle()
+      if (goesOn && performance.now() <= deadline) continue
+      this.release()
+      return !goesOn
+    }
+  }
+
+  /** Fills the group; false when the cursor has ended. */
+  private stage(cursor: RecordCursor): boolean {
+    let staged = 0
+    if (this.ahead === cursor) this.stageOne(cursor, staged++)
+    this.ahead = undefined
+    let goesOn = true
+    while (staged < GROUP) {
+      if (!cursor.next()) {
+        goesOn = false
+        break
       }
-      if (valueLength < 0) this.tombstones++
-      if (cursor.buffer !== buffer) {
-        buffer = cursor.buffer
-        chunk = this.chunkFor(buffer)
-      }
-      const entry = this.entryFor(buffer, cursor.keyStart, keyLength)
-      const entries = this.entries
-      const at = entry << WIDTH
-      const superseded = entries[at + VALUE_LENGTH]!
-      if (superseded > 0) {
-        this.live[entries[at + CHUNK]!]! -= superseded
-        this.liveBytes -= superseded
-      }
-      const { offset, timestamp } = cursor
-      const offsetHigh = Math.floor(offset / TWO_32)
-      const timestampHigh = Math.floor(timestamp / TWO_32)
-      entries[at + CHUNK] = chunk
-      entries[at + VALUE_AT] = cursor.valueStart
-      entries[at + VALUE_LENGTH] = valueLength
-      entries[at + OFFSET_HIGH] = offsetHigh
-      entries[at + OFFSET_LOW] = offset - offsetHigh * TWO_32
-      entries[at + TIMESTAMP_HIGH] = timestampHigh
-      entries[at + TIMESTAMP_LOW] = timestamp - timestampHigh * TWO_32
-      if (valueLength > 0) {
-        this.live[chunk]! += valueLength
-        this.liveBytes += valueLength
-      }
-      if (n % stride === 0 && performance.now() > deadline) {
-        this.records += n
-        this.release()
-        return false
+      this.records++
+      if (cursor.keyLength < 0) this.keyless++
+      else if (cursor.buffer === this.source || staged === 0) this.stageOne(cursor, staged++)
+      else {
+        // A group lies in one buffer.
+        this.ahead = cursor
+        break
       }
     }
-    this.records += n
-    this.release()
-    return true
+    this.staged = staged
+    return goesOn
+  }
+
+  private stageOne(cursor: RecordCursor, i: number): void {
+    const { buffer, valueLength } = cursor
+    this.source = buffer
+    if (valueLength < 0) this.tombstones++
+    const at = numbersOf(i)
+    describeKey(groupNumbers, at, buffer, cursor.keyStart, cursor.keyLength)
+    groupNumbers[at + VALUE_AT] = cursor.valueStart
+    groupNumbers[at + VALUE_LENGTH] = valueLength
+    groupDoubles[(at >> 1) + OFFSET] = cursor.offset
+    groupDoubles[(at >> 1) + TIMESTAMP] = cursor.timestamp
+  }
+
+  /** Enters the group's records. */
+  private settle(): void {
+    const { source, staged } = this
+    if (staged === 0) return
+    this.expect()
+    const chunk = this.chunkFor(source)
+    const { live } = this
+    let { doubles, numbers } = this
+    for (let i = 0; i < staged; i++) {
+      const from = numbersOf(i)
+      let entry = expected[i]!
+      if (entry < 0 || !this.isKeyOf(entry, groupNumbers, from, source)) {
+        entry = this.entryFor(from, source)
+        doubles = this.doubles
+        numbers = this.numbers
+      }
+      const to = numbersOf(entry)
+      const superseded = numbers[to + VALUE_LENGTH]!
+      if (superseded > 0) live[numbers[to + CHUNK]!]! -= superseded
+      const valueLength = groupNumbers[from + VALUE_LENGTH]!
+      if (valueLength > 0) live[chunk]! += valueLength
+      numbers[to + CHUNK] = chunk
+      numbers[to + VALUE_AT] = groupNumbers[from + VALUE_AT]!
+      numbers[to + VALUE_LENGTH] = valueLength
+      doubles[(to >> 1) + OFFSET] = groupDoubles[(from >> 1) + OFFSET]!
+      doubles[(to >> 1) + TIMESTAMP] = groupDoubles[(from >> 1) + TIMESTAMP]!
+    }
+  }
+
+  /** Looks at the first slot of every key of the group, and then at all the entries they name. */
+  private expect(): void {
+    const { mask, numbers, slots, staged } = this
+    for (let i = 0; i < staged; i++) expected[i] = slots[groupNumbers[numbersOf(i) + HASH]! & mask]!
+    for (let i = 0; i < staged; i++) {
+      const entry = expected[i]!
+      if (entry >= 0 && numbers[numbersOf(entry) + HASH] !== groupNumbers[numbersOf(i) + HASH]) expected[i] = -1
+    }
   }
 
   /** The entry of a raw key; -1 when there is none. */
   find(buffer: Buffer, keyStart: number, keyLength: number): number {
-    return this.slots[this.slotOf(hashKey(buffer, keyStart, keyLength), buffer, keyStart, keyLength)]!
+    describeKey(wanted, 0, buffer, keyStart, keyLength)
+    return this.slots[this.slotOf(wanted, 0, buffer)]!
   }
 
-  /** The slot that holds the key, or the free one where it belongs. */
-  private slotOf(hash: number, buffer: Buffer, keyStart: number, keyLength: number): number {
-    const { arena, entries, mask, slots } = this
-    let slot = hash & mask
-    for (;;) {
+  /** Whether the entry is of the key that was described at `at`, and lies in `buffer`. */
+  private isKeyOf(entry: number, described: Int32Array, at: number, buffer: Buffer): boolean {
+    const { numbers } = this
+    const from = numbersOf(entry)
+    const length = numbers[from + KEY_LENGTH]!
+    if (described[at + KEY_LENGTH] !== length) return false
+    const end = WORDS + (length < WORD_BYTES ? (length + 3) >> 2 : WORD_COUNT)
+    for (let word = WORDS; word < end; word++) if (numbers[from + word] !== described[at + word]) return false
+    return length <= WORD_BYTES || this.endsAlike(numbers[from + KEY_AT]!, buffer, described[at + KEY_AT]!, length)
+  }
+
+  private endsAlike(keyAt: number, buffer: Buffer, start: number, length: number): boolean {
+    const { arena } = this
+    for (let i = WORD_BYTES; i < length; i++) if (arena[keyAt + i] !== buffer[start + i]) return false
+    return true
+  }
+
+  /** The slot that holds the key described at `at`, or the free one where it belongs. */
+  private slotOf(described: Int32Array, at: number, buffer: Buffer): number {
+    const { mask, numbers, slots } = this
+    const hash = described[at + HASH]!
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const entry = slots[slot]!
       if (entry < 0) return slot
-      const at = entry << WIDTH
-      if (entries[at + HASH] === hash && entries[at + KEY_LENGTH] === keyLength) {
-        const keyAt = entries[at + KEY_AT]!
-        let i = 0
-        while (i < keyLength && arena[keyAt + i] === buffer[keyStart + i]) i++
-        if (i === keyLength) return slot
-      }
-      slot = (slot + 1) & mask
+      if (numbers[numbersOf(entry) + HASH] === hash && this.isKeyOf(entry, described, at, buffer)) return slot
     }
   }
 
-  private entryFor(buffer: Buffer, keyStart: number, keyLength: number): number {
-    const hash = hashKey(buffer, keyStart, keyLength)
-    const slot = this.slotOf(hash, buffer, keyStart, keyLength)
+  /** The entry of the group's key described at `from`, made if there is none. */
+  private entryFor(from: number, buffer: Buffer): number {
+    const slot = this.slotOf(groupNumbers, from, buffer)
     const known = this.slots[slot]!
     if (known >= 0) return known
 
-    if ((this.size + 1) << WIDTH > this.entries.length) {
-      const next = new Int32Array(this.entries.length * 2)
-      next.set(this.entries)
-      this.entries = next
-    }
-    if (this.arenaUsed + keyLength > this.arena.length) {
-      const next = Buffer.allocUnsafeSlow(Math.max(this.arena.length * 2, this.arenaUsed + keyLength))
-      this.arena.copy(next, 0, 0, this.arenaUsed)
-      this.arena = next
-    }
-    const { arena, entries } = this
-    const keyAt = this.arenaUsed
-    for (let i = 0; i < keyLength; i++) arena[keyAt + i] = buffer[keyStart + i]!
-    this.arenaUsed = keyAt + keyLength
     const entry = this.size++
-    const at = entry << WIDTH
-    entries[at + HASH] = hash
-    entries[at + KEY_AT] = keyAt
-    entries[at + KEY_LENGTH] = keyLength
-    entries[at + VALUE_LENGTH] = -1
+    const to = numbersOf(entry)
+    if (to === this.numbers.length) {
+      const next = new Int32Array(2 * to)
+      next.set(this.numbers)
+      this.numbers = next
+      this.doubles = new Float64Array(next.buffer)
+    }
+    const { numbers } = this
+    for (let n = 0; n < 1 << WIDTH; n++) numbers[to + n] = groupNumbers[from + n]!
+    numbers[to + KEY_AT] = this.keep(buffer, numbers[to + KEY_AT]!, numbers[to + KEY_LENGTH]!)
+    numbers[to + VALUE_LENGTH] = -1
     this.slots[slot] = entry
     if (this.size * 2 > this.mask) this.rehash()
     return entry
+  }
+
+  /** Copies a key into the arena. */
+  private keep(buffer: Buffer, start: number, length: number): number {
+    const keyAt = this.arenaUsed
+    if (keyAt + length > this.arena.length) {
+      const next = Buffer.allocUnsafeSlow(Math.max(this.arena.length * 2, keyAt + length))
+      this.arena.copy(next, 0, 0, keyAt)
+      this.arena = next
+    }
+    const { arena } = this
+    for (let i = 0; i < length; i++) arena[keyAt + i] = buffer[start + i]!
+    this.arenaUsed = keyAt + length
+    return keyAt
   }
 
   private rehash(): void {
     const capacity = this.slots.length * 2
     const mask = capacity - 1
     const slots = new Int32Array(capacity).fill(-1)
+    const { numbers } = this
     for (let entry = 0; entry < this.size; entry++) {
-      let slot = this.entries[(entry << WIDTH) + HASH]! & mask
+      let slot = numbers[numbersOf(entry) + HASH]! & mask
       while (slots[slot]! >= 0) slot = (slot + 1) & mask
       slots[slot] = entry
     }
@@ -189,90 +284,98 @@ export class Survivors {
   private chunkFor(buffer: Buffer): number {
     const last = this.chunks.length - 1
     if (last >= 0 && this.chunks[last] === buffer) return last
+    const chunk = last + 1
+    if (chunk === this.live.length) {
+      const next = new Int32Array(2 * chunk)
+      next.set(this.live)
+      this.live = next
+    }
     this.chunks.push(buffer)
-    this.live.push(0)
-    this.held.push(buffer.length)
-    this.heldBytes += buffer.length
-    return last + 1
+    this.live[chunk] = 0
+    this.held.push(this.memory.retain(buffer))
+    return chunk
   }
 
   /** Lets go of chunks without survivors, and copies the rest together when most of what is held is superseded. */
   private release(): void {
-    if (this.heldBytes <= 2 * this.liveBytes + slack) return
-    const { entries } = this
-    const kept: Array<Buffer> = []
-    const live: Array<number> = []
-    const held: Array<number> = []
-    const target = new Int32Array(this.chunks.length)
-    let copyBytes = 0
-    for (let i = 0; i < this.chunks.length; i++) {
-      if (this.live[i]! * 2 >= this.held[i]!) {
-        target[i] = kept.length
-        kept.push(this.chunks[i]!)
-        live.push(this.live[i]!)
-        held.push(this.held[i]!)
-      } else {
-        target[i] = -1
-        copyBytes += this.live[i]!
-      }
+    const { held, live } = this.bytes
+    if (held <= 2 * live + slack) return
+    const before = this.chunks
+    const liveBefore = this.live
+    const heldBefore = this.held
+    const packed = Buffer.allocUnsafeSlow(
+      before.reduce((sum, _, i) => (liveBefore[i]! * 2 >= heldBefore[i]! ? sum : sum + liveBefore[i]!), 0)
+    )
+    this.chunks = []
+    this.live = new Int32Array(Math.max(64, before.length + 1))
+    this.held = []
+    const keep = (chunk: Buffer, liveBytes: number, heldBytes: number): number => {
+      this.live[this.chunks.length] = liveBytes
+      this.held.push(heldBytes)
+      return this.chunks.push(chunk) - 1
     }
-    const packed = Buffer.allocUnsafeSlow(copyBytes)
-    const packedChunk = kept.length
-    let used = 0
-    for (let at = 0, end = this.size << WIDTH; at < end; at += 1 << WIDTH) {
-      const chunk = entries[at + CHUNK]!
-      if (target[chunk]! >= 0) {
-        entries[at + CHUNK] = target[chunk]!
-        continue
-      }
-      entries[at + CHUNK] = packedChunk
-      const length = entries[at + VALUE_LENGTH]!
-      if (length <= 0) continue
-      const valueAt = entries[at + VALUE_AT]!
-      this.chunks[chunk]!.copy(packed, used, valueAt, valueAt + length)
-      entries[at + VALUE_AT] = used
-      used += length
+    /** Where a chunk is from now on; -1 where its survivors move. */
+    const target = new Int32Array(before.length)
+    for (const [i, chunk] of before.entries()) {
+      target[i] = liveBefore[i]! * 2 >= heldBefore[i]! ? keep(chunk, liveBefore[i]!, heldBefore[i]!) : -1
     }
-    kept.push(packed)
-    live.push(copyBytes)
-    held.push(copyBytes)
-    this.chunks = kept
-    this.live = live
-    this.held = held
-    this.heldBytes = held.reduce((sum, bytes) => sum + bytes, 0)
+    const packedChunk = keep(packed, packed.length, packed.length)
+    this.move(before, target, packed, packedChunk)
+    for (const [i, chunk] of before.entries()) if (target[i]! < 0) this.memory.release(chunk)
   }
 
-  /** Bytes of survivors' values, and of the record sets that are held for them. */
+  private move(from: ReadonlyArray<Buffer>, target: Int32Array, packed: Buffer, packedChunk: number): void {
+    const { numbers } = this
+    let used = 0
+    for (let entry = 0; entry < this.size; entry++) {
+      const at = numbersOf(entry)
+      const chunk = numbers[at + CHUNK]!
+      const to = target[chunk]!
+      numbers[at + CHUNK] = to < 0 ? packedChunk : to
+      const length = numbers[at + VALUE_LENGTH]!
+      if (to >= 0 || length <= 0) continue
+      const valueAt = numbers[at + VALUE_AT]!
+      from[chunk]!.copy(packed, used, valueAt, valueAt + length)
+      numbers[at + VALUE_AT] = used
+      used += length
+    }
+  }
+
+  /** Bytes of survivors' values, and of the memory that is held for them. */
   get bytes(): { readonly live: number; readonly held: number } {
-    return { live: this.liveBytes, held: this.heldBytes }
+    let live = 0
+    let held = 0
+    for (let i = 0; i < this.chunks.length; i++) {
+      live += this.live[i]!
+      held += this.held[i]!
+    }
+    return { live, held }
   }
 
   offsetOf(entry: number): number {
-    const at = entry << WIDTH
-    return this.entries[at + OFFSET_HIGH]! * TWO_32 + (this.entries[at + OFFSET_LOW]! >>> 0)
+    return this.doubles[(numbersOf(entry) >> 1) + OFFSET]!
   }
   timestampOf(entry: number): number {
-    const at = entry << WIDTH
-    return this.entries[at + TIMESTAMP_HIGH]! * TWO_32 + (this.entries[at + TIMESTAMP_LOW]! >>> 0)
+    return this.doubles[(numbersOf(entry) >> 1) + TIMESTAMP]!
   }
   /** The memory that holds the entries' keys, from `keyStart` for `keyLength` bytes. */
   get keyBuffer(): Buffer {
     return this.arena
   }
   keyStart(entry: number): number {
-    return this.entries[(entry << WIDTH) + KEY_AT]!
+    return this.numbers[numbersOf(entry) + KEY_AT]!
   }
   keyLength(entry: number): number {
-    return this.entries[(entry << WIDTH) + KEY_LENGTH]!
+    return this.numbers[numbersOf(entry) + KEY_LENGTH]!
   }
   valueBuffer(entry: number): Buffer {
-    return this.chunks[this.entries[(entry << WIDTH) + CHUNK]!]!
+    return this.chunks[this.numbers[numbersOf(entry) + CHUNK]!]!
   }
   valueStart(entry: number): number {
-    return this.entries[(entry << WIDTH) + VALUE_AT]!
+    return this.numbers[numbersOf(entry) + VALUE_AT]!
   }
   /** -1 for a tombstone. */
   valueLength(entry: number): number {
-    return this.entries[(entry << WIDTH) + VALUE_LENGTH]!
+    return this.numbers[numbersOf(entry) + VALUE_LENGTH]!
   }
 }

@@ -166,7 +166,8 @@ export const make = <K, V>(options: {
           .load(
             Effect.fnUntraced(function* (partition, cursor) {
               let of = survivors.get(partition.partition)
-              if (of === undefined) survivors.set(partition.partition, (of = new Survivors(partition.partition)))
+              if (of === undefined)
+                survivors.set(partition.partition, (of = new Survivors(partition.partition, current.memory)))
               while (true) {
                 const from = performance.now()
                 const end = of.take(cursor, from + SLICE)
