@@ -44,6 +44,7 @@ import {
 import { ChangeFeed } from "./internal/feed/changeFeed.ts"
 import * as Applier from "./internal/reader/applier.ts"
 import * as Metrics from "./internal/reader/metrics.ts"
+import { reading } from "./internal/reader/reading.ts"
 import { rateLimited } from "./internal/reader/reports.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
@@ -469,10 +470,13 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   }
 
   const contents = applier.contents
+  const get = (key: K): Option.Option<V> => contents().get(key)
+  const has = (key: K): boolean => contents().has(key)
   const getEntryUnsafe = (key: K): TableEntry<K, V> | undefined => {
     const place = contents().place(key)
     return place === undefined ? undefined : { key, value: contents().getUnsafe(key) as V, ...place }
   }
+  const getEntry = (key: K): Option.Option<TableEntry<K, V>> => Option.fromUndefinedOr(getEntryUnsafe(key))
   const changeBatches: KafkaTable<K, V>["changeBatches"] = Stream.flatMap(feed.deliveries, (delivery) =>
     delivery._tag === "Snapshot"
       ? Stream.succeed([delivery])
@@ -481,9 +485,9 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
 
   return Equal.byReferenceUnsafe<KafkaTable<K, V>>({
     topic: name,
-    get: (key) => Effect.sync(() => contents().get(key)),
-    getEntry: (key) => Effect.sync(() => Option.fromUndefinedOr(getEntryUnsafe(key))),
-    has: (key) => Effect.sync(() => contents().has(key)),
+    get: (key) => reading(get, key),
+    getEntry: (key) => reading(getEntry, key),
+    has: (key) => reading(has, key),
     size: Effect.sync(() => contents().size),
     keys: Effect.sync(() => contents().keys()),
     values: Effect.sync(() => contents().values()),
@@ -491,7 +495,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     snapshot: Effect.suspend(() => Effect.map(contents().prepareMap, () => contents().map())),
     getUnsafe: (key) => contents().getUnsafe(key),
     getEntryUnsafe,
-    hasUnsafe: (key) => contents().has(key),
+    hasUnsafe: has,
     sizeUnsafe: () => contents().size,
     keysUnsafe: () => contents().keys(),
     valuesUnsafe: () => contents().values(),

@@ -1,0 +1,55 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber } from "effect"
+import { reading } from "../../src/internal/reader/reading.ts"
+
+describe("reading", () => {
+  const counter = () => {
+    let n = 0
+    return reading((step: number) => (n += step), 2)
+  }
+
+  it.effect("reads anew each time it is run, in a generator or not", () =>
+    Effect.gen(function* () {
+      const read = counter()
+      assert.strictEqual(yield* read, 2)
+      assert.strictEqual(yield* read, 4)
+      assert.strictEqual(yield* Effect.map(read, (n) => n + 100), 106)
+      assert.deepStrictEqual(yield* Effect.all([read, read], { concurrency: 2 }), [8, 10])
+      assert.strictEqual(yield* Fiber.join(yield* Effect.forkChild(read)), 12)
+      assert.strictEqual(Effect.runSync(read), 14)
+      assert.strictEqual(yield* Effect.promise(() => Effect.runPromise(read)), 16)
+    })
+  )
+
+  it.effect("does not read before it is run", () =>
+    Effect.gen(function* () {
+      let reads = 0
+      const read = reading(() => ++reads, undefined)
+      assert.strictEqual(reads, 0)
+      yield* read.pipe(Effect.andThen(Effect.void))
+      assert.strictEqual(reads, 1)
+    })
+  )
+
+  it.effect("dies of what reading throws", () =>
+    Effect.gen(function* () {
+      const broken = reading((): number => {
+        throw new Error("broken")
+      }, undefined)
+      for (const run of [
+        broken,
+        Effect.gen(function* () {
+          return yield* broken
+        }),
+        Effect.andThen(Effect.void, broken)
+      ]) {
+        const exit = yield* Effect.exit(run)
+        assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      }
+    })
+  )
+
+  it("is an effect like others", () => {
+    assert.isTrue(Effect.isEffect(counter()))
+  })
+})
