@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { summarize } from "../../src/internal/records/batchReader.ts"
+import { RecordCursor, summarize } from "../../src/internal/records/batchReader.ts"
 import { type BatchOptions, type BatchRecord, encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { crc32c } from "../../src/internal/records/crc32c.ts"
 import { current, cursorOf, offsets, walk } from "./walk.ts"
@@ -340,6 +340,41 @@ describe("the record cursor", () => {
       })
     )
   }
+
+  it.effect("tells of every batch that reaches the position, and of the epochs gone past", () =>
+    Effect.sync(() => {
+      const broken = three(40, { leaderEpoch: 99 })
+      broken[broken.length - 3]! ^= 1
+      const heard: Array<ReadonlyArray<number>> = []
+      const cursor = new RecordCursor({
+        records: Buffer.concat([
+          three(0, { leaderEpoch: 2 }),
+          three(3, { leaderEpoch: 4, producerId: 7, producerEpoch: 1, baseSequence: 12 }),
+          // Compaction emptied one, and took the middle out of the next: nobody knows when the rest was written.
+          encodeBatch([], { baseOffset: 6, lastOffsetDelta: 1, leaderEpoch: 5, producerId: 7, baseSequence: 15 }),
+          encodeBatch(
+            [0, 2].map((offsetDelta) => ({ offsetDelta, timestamp: 500 + offsetDelta, key: null, value: null })),
+            { baseOffset: 8, leaderEpoch: 5 }
+          ),
+          broken
+        ]),
+        fromOffset: 4,
+        abortedTransactions: undefined,
+        listener: { add: (...batch) => heard.push(batch) }
+      })
+      const epochs: Array<number> = []
+      while (cursor.next()) epochs.push(cursor.passedEpoch)
+      const unknown = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]
+      assert.deepStrictEqual(heard, [
+        [3, 5, 7, 1, 12, 1000, 1000],
+        [6, 7, 7, -1, 15, ...unknown],
+        [8, 10, -1, -1, -1, ...unknown]
+      ])
+      assert.deepStrictEqual(epochs, [2, 2, 5, 5])
+      assert.isDefined(cursor.problem)
+      assert.strictEqual(cursor.passedEpoch, 5)
+    })
+  )
 })
 
 describe("the summary of a record set", () => {

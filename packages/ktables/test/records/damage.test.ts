@@ -60,11 +60,12 @@ describe("a damaged record set", () => {
         })
         const set = Buffer.concat([batch(0, kinds[random(5)]!), batch(4, kinds[random(5)]!), marker, batch(9)])
         const truth = new Set(walk(cursorOf(set)).map((record) => JSON.stringify(record)))
+        const whole = Buffer.from(set)
         let damages = 1 + random(4)
         while (damages > 0) {
           const at = random(set.length)
           // Offsets outside the checksum cannot be told from others; the length and everything else can.
-          const inBatch = summarizedAt(set, at)
+          const inBatch = summarizedAt(whole, at)
           if (isUnchecked(inBatch)) continue
           set[at] = random(256)
           damages--
@@ -130,7 +131,7 @@ describe("a damaged record set", () => {
   )
 })
 
-/** How far into its batch a byte of the set lies. */
+/** How far into its batch a byte of a whole set lies. */
 const summarizedAt = (set: Buffer, at: number): number => {
   let start = 0
   for (;;) {

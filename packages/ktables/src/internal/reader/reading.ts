@@ -9,7 +9,7 @@ interface Reading<I, A> extends Effect.Effect<A> {
   readonly input: I
 }
 
-const Prototype = Effectable.Prototype<Reading<any, any>>({
+const Prototype = Effectable.Prototype<Reading<unknown, unknown>>({
   label: "Reading",
   evaluate() {
     return Effect.succeed(this.read(this.input))

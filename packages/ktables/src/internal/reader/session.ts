@@ -23,7 +23,6 @@ import {
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { type BatchProblem, RecordCursor, summarize } from "../records/batchReader.ts"
 import { backoff, backoffMillis } from "../topic/backoff.ts"
-import { epochBefore, forEachBatchHeader } from "./batchHeaders.ts"
 import { AnswerMemory } from "./answerMemory.ts"
 import type { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
@@ -501,20 +500,17 @@ export const make = Effect.fnUntraced(function* (options: {
     fetched: KafkaClient.FetchedPartition,
     question: number
   ): Effect.fn.Return<void, TableError> {
-    const { recent } = partition
-    forEachBatchHeader(fetched.records, partition.position, (first, last, id, epoch, sequence, earliest, latest) =>
-      recent.add(first, last, id, epoch, sequence, earliest, latest)
-    )
     const cursor = new RecordCursor({
       records: fetched.records,
       fromOffset: partition.position,
-      abortedTransactions: settings.isolation === "read_committed" ? fetched.abortedTransactions : undefined
+      abortedTransactions: settings.isolation === "read_committed" ? fetched.abortedTransactions : undefined,
+      listener: partition.recent
     })
     yield* consume!(partition, cursor)
     partition.readFrom = -1
     partition.position = Math.max(partition.position, cursor.nextOffset)
     partition.readTo = Math.max(partition.readTo, partition.position)
-    partition.epoch = epochBefore(fetched.records, partition.position, partition.epoch)
+    partition.epoch = Math.max(partition.epoch, cursor.passedEpoch)
     partition.epochAt = partition.position
     const problem = cursor.problem ?? unreadable(fetched.records, partition)
     if (problem !== undefined) {

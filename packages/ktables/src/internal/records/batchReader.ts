@@ -91,6 +91,20 @@ const needs = (records: Buffer): number => {
   return size > records.length ? size : 0
 }
 
+/** Hears of batches as they are entered. */
+export interface BatchListener {
+  /** Of format v2: its offsets, its producer, and the times between which its records were written, any where that is unknown. */
+  readonly add: (
+    first: number,
+    last: number,
+    producerId: number,
+    producerEpoch: number,
+    baseSequence: number,
+    earliest: number,
+    latest: number
+  ) => void
+}
+
 const MAX_INT32 = 0x7fffffff
 
 /** A signed varint of up to 64 bits; NaN where it runs past `end` or is longer. Exact up to 2^53-1. */
@@ -158,10 +172,13 @@ export class RecordCursor {
    * offset asked for. A batch counts once `next()` has gone past its last record.
    */
   nextOffset: number
+  /** The highest leader epoch of the batches that count towards `nextOffset`; -1 for none. */
+  passedEpoch = -1
 
   private readonly set: Buffer
   private readonly fromOffset: number
   private readonly aborted: AbortedTransactions | undefined
+  private readonly listener: BatchListener | undefined
   /** Where the next batch begins in the set. */
   private batchStart = 0
   // The batch being read. Its fields show only with its first record.
@@ -173,6 +190,7 @@ export class RecordCursor {
   private baseOffset = 0
   private lastOffset = -1
   private lastOffsetDelta = 0
+  private lastEpoch = -1
   private baseTimestamp = 0
   private appendTimestamp = 0
   private isLogAppendTime = false
@@ -189,12 +207,15 @@ export class RecordCursor {
     readonly fromOffset: number
     /** The answer's list, ordered by first offset or not; undefined to see aborted records too (read_uncommitted). */
     readonly abortedTransactions: ReadonlyArray<AbortedTransaction> | undefined
+    /** Hears of the batches that reach `fromOffset`, whatever is in them. */
+    readonly listener?: BatchListener | undefined
   }) {
     this.set = options.records
     this.batch = options.records
     this.buffer = options.records
     this.fromOffset = options.fromOffset
     this.nextOffset = options.fromOffset
+    this.listener = options.listener
     this.aborted =
       options.abortedTransactions === undefined ? undefined : new AbortedTransactions(options.abortedTransactions)
   }
@@ -329,6 +350,7 @@ export class RecordCursor {
   private nextBatch(): boolean {
     if (this.problem !== undefined) return false
     if (this.lastOffset >= this.nextOffset) this.nextOffset = this.lastOffset + 1
+    if (this.lastEpoch > this.passedEpoch) this.passedEpoch = this.lastEpoch
     const set = this.set
     const start = this.batchStart
     if (start + MAGIC >= set.length) return false
@@ -358,6 +380,8 @@ export class RecordCursor {
     if (producerId > Number.MAX_SAFE_INTEGER) {
       return this.stop("OffsetTooLarge", baseOffset, "producer ids above 2^53-1 are not supported")
     }
+    this.lastEpoch = readInt32(set, start + LEADER_EPOCH)
+    if (this.listener !== undefined && this.lastOffset >= this.fromOffset) this.announce(start, attributes, producerId)
     if (this.aborted !== undefined && producerId >= 0) {
       this.aborted.advance(this.lastOffset)
       if ((attributes & CONTROL_FLAG) !== 0) {
@@ -390,14 +414,31 @@ export class RecordCursor {
     this.batchProducerId = producerId
     this.batchProducerEpoch = readInt16(set, start + PRODUCER_EPOCH)
     this.batchBaseSequence = readInt32(set, start + BASE_SEQUENCE)
-    this.batchLeaderEpoch = readInt32(set, start + LEADER_EPOCH)
+    this.batchLeaderEpoch = this.lastEpoch
     return true
+  }
+
+  private announce(start: number, attributes: number, producerId: number): void {
+    const set = this.set
+    // Once compaction has taken records out of a batch, its times no longer say when the rest was written.
+    const isWhole = readInt32(set, start + RECORD_COUNT) === this.lastOffsetDelta + 1
+    const isStamped = (attributes & LOG_APPEND_TIME_FLAG) !== 0
+    this.listener!.add(
+      this.baseOffset,
+      this.lastOffset,
+      producerId,
+      readInt16(set, start + PRODUCER_EPOCH),
+      readInt32(set, start + BASE_SEQUENCE),
+      isWhole ? readInt64(set, start + (isStamped ? MAX_TIMESTAMP : BASE_TIMESTAMP)) : Number.NEGATIVE_INFINITY,
+      isWhole ? readInt64(set, start + MAX_TIMESTAMP) : Number.POSITIVE_INFINITY
+    )
   }
 
   private enterLegacyBatch(start: number, end: number, offset: number): boolean {
     const batch = readLegacyBatch(this.set, start, end)
     if ("kind" in batch) return this.stop(batch.kind, offset, batch.detail)
     if (!this.place(batch.baseOffset, batch.lastOffsetDelta)) return false
+    this.lastEpoch = -1
     this.batch = batch.records
     this.position = 0
     this.end = batch.records.length
