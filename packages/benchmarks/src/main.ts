@@ -1,23 +1,49 @@
 /** `pnpm bench <name> [options]`: runs one benchmark, or compares two runs. */
 import { Cause, Console, Effect, Exit } from "effect"
 import * as fs from "node:fs/promises"
+import * as path from "node:path"
 import { benchmarks } from "./benchmarks/index.ts"
 import { compare, lines } from "./harness/compare.ts"
-import { summarize } from "./harness/Measurement.ts"
+import { type Summary, summarize } from "./harness/Measurement.ts"
 import { jsonLine, markdown, parseLines, table } from "./harness/report.ts"
 import { versions } from "./harness/versions.ts"
-import { type CompareOptions, parseOptions, type RunOptions, usage } from "./options.ts"
-import { open } from "./suite.ts"
+import { type CompareOptions, parseOptions, type RunOptions, type SeriesOptions, usage } from "./options.ts"
+import { steps } from "./series.ts"
+import { open, openBrokers } from "./suite.ts"
+
+const measure = Effect.fnUntraced(function* (options: RunOptions) {
+  const suite = yield* open(options)
+  return summarize(yield* benchmarks[options.name](suite))
+}, Effect.scoped)
 
 const run = Effect.fnUntraced(function* (options: RunOptions) {
-  const suite = yield* open(options)
-  const summaries = summarize(yield* benchmarks[options.name](suite))
+  const summaries = yield* measure(options)
   if (options.json) {
     const known = versions()
     for (const summary of summaries) yield* Console.log(jsonLine(summary, known))
   } else {
     yield* Console.log(table(summaries))
   }
+  return true
+})
+
+/** False where a step is none. */
+const runSeries = Effect.fnUntraced(function* (options: SeriesOptions) {
+  const brokers = (yield* openBrokers(options)).join(",")
+  yield* Effect.promise(() => fs.mkdir(options.directory, { recursive: true }))
+  const known = versions()
+  const all: Array<Summary> = []
+  for (const [number, [name, line]] of steps.entries()) {
+    const step = parseOptions([...line.split(" "), "--brokers", brokers], {})
+    if (step.kind !== "run") return false
+    yield* Console.error(`pnpm bench ${line}`)
+    const summaries = yield* measure(step)
+    const lines = summaries.map((summary) => `${jsonLine(summary, known)}\n`).join("")
+    const file = path.join(options.directory, `${String(number + 1).padStart(2, "0")}-${name}.jsonl`)
+    yield* Effect.promise(() => fs.writeFile(file, lines))
+    all.push(...summaries)
+  }
+  yield* Console.log(markdown(all))
   return true
 }, Effect.scoped)
 
@@ -43,6 +69,8 @@ const main = Effect.gen(function* () {
     case "report":
       yield* Console.log(markdown(yield* readRuns(options.files)))
       return true
+    case "series":
+      return yield* runSeries(options)
     case "run":
       return yield* run(options)
   }

@@ -71,6 +71,15 @@ export interface ReportOptions {
   readonly files: ReadonlyArray<string>
 }
 
+export interface SeriesOptions {
+  readonly kind: "series"
+  /** Where the measurements go, a file of JSON lines per step. */
+  readonly directory: string
+  readonly brokers: ReadonlyArray<string>
+}
+
+export type Options = RunOptions | CompareOptions | ReportOptions | SeriesOptions
+
 export interface UsageError {
   readonly kind: "usage"
   readonly problem: string | undefined
@@ -78,7 +87,8 @@ export interface UsageError {
 
 export const usage = `pnpm bench <name> [options]      ${names.join(" ")}
 pnpm bench compare BEFORE AFTER [--threshold 1.2]
-pnpm bench report FILE...        tables in Markdown, of what --json printed
+pnpm bench report FILE...        the aims and tables in Markdown, of what --json printed
+pnpm bench series DIRECTORY      runs all that the report shows, peers included, and prints the report
 
   --client kafkajs,platformatic,memory   transports under the table (default kafkajs)
   --brokers host:port,...                an existing cluster (default KAFKA_BROKERS, else one is started)
@@ -117,10 +127,7 @@ const positive = (flag: string, text: string): number => {
 const shape = (distribution: LogShape["distribution"], records: number, keys: number): LogShape =>
   distribution === "unique" ? { distribution, records: keys, keys } : { distribution, records, keys }
 
-const parse = (
-  argv: ReadonlyArray<string>,
-  env: NodeJS.ProcessEnv
-): RunOptions | CompareOptions | ReportOptions | UsageError => {
+const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): Options | UsageError => {
   const { positionals, values } = parseArgs({
     args: [...argv],
     allowPositionals: true,
@@ -156,6 +163,11 @@ const parse = (
     if (before === undefined) throw new Error("report takes files")
     return { kind: "report", files: positionals.slice(1) }
   }
+  const brokers = (values.brokers ?? env["KAFKA_BROKERS"] ?? "").split(",").filter((broker) => broker !== "")
+  if (name === "series") {
+    if (before === undefined || after !== undefined) throw new Error("series takes a directory")
+    return { kind: "series", directory: before, brokers }
+  }
   const known = names.find((candidate) => candidate === name)
   if (known === undefined) throw new Error(`there is no benchmark ${name}`)
   if (before !== undefined) throw new Error(`${name} takes no further words: ${before}`)
@@ -163,13 +175,12 @@ const parse = (
   const count = natural("count", values.count ?? (quick ? "100" : "2000"), 1)
   const records = natural("records", values.records ?? (quick ? "20000" : "1000000"), 1)
   const keys = natural("keys", values.keys ?? (quick ? "2000" : "100000"), 1)
-  const brokers = values.brokers ?? env["KAFKA_BROKERS"]
   return {
     kind: "run",
     name: known,
     json: values.json,
     clients: list("client", values.client, tableClients),
-    brokers: brokers === undefined || brokers === "" ? [] : brokers.split(","),
+    brokers,
     topic: values.topic,
     decodes: list("decode", values.decode, decodes),
     logs: list("log", values.log, ["unique", "rounds", "zipf"] as const).map((log) => shape(log, records, keys)),
@@ -188,10 +199,7 @@ const parse = (
   }
 }
 
-export const parseOptions = (
-  argv: ReadonlyArray<string>,
-  env: NodeJS.ProcessEnv
-): RunOptions | CompareOptions | ReportOptions | UsageError => {
+export const parseOptions = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): Options | UsageError => {
   try {
     return parse(argv, env)
   } catch (error) {

@@ -50,7 +50,7 @@ export type Benchmark = (suite: Suite) => Effect.Effect<ReadonlyArray<Measuremen
 const progress = (text: string): Effect.Effect<void> => Console.error(text)
 
 /** The options' cluster, or one that lives as long as the scope. */
-const openBrokers = Effect.fnUntraced(function* (options: RunOptions) {
+export const openBrokers = Effect.fnUntraced(function* (options: { readonly brokers: ReadonlyArray<string> }) {
   if (options.brokers.length > 0) return options.brokers
   const services = yield* Layer.build(TestKafka.layer)
   const kafka = Context.get(services, TestKafka.TestKafka)

@@ -1,4 +1,5 @@
 /** Prints summaries: a table for people, a JSON object per line for programs. */
+import { verdicts } from "./aims.ts"
 import { type NumberName, numbers, type Summary } from "./Measurement.ts"
 
 const titles: Readonly<Record<NumberName, string>> = {
@@ -85,10 +86,18 @@ export const table = (summaries: ReadonlyArray<Summary>): string => byMetric(sum
 
 const row = (cells: ReadonlyArray<string>): string => `| ${cells.join(" | ")} |`
 
-/** A table per metric, in Markdown. */
+const aimsTable = (summaries: ReadonlyArray<Summary>): ReadonlyArray<string> => {
+  const judged = verdicts(summaries)
+  if (judged.length === 0) return []
+  const rows = judged.map(({ aim, isMet, measured, what }) => row([what, aim, measured, isMet ? "met" : "missed"]))
+  return [["### aims", "", row(["what", "aim", "measured", ""]), row(["---", "---", "---", "---"]), ...rows].join("\n")]
+}
+
+/** The aims and a table per metric, in Markdown. */
 export const markdown = (summaries: ReadonlyArray<Summary>): string =>
-  byMetric(summaries)
-    .map((group) => {
+  [
+    ...aimsTable(summaries),
+    ...byMetric(summaries).map((group) => {
       const columns = columnsOf(group).slice(1)
       return [
         `### ${group[0]!.metric}`,
@@ -98,7 +107,7 @@ export const markdown = (summaries: ReadonlyArray<Summary>): string =>
         ...group.map((summary) => row(columns.map(({ cell }) => cell(summary).replace("ktables-bench-", ""))))
       ].join("\n")
     })
-    .join("\n\n")
+  ].join("\n\n")
 
 /** The line of a summary, read back by `parseLines`. */
 export const jsonLine = (summary: Summary, versions: Readonly<Record<string, string>>): string =>
