@@ -6,7 +6,7 @@ const isSame = (a: Buffer, b: Buffer): boolean => a.buffer === b.buffer
 
 describe("answer memory", () => {
   it("is filled again once its last user has released it, and not before", () => {
-    const memory = new AnswerMemory(size)
+    const memory = new AnswerMemory(size, 4)
     const first = memory.allocate(size)
     memory.retain(first.subarray(10, 20))
     memory.release(first)
@@ -16,7 +16,7 @@ describe("answer memory", () => {
   })
 
   it("is as long as the answer, whatever lay there before", () => {
-    const memory = new AnswerMemory(size)
+    const memory = new AnswerMemory(size, 4)
     const first = memory.allocate(size - 7)
     assert.strictEqual(first.length, size - 7)
     memory.release(first)
@@ -24,7 +24,7 @@ describe("answer memory", () => {
   })
 
   it("is not kept for answers that are small or larger than usual, nor for what lies elsewhere", () => {
-    const memory = new AnswerMemory(size)
+    const memory = new AnswerMemory(size, 4)
     for (const bytes of [0, 100, size + 1]) {
       const answer = memory.allocate(bytes)
       assert.strictEqual(answer.length, bytes)
@@ -39,15 +39,26 @@ describe("answer memory", () => {
   })
 
   it("counts for each record set in it by its part, as little as may lie there", () => {
-    const memory = new AnswerMemory(size)
+    const memory = new AnswerMemory(size, 4)
     const answer = memory.allocate(size)
     memory.receive([answer.subarray(0, 10), answer.subarray(10)])
     assert.strictEqual(memory.retain(answer.subarray(0, 10)), size / 2)
     assert.strictEqual(memory.retain(Buffer.allocUnsafeSlow(50).subarray(20)), 50)
   })
 
+  it("holds survivors in blocks that are used again by what they have room for", () => {
+    const memory = new AnswerMemory(size, 4)
+    const first = memory.allocatePacked(1000)
+    assert.strictEqual(first.length, 1000)
+    assert.isFalse(isSame(memory.allocatePacked(1000), first))
+    memory.release(first)
+    assert.isFalse(isSame(memory.allocate(size), first))
+    assert.isFalse(isSame(memory.allocatePacked(1 << 24), first))
+    assert.isTrue(isSame(memory.allocatePacked(500_000), first))
+  })
+
   it("is let go when the replay is over", () => {
-    const memory = new AnswerMemory(size)
+    const memory = new AnswerMemory(size, 4)
     const [first, second] = [memory.allocate(size), memory.allocate(size)]
     memory.release(first)
     memory.close()

@@ -33,7 +33,7 @@ const feed = (options: {
   readonly valueSize: number
 }) => {
   const random = randomOf(options.seed)
-  const memory = new AnswerMemory(ANSWER)
+  const memory = new AnswerMemory(ANSWER, 1)
   const survivors = new Survivors(0, memory)
   const expected = new Map<string, Expected>()
   let peak = 0
@@ -127,7 +127,7 @@ describe("survivors", () => {
   })
 
   it("do not keep whole answers for a partition that has a little in each", () => {
-    const memory = new AnswerMemory(1 << 20)
+    const memory = new AnswerMemory(1 << 20, 2)
     const quiet = new Survivors(0, memory)
     const busy = new Survivors(1, memory)
     const memories = new Set<ArrayBufferLike>()

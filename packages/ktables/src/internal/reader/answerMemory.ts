@@ -1,32 +1,60 @@
 /**
- * Memory for the answers of a replay, filled again once nothing in it is needed: new memory for every answer would be
- * faulted in by the kernel and freed by the garbage collector at the pace of the log.
+ * Memory for a replay, filled again once nothing in it is needed: for fetch answers, and for survivors that are copied
+ * together. New memory for each would be faulted in by the kernel and freed by the garbage collector at the pace of the log.
  *
- * An answer that nobody gives back, since its connection broke or its reader failed, is the garbage collector's.
+ * What nobody gives back, since a connection broke or a reader failed, is the garbage collector's.
  */
 
 /** Smaller answers are not worth keeping memory for. */
 const SMALL = 1 << 17
 
+/**
+ * C libraries hand large blocks to the kernel as soon as they are freed, and keep smaller ones; glibc takes for large what
+ * is larger than any block freed so far, up to 32 MiB. Memory for survivors is therefore asked for in blocks that are larger than what a
+ * replay frees in passing, of which only what is used costs anything.
+ */
+const ALL_PACKED = 1 << 25
+const LEAST_PACKED = 1 << 20
+
+interface Block {
+  users: number
+  /** Where it waits for its next use. */
+  readonly home: Array<Buffer>
+}
+
 export class AnswerMemory {
-  readonly #size: number
-  #free: Array<Buffer> | undefined = []
-  /** How many users each of the memories has that were given out here. */
-  readonly #uses = new WeakMap<ArrayBufferLike, number>()
+  readonly #answerSize: number
+  readonly #packedSize: number
+  readonly #answers: Array<Buffer> = []
+  readonly #packed: Array<Buffer> = []
+  /** The blocks that were given out here. */
+  readonly #blocks = new WeakMap<ArrayBufferLike, Block>()
   /** How many record sets lie in an answer, where it is not one. */
   readonly #sets = new WeakMap<ArrayBufferLike, number>()
+  #isClosed = false
 
-  /** @param size bytes of the largest usual answer. */
-  constructor(size: number) {
-    this.#size = size
+  /** @param answerSize bytes of the largest usual answer. */
+  constructor(answerSize: number, partitions: number) {
+    this.#answerSize = answerSize
+    this.#packedSize = Math.max(LEAST_PACKED, Math.ceil(ALL_PACKED / partitions))
   }
 
   /** Memory for an answer of so many bytes, with one user. */
-  readonly allocate = (bytes: number): Buffer => {
-    if (bytes < SMALL || bytes > this.#size) return Buffer.allocUnsafeSlow(bytes)
-    const memory = this.#free?.pop() ?? Buffer.allocUnsafeSlow(this.#size)
-    this.#uses.set(memory.buffer, 1)
-    return memory.subarray(0, bytes)
+  readonly allocate = (bytes: number): Buffer =>
+    bytes < SMALL || bytes > this.#answerSize
+      ? Buffer.allocUnsafeSlow(bytes)
+      : this.#take(this.#answers, bytes, this.#answerSize)
+
+  /** Memory for so many bytes of survivors, with one user. */
+  allocatePacked(bytes: number): Buffer {
+    return this.#take(this.#packed, bytes, Math.max(bytes, this.#packedSize))
+  }
+
+  #take(home: Array<Buffer>, bytes: number, size: number): Buffer {
+    const at = home.findIndex((block) => block.length >= bytes)
+    const block = at < 0 ? Buffer.allocUnsafeSlow(size) : home.splice(at, 1)[0]!
+    this.#blocks.set(block.buffer, { users: 1, home })
+    return block.subarray(0, bytes)
   }
 
   /** An answer has come, in whose memory these record sets lie and nothing else. */
@@ -39,21 +67,22 @@ export class AnswerMemory {
    * its part of the memory, however few bytes it needs itself.
    */
   retain(bytes: Buffer): number {
-    const uses = this.#uses.get(bytes.buffer)
-    if (uses !== undefined) this.#uses.set(bytes.buffer, uses + 1)
+    const block = this.#blocks.get(bytes.buffer)
+    if (block !== undefined) block.users++
     return bytes.buffer.byteLength / (this.#sets.get(bytes.buffer) ?? 1)
   }
 
   /** One user less; behind the last one the memory is filled anew. */
   release(bytes: Buffer): void {
-    const uses = this.#uses.get(bytes.buffer)
-    if (uses === undefined) return
-    this.#uses.set(bytes.buffer, uses - 1)
-    if (uses === 1) this.#free?.push(Buffer.from(bytes.buffer))
+    const block = this.#blocks.get(bytes.buffer)
+    if (block === undefined || --block.users !== 0 || this.#isClosed) return
+    block.home.push(Buffer.from(bytes.buffer))
   }
 
   /** The replay is over: nothing is kept from here on. */
   close(): void {
-    this.#free = undefined
+    this.#isClosed = true
+    this.#answers.length = 0
+    this.#packed.length = 0
   }
 }

@@ -173,7 +173,8 @@ export const make = Effect.fnUntraced(function* (options: {
   const changed = Latch.makeUnsafe(false)
 
   const memory = new AnswerMemory(
-    Math.min(settings.maxBytes, settings.maxPartitionBytes * options.description.partitions.length) + ANSWER_OVERHEAD
+    Math.min(settings.maxBytes, settings.maxPartitionBytes * options.description.partitions.length) + ANSWER_OVERHEAD,
+    options.description.partitions.length
   )
   const partitions = new Map<number, Partition>()
   /** Partitions whose start and target are not known yet. */

@@ -303,7 +303,7 @@ export class Survivors {
     const before = this.chunks
     const liveBefore = this.live
     const heldBefore = this.held
-    const packed = Buffer.allocUnsafeSlow(
+    const packed = this.memory.allocatePacked(
       before.reduce((sum, _, i) => (liveBefore[i]! * 2 >= heldBefore[i]! ? sum : sum + liveBefore[i]!), 0)
     )
     this.chunks = []
