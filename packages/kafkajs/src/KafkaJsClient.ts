@@ -22,7 +22,7 @@
  *
  * @since 0.1.0
  */
-import { Config, type Duration, Effect, Layer } from "effect"
+import { Config, Effect, Layer } from "effect"
 import type { KafkaClient } from "effect-ktables/KafkaClient"
 import * as KafkaProtocol from "effect-ktables/KafkaProtocol"
 import * as KafkaJsTransport from "./KafkaJsTransport.ts"
@@ -33,10 +33,7 @@ import * as KafkaJsTransport from "./KafkaJsTransport.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options extends KafkaJsTransport.Options {
-  /** How long to wait for an answer, above what the broker itself may wait. Default 30 seconds. */
-  readonly requestTimeout?: Duration.Input | undefined
-}
+export interface Options extends KafkaJsTransport.Options, Pick<KafkaProtocol.Options, "requestTimeout"> {}
 
 /**
  * A client of the cluster behind `brokers`. It connects when it is first used.

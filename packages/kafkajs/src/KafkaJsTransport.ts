@@ -11,11 +11,31 @@
  *
  * @since 0.1.0
  */
-import { Config, Duration, Effect, Layer, type Redacted } from "effect"
+import { Config, type Duration, Effect, Layer, type Redacted } from "effect"
 import { KafkaTransport } from "effect-ktables/KafkaTransport"
-import { makeTransport, type Tls } from "effect-ktables/TransportSupport"
+import {
+  makeTransport,
+  type PasswordSasl,
+  type TokenSasl,
+  type TransportOptions
+} from "effect-ktables/TransportSupport"
 import { connect } from "./internal/connect.ts"
 import { authenticateChannel } from "./internal/sasl.ts"
+
+/**
+ * Proves who the client is by an identity of AWS.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface AwsSasl {
+  readonly mechanism: "aws"
+  /** The user or role id. */
+  readonly authorizationIdentity: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: Redacted.Redacted<string> | string
+  readonly sessionToken?: Redacted.Redacted<string> | string
+}
 
 /**
  * How the client proves who it is.
@@ -23,26 +43,7 @@ import { authenticateChannel } from "./internal/sasl.ts"
  * @category options
  * @since 0.1.0
  */
-export type Sasl =
-  | {
-      readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
-      readonly username: string
-      readonly password: Redacted.Redacted<string> | string
-    }
-  | {
-      readonly mechanism: "oauthbearer"
-      /** Run for every connection and every renewal of its session; it should keep the token until that runs out. */
-      readonly token: Effect.Effect<Redacted.Redacted<string> | string, unknown>
-      readonly extensions?: Readonly<Record<string, string>>
-    }
-  | {
-      readonly mechanism: "aws"
-      /** The user or role id. */
-      readonly authorizationIdentity: string
-      readonly accessKeyId: string
-      readonly secretAccessKey: Redacted.Redacted<string> | string
-      readonly sessionToken?: Redacted.Redacted<string> | string
-    }
+export type Sasl = PasswordSasl | TokenSasl | AwsSasl
 
 /**
  * Which cluster to reach, and how.
@@ -50,14 +51,7 @@ export type Sasl =
  * @category options
  * @since 0.1.0
  */
-export interface Options {
-  /** `host:port` of some brokers of the cluster, in a list or with commas between them; the others are found. */
-  readonly brokers: string | ReadonlyArray<string>
-  /** How brokers call the client in their logs and quotas. Default `effect-ktables`. */
-  readonly clientId?: string | undefined
-  /** `true` for TLS as the system trusts it. Default: no TLS. */
-  readonly ssl?: boolean | Tls | undefined
-  readonly sasl?: Sasl | undefined
+export interface Options extends TransportOptions<Sasl> {
   /** How long connecting may take, and each request of the authentication behind it. Default 5 seconds. */
   readonly connectionTimeout?: Duration.Input | undefined
 }
@@ -68,27 +62,16 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): KafkaTransport["Service"] => {
-  const { brokers, clientId, sasl, ssl } = options
-  const timeout = Duration.toMillis(options.connectionTimeout ?? "5 seconds")
-  return makeTransport({
-    brokers,
-    clientId,
-    ssl,
-    sasl: sasl !== undefined,
-    timeout,
-    open: ({ authenticate, ...how }) => {
-      const connected = connect({ ...how, timeout })
-      if (!authenticate || sasl === undefined) return connected
-      // No interruption may fall between the two, where nobody would close the channel.
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(connected), (channel) =>
-          authenticateChannel(channel, { address: how.address, sasl, timeout }, restore)
-        )
-      )
-    }
+export const make = (options: Options): KafkaTransport["Service"] =>
+  makeTransport(options, ({ sasl, ...how }) => {
+    const connected = connect(how)
+    if (sasl === undefined) return connected
+    const { address, timeout } = how
+    // No interruption may fall between the two, where nobody would close the channel.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(connected), (channel) => authenticateChannel(channel, { address, sasl, timeout }, restore))
+    )
   })
-}
 
 /**
  * Provides `KafkaTransport`; `KafkaJsClient.layer` is what programs want.

@@ -1,6 +1,6 @@
 /**
- * What every `KafkaTransport` needs beside its client's sockets: reading addresses and headers, and finding out why a
- * broker shuts the door. For authors of transports.
+ * What every `KafkaTransport` needs beside its client's sockets: its options, reading addresses and headers, and finding
+ * out why a broker shuts the door. For authors of transports.
  *
  * Kafka closes a connection that speaks the wrong language without a word, and so does a broker that is going down. The
  * two are told apart by asking again in the other language: only what is known for sure becomes `AuthenticationFailed`,
@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import { Effect, Redacted, type Scope } from "effect"
+import { Duration, Effect, Redacted, type Scope } from "effect"
 import type { ConnectionOptions } from "node:tls"
 import { AuthenticationFailed, type KafkaError } from "./KafkaError.ts"
 import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "./KafkaTransport.ts"
@@ -193,13 +193,57 @@ const diagnoseClosed = (options: {
 /**
  * Node's TLS options, secrets redacted or not. Without `ca` the system's certificate authorities are trusted.
  *
- * @category models
+ * @category options
  * @since 0.1.0
  */
 export interface Tls extends Omit<ConnectionOptions, "key" | "passphrase"> {
   /** PEM of the client's private key. */
   readonly key?: Redacted.Redacted<string> | string | Buffer | undefined
   readonly passphrase?: Redacted.Redacted<string> | string | undefined
+}
+
+/**
+ * Proves who the client is by a name and a password.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PasswordSasl {
+  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
+  readonly username: string
+  readonly password: Redacted.Redacted<string> | string
+}
+
+/**
+ * Proves who the client is by a token that somebody else has issued.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface TokenSasl {
+  readonly mechanism: "oauthbearer"
+  /** Run for every connection and every renewal of its session; it should keep the token until that runs out. */
+  readonly token: Effect.Effect<Redacted.Redacted<string> | string, unknown>
+  readonly extensions?: Readonly<Record<string, string>>
+}
+
+/**
+ * Which cluster to reach, and how: what every transport is told. `Sasl` holds the mechanisms that its client speaks.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface TransportOptions<Sasl> {
+  /** `host:port` of some brokers of the cluster, in a list or with commas between them; the others are found. */
+  readonly brokers: string | ReadonlyArray<string>
+  /** How brokers call the client in their logs and quotas. Default `effect-ktables`. */
+  readonly clientId?: string | undefined
+  /** `true` for TLS as the system trusts it. Default: no TLS. */
+  readonly ssl?: boolean | Tls | undefined
+  /** How the client proves who it is. Default: not at all. */
+  readonly sasl?: Sasl | undefined
+  /** How long connecting may take. Default 5 seconds. */
+  readonly connectionTimeout?: Duration.Input | undefined
 }
 
 const tlsOptions = (ssl: boolean | Tls | undefined): ConnectionOptions | undefined => {
@@ -234,6 +278,23 @@ export interface Channel {
 }
 
 /**
+ * Where and how a channel is to be opened.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OpenOptions<Sasl> {
+  readonly address: BrokerAddress
+  readonly clientId: string
+  /** Undefined for a plain connection. */
+  readonly tls: ConnectionOptions | undefined
+  /** Undefined for a channel that is not authenticated. */
+  readonly sasl: Sasl | undefined
+  /** Milliseconds: the `connectionTimeout` of the transport. */
+  readonly timeout: number
+}
+
+/**
  * Why no channel could be opened.
  *
  * @category models
@@ -252,35 +313,28 @@ const sendOver = (channel: Channel, request: RawRequest): Effect.Effect<Buffer, 
   })
 
 /**
- * Makes a transport of what opens channels. `open` authenticates only if it is told to, and cleans up behind itself when
- * it fails or is interrupted.
+ * Makes a transport of what opens channels; it throws where a broker's address cannot be read. `openChannel`
+ * authenticates only if it is given credentials, and cleans up behind itself when it fails or is interrupted.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeTransport = (options: {
-  readonly brokers: string | ReadonlyArray<string>
-  readonly clientId: string | undefined
-  readonly ssl: boolean | Tls | undefined
-  /** Whether `open` authenticates with SASL. */
-  readonly sasl: boolean
-  /** Milliseconds to open a channel. */
-  readonly timeout: number
-  readonly open: (how: {
-    readonly address: BrokerAddress
-    readonly clientId: string
-    readonly tls: ConnectionOptions | undefined
-    readonly authenticate: boolean
-  }) => Effect.Effect<Channel, NotOpened>
-}): KafkaTransport["Service"] => {
-  const { sasl, timeout } = options
+export const makeTransport = <Sasl>(
+  options: TransportOptions<Sasl>,
+  openChannel: (how: OpenOptions<Sasl>) => Effect.Effect<Channel, NotOpened>
+): KafkaTransport["Service"] => {
   const bootstrap = parseBrokers(options.brokers)
   const clientId = options.clientId ?? "effect-ktables"
   const tls = tlsOptions(options.ssl)
+  const authenticates = options.sasl !== undefined
+  const timeout = Duration.toMillis(options.connectionTimeout ?? "5 seconds")
 
-  const openScoped = (address: BrokerAddress, withTls: ConnectionOptions | undefined, authenticate: boolean) =>
+  const openScoped = (
+    address: BrokerAddress,
+    how: { readonly tls: ConnectionOptions | undefined; readonly sasl: Sasl | undefined }
+  ) =>
     Effect.acquireRelease(
-      options.open({ address, clientId, tls: withTls, authenticate }),
+      openChannel({ ...how, address, clientId, timeout }),
       (channel) => Effect.sync(() => channel.close("the connection was closed by this client")),
       { interruptible: true }
     )
@@ -297,23 +351,22 @@ export const makeTransport = (options: {
     const ask = (withTls: boolean, request: RawRequest) =>
       Effect.scoped(
         Effect.flatMap(
-          openScoped(address, withTls ? { ...tls, rejectUnauthorized: false } : undefined, false),
+          openScoped(address, { tls: withTls ? { ...tls, rejectUnauthorized: false } : undefined, sasl: undefined }),
           (channel) => sendOver(channel, request)
         )
       )
-    return Effect.flatMap(diagnoseClosed({ address, tls: tls !== undefined, sasl, timeout, ask }), (found) =>
-      Effect.fail(found ?? error)
-    )
+    const what = { address, tls: tls !== undefined, sasl: authenticates, timeout, ask }
+    return Effect.flatMap(diagnoseClosed(what), (found) => Effect.fail(found ?? error))
   }
 
   const open = (address: BrokerAddress): Effect.Effect<KafkaConnection, KafkaError, Scope.Scope> =>
-    openScoped(address, tls, sasl).pipe(
+    openScoped(address, { tls, sasl: options.sasl }).pipe(
       Effect.catch(({ error, hungUp }) => (hungUp ? explained(address, error) : Effect.fail(error))),
       Effect.map((channel) => ({
         address,
         isOpen: channel.isOpen,
         send: (request) =>
-          sasl || channel.answered() > 0
+          authenticates || channel.answered() > 0
             ? sendOver(channel, request)
             : Effect.catch(sendOver(channel, request), (error) =>
                 channel.lostToPeer() ? explained(address, error) : Effect.fail(error)

@@ -15,9 +15,14 @@
  *
  * @since 0.1.0
  */
-import { Config, Duration, Effect, Layer, type Redacted } from "effect"
+import { Config, type Duration, Effect, Layer } from "effect"
 import { KafkaTransport } from "effect-ktables/KafkaTransport"
-import { makeTransport, type Tls } from "effect-ktables/TransportSupport"
+import {
+  makeTransport,
+  type PasswordSasl,
+  type TokenSasl,
+  type TransportOptions
+} from "effect-ktables/TransportSupport"
 import { connect } from "./internal/connect.ts"
 
 /**
@@ -26,18 +31,7 @@ import { connect } from "./internal/connect.ts"
  * @category options
  * @since 0.1.0
  */
-export type Sasl =
-  | {
-      readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
-      readonly username: string
-      readonly password: Redacted.Redacted<string> | string
-    }
-  | {
-      readonly mechanism: "oauthbearer"
-      /** Run for every connection and every renewal of its session; it should keep the token until that runs out. */
-      readonly token: Effect.Effect<Redacted.Redacted<string> | string, unknown>
-      readonly extensions?: Readonly<Record<string, string>>
-    }
+export type Sasl = PasswordSasl | TokenSasl
 
 /**
  * Which cluster to reach, and how.
@@ -45,14 +39,7 @@ export type Sasl =
  * @category options
  * @since 0.1.0
  */
-export interface Options {
-  /** `host:port` of some brokers of the cluster, in a list or with commas between them; the others are found. */
-  readonly brokers: string | ReadonlyArray<string>
-  /** How brokers call the client in their logs and quotas. Default `effect-ktables`. */
-  readonly clientId?: string | undefined
-  /** `true` for TLS as the system trusts it. Default: no TLS. */
-  readonly ssl?: boolean | Tls | undefined
-  readonly sasl?: Sasl | undefined
+export interface Options extends TransportOptions<Sasl> {
   /** How long connecting may take, authentication included. Default 5 seconds. */
   readonly connectionTimeout?: Duration.Input | undefined
 }
@@ -63,18 +50,7 @@ export interface Options {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): KafkaTransport["Service"] => {
-  const { brokers, clientId, sasl, ssl } = options
-  const timeout = Duration.toMillis(options.connectionTimeout ?? "5 seconds")
-  return makeTransport({
-    brokers,
-    clientId,
-    ssl,
-    sasl: sasl !== undefined,
-    timeout,
-    open: ({ authenticate, ...how }) => connect({ ...how, sasl: authenticate ? sasl : undefined, timeout })
-  })
-}
+export const make = (options: Options): KafkaTransport["Service"] => makeTransport(options, connect)
 
 /**
  * Provides `KafkaTransport`; `PlatformaticClient.layer` is what programs want.

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as ClientLayerContract from "./ClientLayerContract.ts"
 export * as FaultProxy from "./FaultProxy.ts"
 export * as KafkaClientContract from "./KafkaClientContract.ts"
 export * as KafkaTransportContract from "./KafkaTransportContract.ts"

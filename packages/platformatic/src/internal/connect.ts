@@ -11,9 +11,13 @@ import {
 } from "@platformatic/kafka"
 import { Effect, Redacted } from "effect"
 import { AuthenticationFailed, ConnectionFailed } from "effect-ktables/KafkaError"
-import type { BrokerAddress } from "effect-ktables/KafkaTransport"
-import { type Channel, explainTlsError, formatAddress, type NotOpened } from "effect-ktables/TransportSupport"
-import type * as tls from "node:tls"
+import {
+  type Channel,
+  explainTlsError,
+  formatAddress,
+  type NotOpened,
+  type OpenOptions
+} from "effect-ktables/TransportSupport"
 import type { Sasl } from "../PlatformaticTransport.ts"
 import { deepest, makeChannel } from "./channel.ts"
 
@@ -53,7 +57,7 @@ const chain = (error: Error): ReadonlyArray<Error> => {
 }
 
 /** What the errors of a client that is not connected yet mean. */
-const explain = (broker: string, options: ConnectOptions, error: Error): NotOpened => {
+const explain = (broker: string, options: OpenOptions<Sasl>, error: Error): NotOpened => {
   const errors = chain(error)
   const cause = deepest(error)
   const lost = (detail: string, hungUp: boolean): NotOpened => ({
@@ -84,18 +88,11 @@ const explain = (broker: string, options: ConnectOptions, error: Error): NotOpen
   return lost(cause.message, !nobody && !(cause instanceof TimeoutError))
 }
 
-export interface ConnectOptions {
-  readonly address: BrokerAddress
-  readonly clientId: string
-  /** Undefined for a plain connection. */
-  readonly tls: tls.ConnectionOptions | undefined
-  readonly sasl: Sasl | undefined
-  /** Milliseconds, the authentication included. */
-  readonly timeout: number
-}
-
-/** The connection is closed when the effect is interrupted, and is the caller's to close once it has succeeded. */
-export const connect = (options: ConnectOptions): Effect.Effect<Channel, NotOpened> =>
+/**
+ * Opens a connection; the time-out spans the authentication too. The connection is closed when the effect is
+ * interrupted, and is the caller's to close once it has succeeded.
+ */
+export const connect = (options: OpenOptions<Sasl>): Effect.Effect<Channel, NotOpened> =>
   Effect.callback((resume) => {
     const { address, clientId, timeout } = options
     const broker = formatAddress(address)
