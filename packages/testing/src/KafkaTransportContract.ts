@@ -8,7 +8,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, type Duration, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
 import type { KafkaTransport, RawRequest } from "effect-ktables/KafkaTransport"
-import { parseBrokers } from "effect-ktables/TransportSupport"
+import { parseBrokers, type PasswordSasl, type TokenSasl } from "effect-ktables/TransportSupport"
 import * as FaultProxy from "./FaultProxy.ts"
 import { frameAnswer, scriptedBroker } from "./internal/scriptedBroker.ts"
 import * as TestKafka from "./TestKafka.ts"
@@ -23,13 +23,7 @@ export interface Options {
   readonly brokers: string
   readonly connectionTimeout?: Duration.Input
   readonly ssl?: boolean | { readonly ca: string }
-  readonly sasl?:
-    | {
-        readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
-        readonly username: string
-        readonly password: Redacted.Redacted<string>
-      }
-    | { readonly mechanism: "oauthbearer"; readonly token: Effect.Effect<string, unknown> }
+  readonly sasl?: PasswordSasl | TokenSasl
 }
 
 type Transport = KafkaTransport["Service"]
@@ -71,6 +65,14 @@ const firstOf = (brokers: string) => parseBrokers(brokers)[0]!
 
 const connect = (make: (options: Options) => Transport, options: Options) =>
   make(options).open(firstOf(options.brokers))
+
+/** A connection to the broker of the run, through a proxy of its own. */
+const throughProxy = (make: (options: Options) => Transport) =>
+  Effect.gen(function* () {
+    const [broker] = (yield* TestKafka.TestKafka).brokers
+    const proxy = yield* FaultProxy.make(broker!)
+    return { proxy, connection: yield* connect(make, { brokers: proxy.address }) }
+  })
 
 /** What a client gets that connects and asks for the versions and then for the metadata, as the protocol does. */
 const visit = (make: (options: Options) => Transport, options: Options) =>
@@ -135,9 +137,7 @@ export const suite = (name: string, make: (options: Options) => Transport): void
 
       it.effect("interrupting a send drops its answer and leaves the connection usable", () =>
         Effect.gen(function* () {
-          const [broker] = (yield* TestKafka.TestKafka).brokers
-          const proxy = yield* FaultProxy.make(broker!)
-          const connection = yield* connect(make, { brokers: proxy.address })
+          const { connection, proxy } = yield* throughProxy(make)
           const expected = yield* connection.send(metadata)
           yield* proxy.freeze("toClient")
           const fiber = yield* Effect.forkChild(connection.send(apiVersions), { startImmediately: true })
@@ -150,9 +150,7 @@ export const suite = (name: string, make: (options: Options) => Transport): void
 
       it.effect("a silent broker fails the request that was late and gives the connection up", () =>
         Effect.gen(function* () {
-          const [broker] = (yield* TestKafka.TestKafka).brokers
-          const proxy = yield* FaultProxy.make(broker!)
-          const connection = yield* connect(make, { brokers: proxy.address })
+          const { connection, proxy } = yield* throughProxy(make)
           yield* connection.send(metadata)
           yield* proxy.freeze()
           const patient = yield* Effect.forkChild(Effect.flip(connection.send(metadata)), { startImmediately: true })
@@ -166,9 +164,7 @@ export const suite = (name: string, make: (options: Options) => Transport): void
 
       it.effect("callers that give up early do not keep a dead connection alive", () =>
         Effect.gen(function* () {
-          const [broker] = (yield* TestKafka.TestKafka).brokers
-          const proxy = yield* FaultProxy.make(broker!)
-          const connection = yield* connect(make, { brokers: proxy.address })
+          const { connection, proxy } = yield* throughProxy(make)
           yield* connection.send(metadata)
           yield* proxy.freeze()
           const impatient = yield* Effect.forkChild(connection.send(request({ timeout: 200 })), {
@@ -182,9 +178,7 @@ export const suite = (name: string, make: (options: Options) => Transport): void
 
       it.effect("an answer that still flows in is not late", () =>
         Effect.gen(function* () {
-          const [broker] = (yield* TestKafka.TestKafka).brokers
-          const proxy = yield* FaultProxy.make(broker!)
-          const connection = yield* connect(make, { brokers: proxy.address })
+          const { connection, proxy } = yield* throughProxy(make)
           const expected = yield* connection.send(apiVersions)
           const timeout = 500
           // Three times as long as the time-out.
@@ -196,9 +190,7 @@ export const suite = (name: string, make: (options: Options) => Transport): void
 
       it.effect("a connection that breaks fails what is outstanding, without a wait", () =>
         Effect.gen(function* () {
-          const [broker] = (yield* TestKafka.TestKafka).brokers
-          const proxy = yield* FaultProxy.make(broker!)
-          const connection = yield* connect(make, { brokers: proxy.address })
+          const { connection, proxy } = yield* throughProxy(make)
           yield* connection.send(metadata)
           const dropped = yield* proxy.dropNextAnswer(3)
           const error = yield* Effect.flip(connection.send(metadata))
@@ -327,6 +319,62 @@ export const suite = (name: string, make: (options: Options) => Transport): void
           assert.deepStrictEqual(before, Buffer.from([7]))
           assert.isTrue(answer.equals(large))
           assert.deepStrictEqual(behind, Buffer.from([7]))
+        })
+      )
+
+      it.effect("an answer for which memory is given is the same, byte for byte, and touches no other memory", () =>
+        Effect.gen(function* () {
+          // One tagged field, number 3 with two bytes, then the body.
+          const tags = Buffer.from([1, 3, 2, 9, 9])
+          const bodies = [0, 1, 5000, 65_537, 300_000, 7].map((length, index) =>
+            Buffer.from(Uint8Array.from({ length }, (_, at) => (at * 31 + (at >> 8) * 7 + index) & 255))
+          )
+          const broker = yield* scriptedBroker((frame) =>
+            frameAnswer(frame, Buffer.concat([tags, bodies[frame.readInt16BE(0)]!]))
+          )
+          const connection = yield* connect(make, { brokers: broker.address })
+          const share = 400_000
+          const used = 0xa5
+          for (const flexibleResponse of [true, false]) {
+            // Memory that has been in use before, with more on both sides of what is asked for.
+            const memory = Buffer.alloc(share * bodies.length, used)
+            const asked = bodies.map((): Array<number> => [])
+            const requests = bodies.map((_, apiKey) => request({ apiKey, flexibleResponse }))
+            const pairs = yield* Effect.forEach(
+              requests,
+              (plain) =>
+                Effect.all(
+                  [
+                    connection.send(plain),
+                    connection.send({
+                      ...plain,
+                      allocate: (bytes) => {
+                        asked[plain.apiKey]!.push(bytes)
+                        return memory.subarray(plain.apiKey * share + 1000).subarray(0, bytes)
+                      }
+                    })
+                  ],
+                  { concurrency: "unbounded" }
+                ),
+              { concurrency: "unbounded" }
+            )
+            for (const [index, [without, given]] of pairs.entries()) {
+              const expected = flexibleResponse ? bodies[index]! : Buffer.concat([tags, bodies[index]!])
+              assert.isTrue(without.equals(expected), `answer ${index} in memory of the transport`)
+              assert.isTrue(given.equals(expected), `answer ${index} where memory is given`)
+              assert.isAtMost(asked[index]!.length, 1)
+              const begin = index * share + 1000
+              const end = begin + (asked[index]![0] ?? 0)
+              const around = Buffer.concat([
+                memory.subarray(index * share, begin),
+                memory.subarray(end, (index + 1) * share)
+              ])
+              assert.isTrue(
+                around.every((byte) => byte === used),
+                `memory around answer ${index}`
+              )
+            }
+          }
         })
       )
 
