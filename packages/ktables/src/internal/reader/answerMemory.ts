@@ -76,6 +76,8 @@ export class AnswerMemory {
   release(bytes: Buffer): void {
     const block = this.#blocks.get(bytes.buffer)
     if (block === undefined || --block.users !== 0 || this.#isClosed) return
+    // Survivors grow: larger blocks than usual would soon be too small, one after the other.
+    if (block.home === this.#packed && bytes.buffer.byteLength > this.#packedSize) return
     block.home.push(Buffer.from(bytes.buffer))
   }
 

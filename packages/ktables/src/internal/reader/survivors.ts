@@ -303,9 +303,8 @@ export class Survivors {
     const before = this.chunks
     const liveBefore = this.live
     const heldBefore = this.held
-    const packed = this.memory.allocatePacked(
-      before.reduce((sum, _, i) => (liveBefore[i]! * 2 >= heldBefore[i]! ? sum : sum + liveBefore[i]!), 0)
-    )
+    const { stays, moving } = this.stayers()
+    const packed = moving === 0 ? noBytes : this.memory.allocatePacked(moving)
     this.chunks = []
     this.live = new Int32Array(Math.max(64, before.length + 1))
     this.held = []
@@ -317,11 +316,31 @@ export class Survivors {
     /** Where a chunk is from now on; -1 where its survivors move. */
     const target = new Int32Array(before.length)
     for (const [i, chunk] of before.entries()) {
-      target[i] = liveBefore[i]! * 2 >= heldBefore[i]! ? keep(chunk, liveBefore[i]!, heldBefore[i]!) : -1
+      target[i] = stays[i] === 1 ? keep(chunk, liveBefore[i]!, heldBefore[i]!) : -1
     }
     const packedChunk = keep(packed, packed.length, packed.length)
     this.move(before, target, packed, packedChunk)
     for (const [i, chunk] of before.entries()) if (target[i]! < 0) this.memory.release(chunk)
+  }
+
+  /**
+   * The chunks that stay where they are, and the survivors' bytes in the others. What was copied together once moves again
+   * with as much, or each little that is copied would keep a block of its own.
+   */
+  private stayers(): { readonly stays: Uint8Array; readonly moving: number } {
+    const { chunks, held, live } = this
+    const stays = new Uint8Array(chunks.length)
+    let moving = 0
+    for (let i = 0; i < chunks.length; i++) {
+      if (live[i]! > 0 && live[i]! * 2 >= held[i]!) stays[i] = 1
+      else moving += live[i]!
+    }
+    for (let i = chunks.length - 1; i >= 0; i--) {
+      if (stays[i] === 0 || held[i] !== chunks[i]!.length || live[i]! > moving) continue
+      stays[i] = 0
+      moving += live[i]!
+    }
+    return { stays, moving }
   }
 
   private move(from: ReadonlyArray<Buffer>, target: Int32Array, packed: Buffer, packedChunk: number): void {
