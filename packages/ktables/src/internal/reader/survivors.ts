@@ -351,11 +351,13 @@ export class Survivors {
       const chunk = numbers[at + CHUNK]!
       const to = target[chunk]!
       numbers[at + CHUNK] = to < 0 ? packedChunk : to
+      if (to >= 0) continue
       const length = numbers[at + VALUE_LENGTH]!
-      if (to >= 0 || length <= 0) continue
       const valueAt = numbers[at + VALUE_AT]!
-      from[chunk]!.copy(packed, used, valueAt, valueAt + length)
+      // Where a value without bytes lies must be within its chunk, too.
       numbers[at + VALUE_AT] = used
+      if (length <= 0) continue
+      from[chunk]!.copy(packed, used, valueAt, valueAt + length)
       used += length
     }
   }
