@@ -49,6 +49,37 @@ describe("reading", () => {
     })
   )
 
+  it.effect("lets others run, even where a loop does nothing but read", () =>
+    Effect.gen(function* () {
+      let isOpen = false
+      let reads = 0
+      const read = reading(() => {
+        // Far beyond the turns that any other effect would have taken.
+        if (++reads > 1_000_000) throw new Error("nobody else has run")
+        return isOpen
+      }, undefined)
+      yield* Effect.forkChild(
+        Effect.sync(() => {
+          isOpen = true
+        })
+      )
+      while (!(yield* read));
+      assert.isTrue(isOpen)
+    })
+  )
+
+  it("takes any number of reads where nothing may wait", () => {
+    const read = counter()
+    const sum = Effect.runSync(
+      Effect.gen(function* () {
+        let last = 0
+        for (let n = 0; n < 10_000; n++) last = yield* read
+        return last
+      })
+    )
+    assert.strictEqual(sum, 20_000)
+  })
+
   it("is an effect like others", () => {
     assert.isTrue(Effect.isEffect(counter()))
   })

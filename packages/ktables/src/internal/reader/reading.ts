@@ -1,6 +1,6 @@
 /**
  * An effect that reads what is there already. A generator that yields it gets the value on the spot, as from a plain call:
- * neither its fiber nor the run loop has a part in it.
+ * neither its fiber nor the run loop has a part in it, but for once in a while.
  */
 import { Effect, Effectable } from "effect"
 
@@ -22,13 +22,18 @@ const Reading = function <I, A>(this: { read: (input: I) => A; input: I }, read:
   this.input = input
 } as unknown as new <I, A>(read: (input: I) => A, input: I) => Reading<I, A>
 
+/** Reads on the spot until others have their turn: a loop that only reads must not keep everybody else waiting. */
+const ON_THE_SPOT = 2048
+let reads = 0
+const turn = Effect.withFiber((fiber) => (fiber.cache.preventYield ? Effect.void : Effect.yieldNow))
+
 Reading.prototype = Object.assign(Object.create(Prototype), {
   /** The iterator has no state, so the effect is its own, as often as it is asked. */
   [Symbol.iterator](this: Reading<unknown, unknown>) {
     return this
   },
-  next(this: Reading<unknown, unknown>): IteratorReturnResult<unknown> {
-    return { done: true, value: this.read(this.input) }
+  next(this: Reading<unknown, unknown>): IteratorResult<Effect.Effect<void>, unknown> {
+    return ++reads % ON_THE_SPOT === 0 ? { done: false, value: turn } : { done: true, value: this.read(this.input) }
   }
 })
 
