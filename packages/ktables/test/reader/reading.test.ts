@@ -73,11 +73,11 @@ describe("reading", () => {
     const sum = Effect.runSync(
       Effect.gen(function* () {
         let last = 0
-        for (let n = 0; n < 10_000; n++) last = yield* read
+        for (let n = 0; n < 100_000; n++) last = yield* read
         return last
       })
     )
-    assert.strictEqual(sum, 20_000)
+    assert.strictEqual(sum, 200_000)
   })
 
   it("is an effect like others", () => {

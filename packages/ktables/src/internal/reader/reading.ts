@@ -23,8 +23,8 @@ const Reading = function <I, A>(this: { read: (input: I) => A; input: I }, read:
 } as unknown as new <I, A>(read: (input: I) => A, input: I) => Reading<I, A>
 
 /** Reads on the spot until others have their turn: a loop that only reads must not keep everybody else waiting. */
-const ON_THE_SPOT = 2048
-let reads = 0
+const ON_THE_SPOT = 16_384
+let left = ON_THE_SPOT
 const turn = Effect.withFiber((fiber) => (fiber.cache.preventYield ? Effect.void : Effect.yieldNow))
 
 Reading.prototype = Object.assign(Object.create(Prototype), {
@@ -33,7 +33,9 @@ Reading.prototype = Object.assign(Object.create(Prototype), {
     return this
   },
   next(this: Reading<unknown, unknown>): IteratorResult<Effect.Effect<void>, unknown> {
-    return ++reads % ON_THE_SPOT === 0 ? { done: false, value: turn } : { done: true, value: this.read(this.input) }
+    if (--left > 0) return { done: true, value: this.read(this.input) }
+    left = ON_THE_SPOT
+    return { done: false, value: turn }
   }
 })
 
