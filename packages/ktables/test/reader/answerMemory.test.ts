@@ -43,6 +43,9 @@ describe("answer memory", () => {
     const answer = memory.allocate(size)
     memory.receive([answer.subarray(0, 10), answer.subarray(10)])
     assert.strictEqual(memory.retain(answer.subarray(0, 10)), size / 2)
+    const [apart, other] = [Buffer.allocUnsafeSlow(70), Buffer.allocUnsafeSlow(70)]
+    memory.receive([apart, other])
+    assert.strictEqual(memory.retain(apart) + memory.retain(other), 140)
     assert.strictEqual(memory.retain(Buffer.allocUnsafeSlow(50).subarray(20)), 50)
   })
 

@@ -57,9 +57,14 @@ export class AnswerMemory {
     return block.subarray(0, bytes)
   }
 
-  /** An answer has come, in whose memory these record sets lie and nothing else. */
+  /** An answer has come, of these record sets, in whose memory nothing else lies. */
   receive(sets: ReadonlyArray<Buffer>): void {
-    if (sets.length > 0) this.#sets.set(sets[0]!.buffer, sets.length)
+    const first = sets[0]
+    if (first === undefined) return
+    // A client with memory of its own may have one for each.
+    let beside = 0
+    for (const { buffer } of sets) if (buffer === first.buffer) beside++
+    this.#sets.set(first.buffer, beside)
   }
 
   /**
