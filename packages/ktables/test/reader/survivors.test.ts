@@ -160,4 +160,39 @@ describe("survivors", () => {
       assert.strictEqual(quiet.valueBuffer(entry)[quiet.valueStart(entry)], quiet.offsetOf(entry))
     }
   })
+
+  for (const prefix of [0, 20, 24, 28]) {
+    it(`tell keys of one hash apart that begin with the same ${prefix} bytes`, () => {
+      // A step of the hash can be undone, so the last four bytes can make up for the four before them.
+      const step = (hash: number): number => {
+        const mixed = Math.imul(hash, 0x2c1b3c6d)
+        return mixed ^ (mixed >>> 15)
+      }
+      const keyOfOneHash = (n: number): Buffer => {
+        const key = Buffer.alloc(prefix + 8, "p")
+        let hash = key.length
+        for (let at = 0; at < prefix; at += 4) hash = step(hash ^ key.readInt32LE(at))
+        key.writeInt32LE(n, prefix)
+        key.writeInt32LE(step(hash ^ n) ^ 1234, prefix + 4)
+        return key
+      }
+      const survivors = new Survivors(0, new AnswerMemory(ANSWER, 1))
+      const count = 300
+      const records = Array.from({ length: 2 * count }, (_, i) => ({
+        offsetDelta: i,
+        timestamp: 0,
+        key: keyOfOneHash(i % count),
+        value: Buffer.from(`${i}`)
+      }))
+      survivors.take(
+        new RecordCursor({ records: encodeBatch(records), fromOffset: 0, abortedTransactions: undefined }),
+        Number.POSITIVE_INFINITY
+      )
+      assert.strictEqual(survivors.size, count)
+      for (let n = 0; n < count; n++) {
+        const entry = survivors.find(keyOfOneHash(n), 0, prefix + 8)
+        assert.strictEqual(survivors.offsetOf(entry), count + n)
+      }
+    })
+  }
 })
