@@ -114,11 +114,11 @@ export const make = Effect.fnUntraced(function* (options: {
         // Loops end behind the answer they are in the middle of; what they still take belongs to the load.
         yield* Deferred.succeed(stop, undefined)
         yield* Effect.raceFirst(fetchLoops.awaitIdle, failure)
+        memory.close()
       }),
     follow: (take) =>
       Effect.gen(function* () {
         stage.follow(take)
-        memory.close()
         tombstones.excuse()
         yield* fetchLoops.ensure
         return yield* failure
