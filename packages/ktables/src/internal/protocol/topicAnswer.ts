@@ -2,7 +2,7 @@
  * The part of an answer that concerns one topic, and the check that it is what was asked for: an answer about another
  * topic or partition, or one that leaves a partition out, must never be taken for silence.
  */
-import { ProtocolViolation } from "./primitives.ts"
+import { ProtocolViolation, type Reader } from "./primitives.ts"
 
 export interface TopicAnswer<Partition> {
   /** Undefined in versions that name topics by id. */
@@ -38,4 +38,21 @@ export const partitionsOf = <Partition extends { readonly partition: number }>(
   }
   if (open.size > 0) throw new ProtocolViolation(`nothing about partition ${[...open].join(", ")}`)
   return partitions
+}
+
+/** Reads a whole answer that is a throttle time, in milliseconds, and topics by name. */
+export const readByName = <Partition extends { readonly partition: number }>(
+  reader: Reader,
+  asked: Asked,
+  readPartition: (reader: Reader) => Partition
+): { readonly throttle: number; readonly partitions: ReadonlyArray<Partition> } => {
+  const throttle = reader.int32()
+  const topics = reader.array((topic) => {
+    const name = topic.string()
+    const partitions = topic.array(readPartition)
+    topic.taggedFields()
+    return { name, topicId: undefined, partitions }
+  })
+  reader.taggedFields()
+  return { throttle, partitions: partitionsOf(asked, topics) }
 }

@@ -8,7 +8,7 @@ import type { ListedOffset, ListOffsetsRequest } from "../../../KafkaClient.ts"
 import type { Api } from "../api.ts"
 import { isolationLevel } from "../isolationLevel.ts"
 import type { Reader } from "../primitives.ts"
-import { partitionsOf } from "../topicAnswer.ts"
+import { readByName } from "../topicAnswer.ts"
 
 export interface ListOffsetsAnswer {
   readonly throttle: number
@@ -40,17 +40,7 @@ export const listOffsets: Api<ListOffsetsRequest, ListOffsetsAnswer> = {
     })
     writer.noTaggedFields()
   },
-  decode: (reader, _version, request) => {
-    const throttle = reader.int32()
-    const topics = reader.array((topic) => {
-      const name = topic.string()
-      const partitions = topic.array(decodePartition)
-      topic.taggedFields()
-      return { name, topicId: undefined, partitions }
-    })
-    reader.taggedFields()
-    return { throttle, partitions: partitionsOf(request, topics) }
-  }
+  decode: (reader, _version, request) => readByName(reader, request, decodePartition)
 }
 
 const decodePartition = (reader: Reader): ListedOffset => {

@@ -7,7 +7,7 @@
 import type { EpochEndOffset, EpochEndOffsetRequest } from "../../../KafkaClient.ts"
 import type { Api } from "../api.ts"
 import type { Reader } from "../primitives.ts"
-import { partitionsOf } from "../topicAnswer.ts"
+import { readByName } from "../topicAnswer.ts"
 
 export interface OffsetForLeaderEpochAnswer {
   readonly throttle: number
@@ -34,17 +34,7 @@ export const offsetForLeaderEpoch: Api<EpochEndOffsetRequest, OffsetForLeaderEpo
     })
     writer.noTaggedFields()
   },
-  decode: (reader, _version, request) => {
-    const throttle = reader.int32()
-    const topics = reader.array((topic) => {
-      const name = topic.string()
-      const partitions = topic.array(decodePartition)
-      topic.taggedFields()
-      return { name, topicId: undefined, partitions }
-    })
-    reader.taggedFields()
-    return { throttle, partitions: partitionsOf(request, topics) }
-  }
+  decode: (reader, _version, request) => readByName(reader, request, decodePartition)
 }
 
 const decodePartition = (reader: Reader): EpochEndOffset => {
