@@ -5,7 +5,7 @@ export const steps: ReadonlyArray<readonly [string, string]> = [
   ["catchup", "catchup --log rounds --decode raw,schema,schema-jit"],
   ["go", "peers --peers go --log rounds --seconds 1 --count 500"],
   ["drain", "drain --log rounds"],
-  ["java", "peers --peers java --log rounds --seconds 1 --count 500"],
+  ["java", "peers --peers java --log rounds --seconds 1 --count 500 --repeat 15"],
   ["python", "peers --peers python --log rounds --seconds 1 --count 500"],
   ["unique", "catchup --log unique --decode raw,schema,schema-jit"],
   ["go-unique", "peers --peers go --log unique --seconds 0.2 --count 20"],
