@@ -15,7 +15,7 @@ export interface Onread {
 export interface AnswersOptions {
   /**
    * Asks about the answer that begins, of so many bytes behind its correlation id: memory to put them, `skip` to have
-   * them thrown away, `refuse` when nobody asked for it. Behind a refusal nothing is read any more.
+   * its bytes thrown away, `refuse` when nobody asked for it. Behind a refusal nothing is read any more.
    */
   readonly begin: (correlationId: number, length: number) => Buffer | "skip" | "refuse"
   /** Gets the answer behind its correlation id. The buffer is the receiver's to keep. */

@@ -10,8 +10,8 @@ const SMALL = 1 << 17
 
 /**
  * C libraries hand large blocks to the kernel as soon as they are freed, and keep smaller ones; glibc takes for large what
- * is larger than any block freed so far, up to 32 MiB. Memory for survivors is therefore asked for in blocks that are larger than what a
- * replay frees in passing, of which only what is used costs anything.
+ * is larger than any block freed so far, up to 32 MiB. Memory for survivors is therefore asked for in blocks that are
+ * larger than what a replay frees in passing; only what is used of them costs anything.
  */
 const ALL_PACKED = 1 << 25
 const LEAST_PACKED = 1 << 20
