@@ -20,6 +20,15 @@ const cluster = (brokers: ReadonlyArray<string>) =>
 const endsByHand: Runtime.Teardown = (exit, onExit) =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
 
+const quit = () => process.exit(130)
+
+/** A slow reader gets all of the output, unless the person asks once more to end. */
+const flush = (output: Output) =>
+  Effect.promise(() => {
+    process.once("SIGINT", quit).once("SIGTERM", quit)
+    return output.flushed()
+  })
+
 /** Runs what the settings say to the end of the process. */
 export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follow" }>, output: Output): void => {
   let notice: string | undefined
@@ -55,7 +64,8 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
         else if (error._tag === "TopicNotFound") console.error(`topic ${error.topic} does not exist on ${where}`)
         else console.error(error.message)
       })
-    )
+    ),
+    Effect.ensuring(flush(output))
   )
   NodeRuntime.runMain(main, {
     disableErrorReporting: true,

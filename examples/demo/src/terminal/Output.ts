@@ -15,6 +15,11 @@ export interface Output {
    * first call counts.
    */
   readonly close: (lastWords?: string) => void
+  /**
+   * Waits until all that was written has been taken. A pipe holds only so much: what its reader has not taken yet would be
+   * lost with the process.
+   */
+  readonly flushed: () => Promise<void>
 }
 
 const enter = "\u001b[?1049h\u001b[?25l"
@@ -22,6 +27,11 @@ const leave = "\u001b[?25h\u001b[?1049l"
 const home = "\u001b[H"
 const eraseLine = "\u001b[K"
 const eraseBelow = "\u001b[J"
+
+const flushed = (stream: NodeJS.WriteStream) => () =>
+  new Promise<void>((resolve) => {
+    stream.write("", () => resolve())
+  })
 
 const sizeOf = (stream: WriteStream) => ({ columns: stream.columns || 80, rows: stream.rows || 24 })
 
@@ -52,7 +62,8 @@ const screen = (stream: WriteStream): Output => {
       stream.write(home + lines.map((line) => line + eraseLine).join("\n") + eraseBelow)
     },
     line: () => {},
-    close
+    close,
+    flushed: flushed(stream)
   }
 }
 
@@ -64,7 +75,8 @@ const lines = (stream: NodeJS.WriteStream): Output => ({
   },
   close: (lastWords) => {
     if (lastWords !== undefined) stream.write(`${lastWords}\n`)
-  }
+  },
+  flushed: flushed(stream)
 })
 
 export const open = (stream: NodeJS.WriteStream): Output => {
