@@ -31,9 +31,10 @@ const feed = (options: {
   readonly keys: number
   readonly batches: number
   readonly valueSize: number
+  readonly mostPacked?: number
 }) => {
   const random = randomOf(options.seed)
-  const memory = new AnswerMemory(ANSWER, 1)
+  const memory = new AnswerMemory(ANSWER, 1, options.mostPacked)
   const survivors = new Survivors(0, memory)
   const expected = new Map<string, Expected>()
   let peak = 0
@@ -115,6 +116,15 @@ describe("survivors", () => {
       const fed = feed({ seed, keys: 1 + seed * 150, batches: 200, valueSize: 60 })
       check(fed)
       assert.strictEqual(fed.survivors.records, 4000)
+    })
+  }
+
+  for (const mostPacked of [50_000, 1_000_000]) {
+    it(`that are copied together fill blocks of at most ${mostPacked} bytes, or of one value`, () => {
+      const fed = feed({ seed: mostPacked, keys: 300, batches: 400, valueSize: 60_000, mostPacked })
+      check(fed)
+      const { live } = fed.survivors.bytes
+      assert.isBelow(fed.peak, live + 2 * 1024 * 1024 + 8 * 1_300_000)
     })
   }
 

@@ -15,6 +15,8 @@ const SMALL = 1 << 17
  */
 const ALL_PACKED = 1 << 25
 const LEAST_PACKED = 1 << 20
+/** Places in a block are 32-bit numbers. */
+const MOST_PACKED = 1 << 30
 
 interface Block {
   users: number
@@ -32,9 +34,12 @@ export class AnswerMemory {
   /** How many record sets lie in an answer, where it is not one. */
   readonly #sets = new WeakMap<ArrayBufferLike, number>()
   #isClosed = false
+  /** Bytes of survivors that are to be asked for at once, unless one alone is larger. */
+  readonly mostPacked: number
 
   /** @param answerSize bytes of the largest usual answer. */
-  constructor(answerSize: number, partitions: number) {
+  constructor(answerSize: number, partitions: number, mostPacked = MOST_PACKED) {
+    this.mostPacked = mostPacked
     this.#answerSize = answerSize
     this.#packedSize = Math.max(LEAST_PACKED, Math.ceil(ALL_PACKED / partitions))
   }

@@ -14,6 +14,9 @@ import type { AnswerMemory } from "./answerMemory.ts"
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
 const slack = 1024 * 1024
 
+/** Bytes of a partition's keys. */
+const MOST_KEYS = 2 ** 31 - 1
+
 /** An entry is sixteen 32-bit numbers, a cache line; its offset and timestamp are doubles in the place of two each. */
 const WIDTH = 4
 const HASH = 0
@@ -256,6 +259,8 @@ export class Survivors {
   /** Copies a key into the arena. */
   private keep(buffer: Buffer, start: number, length: number): number {
     const keyAt = this.arenaUsed
+    // Places are 32-bit numbers.
+    if (keyAt + length > MOST_KEYS) throw new RangeError(`the keys of partition ${this.partition} are above 2 GiB`)
     if (keyAt + length > this.arena.length) {
       const next = Buffer.allocUnsafeSlow(Math.max(this.arena.length * 2, keyAt + length))
       this.arena.copy(next, 0, 0, keyAt)
@@ -283,16 +288,19 @@ export class Survivors {
 
   private chunkFor(buffer: Buffer): number {
     const last = this.chunks.length - 1
-    if (last >= 0 && this.chunks[last] === buffer) return last
-    const chunk = last + 1
+    return last >= 0 && this.chunks[last] === buffer ? last : this.addChunk(buffer, 0, this.memory.retain(buffer))
+  }
+
+  private addChunk(buffer: Buffer, live: number, held: number): number {
+    const chunk = this.chunks.length
     if (chunk === this.live.length) {
       const next = new Int32Array(2 * chunk)
       next.set(this.live)
       this.live = next
     }
     this.chunks.push(buffer)
-    this.live[chunk] = 0
-    this.held.push(this.memory.retain(buffer))
+    this.live[chunk] = live
+    this.held.push(held)
     return chunk
   }
 
@@ -303,23 +311,16 @@ export class Survivors {
     const before = this.chunks
     const liveBefore = this.live
     const heldBefore = this.held
-    const { stays, moving } = this.stayers()
-    const packed = moving === 0 ? noBytes : this.memory.allocatePacked(moving)
+    const { moving, stays } = this.stayers()
     this.chunks = []
     this.live = new Int32Array(Math.max(64, before.length + 1))
     this.held = []
-    const keep = (chunk: Buffer, liveBytes: number, heldBytes: number): number => {
-      this.live[this.chunks.length] = liveBytes
-      this.held.push(heldBytes)
-      return this.chunks.push(chunk) - 1
-    }
     /** Where a chunk is from now on; -1 where its survivors move. */
     const target = new Int32Array(before.length)
     for (const [i, chunk] of before.entries()) {
-      target[i] = stays[i] === 1 ? keep(chunk, liveBefore[i]!, heldBefore[i]!) : -1
+      target[i] = stays[i] === 1 ? this.addChunk(chunk, liveBefore[i]!, heldBefore[i]!) : -1
     }
-    const packedChunk = keep(packed, packed.length, packed.length)
-    this.move(before, target, packed, packedChunk)
+    this.move(before, target, moving)
     for (const [i, chunk] of before.entries()) if (target[i]! < 0) this.memory.release(chunk)
   }
 
@@ -343,22 +344,33 @@ export class Survivors {
     return { stays, moving }
   }
 
-  private move(from: ReadonlyArray<Buffer>, target: Int32Array, packed: Buffer, packedChunk: number): void {
-    const { numbers } = this
+  /** @param moving the bytes of all survivors that move. */
+  private move(from: ReadonlyArray<Buffer>, target: Int32Array, moving: number): void {
+    const { memory, numbers } = this
+    let left = moving
+    let packed = noBytes
+    let packedChunk = this.addChunk(packed, 0, 0)
     let used = 0
     for (let entry = 0; entry < this.size; entry++) {
       const at = numbersOf(entry)
       const chunk = numbers[at + CHUNK]!
       const to = target[chunk]!
+      const length = numbers[at + VALUE_LENGTH]!
+      if (to < 0 && length > packed.length - used) {
+        packed = memory.allocatePacked(Math.max(length, Math.min(left, memory.mostPacked)))
+        packedChunk = this.addChunk(packed, 0, packed.length)
+        used = 0
+      }
       numbers[at + CHUNK] = to < 0 ? packedChunk : to
       if (to >= 0) continue
-      const length = numbers[at + VALUE_LENGTH]!
       const valueAt = numbers[at + VALUE_AT]!
       // Where a value without bytes lies must be within its chunk, too.
       numbers[at + VALUE_AT] = used
       if (length <= 0) continue
       from[chunk]!.copy(packed, used, valueAt, valueAt + length)
+      this.live[packedChunk]! += length
       used += length
+      left -= length
     }
   }
 
