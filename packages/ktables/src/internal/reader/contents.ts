@@ -5,33 +5,9 @@
  * The map is made when somebody first asks for it and kept in step from then on: a table that is only read by key pays
  * neither its memory nor its time.
  */
-import { Effect, HashMap, MutableHashMap, Option } from "effect"
+import { Effect, HashMap, Option } from "effect"
 import type { TableChange } from "../../TableChange.ts"
-
-/** Keys by identity where the language can, by structure where it must. */
-class KeyIndex<K, A> {
-  readonly #primitive = new Map<K, A>()
-  #structural: MutableHashMap.MutableHashMap<K, A> | undefined
-
-  get(key: K): A | undefined {
-    if (typeof key !== "object" || key === null) return this.#primitive.get(key)
-    if (this.#structural === undefined) return undefined
-    return Option.getOrUndefined(MutableHashMap.get(this.#structural, key))
-  }
-  set(key: K, value: A): void {
-    if (typeof key !== "object" || key === null) this.#primitive.set(key, value)
-    else MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, A>()), key, value)
-  }
-  delete(key: K): void {
-    if (typeof key !== "object" || key === null) this.#primitive.delete(key)
-    else if (this.#structural !== undefined) MutableHashMap.remove(this.#structural, key)
-  }
-  /** Tolerates changes while it is walked: what is added is visited, what is deleted is not. */
-  *[Symbol.iterator](): Iterator<readonly [K, A]> {
-    yield* this.#primitive
-    if (this.#structural !== undefined) yield* this.#structural
-  }
-}
+import { KeyIndex } from "./keyIndex.ts"
 
 const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
   const next = new (array.constructor as new (length: number) => A)(array.length * 2)
