@@ -8,6 +8,7 @@
 import { Effect, HashMap, Option } from "effect"
 import type { TableChange } from "../../TableChange.ts"
 import { KeyIndex } from "./keyIndex.ts"
+import { SLICE, STRIDE } from "./slice.ts"
 
 const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
   const next = new (array.constructor as new (length: number) => A)(array.length * 2)
@@ -26,8 +27,6 @@ export interface Place {
 export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
 
 const nothing: ReadonlyArray<never> = []
-/** Milliseconds of making the map before others get their turn. */
-const SLICE = 4
 
 export class Contents<K, V> {
   /** Rises by one with every slice that changed something. */
@@ -129,7 +128,7 @@ export class Contents<K, V> {
           return
         }
         HashMap.set(draft, next.value[0], this.#values[next.value[1]] as V)
-        if (n % 64 === 0 && performance.now() > deadline) return
+        if (n % STRIDE === 0 && performance.now() > deadline) return
       }
     })
     if (done) this.#making = undefined

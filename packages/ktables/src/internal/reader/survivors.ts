@@ -348,7 +348,7 @@ export class Survivors {
   private move(from: ReadonlyArray<Buffer>, target: Int32Array, moving: number): void {
     const { memory, numbers } = this
     let left = moving
-    let packed = noBytes
+    let packed: Buffer = noBytes
     let packedChunk = this.addChunk(packed, 0, 0)
     let used = 0
     for (let entry = 0; entry < this.size; entry++) {

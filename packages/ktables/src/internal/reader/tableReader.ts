@@ -17,7 +17,8 @@ import {
 import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
 import { backoff } from "../topic/backoff.ts"
-import { type Applier, difference } from "./applier.ts"
+import type { Applier } from "./applier.ts"
+import { difference } from "./difference.ts"
 import type { Change } from "./contents.ts"
 import { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
@@ -65,6 +66,7 @@ const SUSPICION = 1000
 const REPEATED = 10_000
 /** Milliseconds that showing an incomplete table may take at least. */
 const SHOWING = 1000
+/** Milliseconds that a load may keep the event loop. */
 const SLICE = 8
 
 const asTableError = (topic: string, cause: Cause.Cause<TableError>): TableError => {

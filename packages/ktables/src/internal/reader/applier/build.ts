@@ -1,0 +1,238 @@
+/** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
+import { Effect, Exit } from "effect"
+import type { TableError } from "../../../TableError.ts"
+import { Contents } from "../contents.ts"
+import type { ReaderMetrics } from "../metrics.ts"
+import type { Session } from "../session.ts"
+import { SLICE, STRIDE } from "../slice.ts"
+import type { Survivors } from "../survivors.ts"
+import type { Application, Interruption } from "./application.ts"
+import type { Decoding } from "./decoding.ts"
+import type { Ownership, Rank } from "./ownership.ts"
+import { CursorSource, type Source, SurvivorSource } from "./source.ts"
+
+export type Build<K, V> = (
+  survivors: ReadonlyArray<Survivors>,
+  session: Session
+) => Effect.Effect<Contents<K, V>, TableError>
+
+/** An older record of a key whose newest has no value that decodes. */
+interface Found<V> {
+  readonly offset: number
+  readonly timestamp: number
+  /** Undefined for a tombstone. */
+  readonly value: { readonly it: V } | undefined
+}
+
+/** The record that was found, in place of the surviving one. */
+const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown>): Source => ({
+  partition: survivor.partition,
+  offset,
+  timestamp,
+  keyBuffer: survivor.keyBuffer,
+  keyStart: survivor.keyStart,
+  keyLength: survivor.keyLength,
+  valueBuffer: survivor.keyBuffer,
+  valueStart: 0,
+  valueLength: value === undefined ? -1 : 0
+})
+
+export const make = <K, V>(options: {
+  /** Whether different bytes are always different keys. */
+  readonly isInjective: boolean
+  readonly decoding: Decoding<K, V>
+  readonly application: Application<K, V>
+  readonly ownership: Ownership
+  readonly metrics: ReaderMetrics
+}): Build<K, V> => {
+  const { application, isInjective, metrics, ownership } = options
+  const { decodeKey, decodeValue, settled } = options.decoding
+  const { counts } = metrics
+
+  /** One build: what it makes, and of what. */
+  interface Building {
+    readonly next: Contents<K, V>
+    readonly session: Session
+    readonly loaded: ReadonlyMap<number, Survivors>
+    /** Among those that have been applied, some lie outside their key's partition. */
+    readonly hasForeign: () => boolean
+  }
+
+  /** A raw key has one survivor; only several raw keys that decode to one have to be told apart. */
+  const rankIn =
+    ({ hasForeign }: Building): (() => Rank) =>
+    () =>
+      !isInjective ? "any" : hasForeign() ? "newest" : "only"
+
+  /** Whether the record lies outside its key's partition, and that partition has a record of the key. */
+  const isDisowned = (source: Source, loaded: ReadonlyMap<number, Survivors>): boolean => {
+    const owner = ownership.ownerOf(source)
+    if (owner === source.partition) return false
+    counts.foreign++
+    const there = loaded.get(owner)
+    return there !== undefined && there.find(source.keyBuffer, source.keyStart, source.keyLength) >= 0
+  }
+
+  /** Applies those survivors of a partition that `isWanted` names; hands back the entries whose value was refused. */
+  const applySurvivors = Effect.fnUntraced(function* (
+    building: Building,
+    survivors: Survivors,
+    isWanted: (source: Source) => boolean
+  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
+    const { next } = building
+    const rank = rankIn(building)
+    const source = new SurvivorSource(survivors)
+    const { size } = survivors
+    const refused = new Set<number>()
+    let at = 0
+    let problem: { readonly defect: unknown } | undefined
+    let interruption: Interruption<K, V> | undefined
+    const slice = (): void => {
+      const started = performance.now()
+      let n = 0
+      while (at < size) {
+        source.entry = at++
+        if (!isWanted(source)) continue
+        try {
+          interruption = application.now(next, source, rank())
+          if (interruption !== undefined) return
+        } catch (defect) {
+          problem = { defect }
+          return
+        }
+        if (++n % STRIDE === 0 && performance.now() - started > SLICE) break
+      }
+      metrics.slice(performance.now() - started)
+    }
+    while (at < size) {
+      next.mutate(slice, false)
+      if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
+      if (interruption !== undefined) {
+        const late: Interruption<K, V> = interruption
+        interruption = undefined
+        if ((yield* application.late(next, source, late, rank, false)) === "refused") refused.add(source.entry)
+      }
+      if (at < size) yield* Effect.yieldNow
+    }
+    return refused
+  })
+
+  /** The newest older records of these entries, as far as they are in the log and decode. */
+  const findOlder = Effect.fnUntraced(function* (
+    { session }: Building,
+    survivors: Survivors,
+    entries: ReadonlySet<number>
+  ): Effect.fn.Return<ReadonlyMap<number, Found<V>>, TableError> {
+    const found = new Map<number, Found<V>>()
+    yield* session.reread(
+      Effect.fnUntraced(function* (partition, cursor) {
+        const source = new CursorSource(partition.partition, cursor)
+        let deadline = performance.now() + SLICE
+        let n = 0
+        while (cursor.next()) {
+          if (++n % STRIDE === 0 && performance.now() > deadline) {
+            yield* Effect.yieldNow
+            deadline = performance.now() + SLICE
+          }
+          if (cursor.keyLength < 0) continue
+          const entry = survivors.find(cursor.buffer, cursor.keyStart, cursor.keyLength)
+          if (entry < 0 || !entries.has(entry) || cursor.offset > survivors.offsetOf(entry)) continue
+          const { offset, timestamp } = cursor
+          if (cursor.valueLength < 0) {
+            found.set(entry, { offset, timestamp, value: undefined })
+            continue
+          }
+          const decoded = yield* settled(decodeValue, source)
+          if (Exit.isSuccess(decoded)) found.set(entry, { offset, timestamp, value: { it: decoded.value } })
+        }
+      }),
+      new Set([survivors.partition])
+    )
+    return found
+  })
+
+  /** Applies survivors, or where their values are refused what is found below them; hands back entries without either. */
+  const applyPartition = Effect.fnUntraced(function* (
+    building: Building,
+    survivors: Survivors,
+    isWanted: (source: Source) => boolean
+  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
+    const refused = yield* applySurvivors(building, survivors, isWanted)
+    if (refused.size === 0) return refused
+    const { next } = building
+    const rank = rankIn(building)
+    const source = new SurvivorSource(survivors)
+    const left = new Set(refused)
+    for (const [entry, found] of yield* findOlder(building, survivors, refused)) {
+      source.entry = entry
+      const k = yield* settled(decodeKey, source)
+      left.delete(entry)
+      if (Exit.isFailure(k)) continue
+      const older = inPlaceOf(source, found)
+      next.mutate(
+        () =>
+          found.value === undefined
+            ? ownership.remove(next, older, k.value, rank())
+            : ownership.put(next, older, k.value, found.value.it, rank()),
+        false
+      )
+    }
+    return left
+  })
+
+  /** Remembers what was deleted where it belongs, once keys were seen where they do not. */
+  const bury = Effect.fnUntraced(function* (next: Contents<K, V>, survivors: Survivors): Effect.fn.Return<void> {
+    next.keepGraves()
+    const source = new SurvivorSource(survivors)
+    for (let entry = 0; entry < survivors.size; entry++) {
+      source.entry = entry
+      if (source.valueLength >= 0 || ownership.ownerOf(source) !== source.partition) continue
+      const k = yield* settled(decodeKey, source)
+      if (Exit.isSuccess(k) && !next.has(k.value)) {
+        next.mutate(() => next.delete(k.value, source.partition, source.offset, source.timestamp), false)
+      }
+    }
+  })
+
+  return Effect.fnUntraced(function* (all, session) {
+    ownership.partitions = session.partitions.size
+    ownership.isDoubtful = false
+    ownership.isIgnorant = false
+    for (const survivors of all) {
+      counts.records += survivors.records
+      counts.tombstones += survivors.tombstones
+      counts.keyless += survivors.keyless
+    }
+    const next = new Contents<K, V>()
+    const loaded = new Map(all.map((survivors) => [survivors.partition, survivors]))
+    const foreignBefore = counts.foreign
+    const building: Building = { next, session, loaded, hasForeign: () => counts.foreign !== foreignBefore }
+    // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
+    if (!isInjective) next.keepGraves()
+    /** Per partition, the keys that it has records of and no value that decodes. */
+    const valueless = new Map<number, ReadonlySet<number>>()
+    const isAlone = ownership.partitions === 1
+    for (const survivors of all) {
+      const left = yield* applyPartition(building, survivors, (source) => isAlone || !isDisowned(source, loaded))
+      if (left.size > 0) valueless.set(survivors.partition, left)
+    }
+    // What is skipped in a key's own partition does not disown the key's records elsewhere.
+    if (!isAlone && valueless.size > 0) {
+      for (const survivors of all) {
+        yield* applyPartition(building, survivors, (source) => {
+          const owner = ownership.ownerOf(source)
+          const left = owner === source.partition ? undefined : valueless.get(owner)
+          if (left === undefined) return false
+          return left.has(loaded.get(owner)!.find(source.keyBuffer, source.keyStart, source.keyLength))
+        })
+      }
+    }
+    if (building.hasForeign()) {
+      for (const survivors of all) yield* bury(next, survivors)
+      next.hasForgotten = false
+    } else {
+      next.dropGraves()
+    }
+    return next
+  })
+}

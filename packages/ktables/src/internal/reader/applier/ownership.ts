@@ -1,0 +1,72 @@
+/**
+ * Which record of a key counts where there are several. Within a partition the later offset wins. Across partitions
+ * (partitions were added, or somebody uses another partitioner) the key's owner wins over the others, and among the others
+ * the one seen last.
+ */
+import { partitionOf } from "../../writer/partitioner.ts"
+import type { Contents } from "../contents.ts"
+import type { ReaderMetrics } from "../metrics.ts"
+import type { Source } from "./source.ts"
+
+/**
+ * What is known of a record beside the others of its key: that there is no other, that none of those applied is newer, or
+ * nothing, so that their places have to be compared.
+ */
+export type Rank = "only" | "newest" | "any"
+
+export class Ownership {
+  /** How many there are; one more and keys belong elsewhere. */
+  partitions = 1
+  /**
+   * While it is set, a record that its key's owner outdoes is not passed over but doubted: partitions may have been added
+   * that whoever wrote it knew of, and then it is the owner's.
+   */
+  isWary = false
+  isDoubtful = false
+  /** Set by a record outside its key's partition, where nobody remembers whether the key was deleted in its own. */
+  isIgnorant = false
+  readonly #counts: ReaderMetrics["counts"]
+
+  constructor(counts: ReaderMetrics["counts"]) {
+    this.#counts = counts
+  }
+
+  ownerOf(source: Source): number {
+    return partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, this.partitions)
+  }
+
+  put<K, V>(target: Contents<K, V>, source: Source, key: K, value: V, rank: Rank): void {
+    if (rank === "only") target.insert(key, value, source.partition, source.offset, source.timestamp)
+    else if (rank === "newest" || this.#admits(target, source, key)) {
+      target.set(key, value, source.partition, source.offset, source.timestamp)
+    }
+  }
+
+  remove<K, V>(target: Contents<K, V>, source: Source, key: K, rank: Rank): void {
+    if (rank === "any" && !this.#admits(target, source, key)) return
+    target.delete(key, source.partition, source.offset, source.timestamp)
+  }
+
+  /** Whether a record may replace what is known of its key. */
+  #admits<K, V>(target: Contents<K, V>, source: Source, key: K): boolean {
+    const previous = target.previous(key)
+    if (previous === undefined || previous.partition === source.partition) {
+      if (this.partitions > 1 && this.ownerOf(source) !== source.partition) {
+        if (previous === undefined && target.hasForgotten && source.valueLength >= 0) {
+          this.isIgnorant = true
+          return false
+        }
+        target.keepGraves()
+      }
+      return previous === undefined || previous.offset <= source.offset
+    }
+    const isDisowned = previous.partition === this.ownerOf(source)
+    if (isDisowned && this.isWary) {
+      this.isDoubtful = true
+      return false
+    }
+    this.#counts.foreign++
+    target.keepGraves()
+    return !isDisowned
+  }
+}
