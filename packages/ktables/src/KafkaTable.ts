@@ -33,7 +33,7 @@ import {
   Effect,
   Equal,
   Exit,
-  HashMap,
+  type HashMap,
   Layer,
   Option,
   Schedule,
@@ -187,7 +187,11 @@ export interface KafkaTable<in out K, in out V> {
   readonly changeBatches: Stream.Stream<ReadonlyArray<TableChange<K, V>>, TableError>
   /** The newest whole state, whenever it changed since the subscriber last looked. */
   readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError>
-  /** The value of one key now, and whenever its record changes; none while it is absent. */
+  /**
+   * The value of one key now, and whenever its record changes; none while it is absent. A subscriber that falls behind by
+   * more than `changesCapacity` changes of the key is given the newest. Thousands of watched keys are fine: a change costs
+   * one look-up, and wakes nobody but those who watch its key.
+   */
   readonly watch: (key: K) => Stream.Stream<Option.Option<V>, TableError>
 
   readonly status: Effect.Effect<TableStatus>
@@ -389,7 +393,12 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   const report = yield* rateLimited
 
   const feed: ChangeFeed<K, V> = new ChangeFeed<K, V>(
-    { current: () => applier.contents().map(), prepare: Effect.suspend(() => applier.contents().prepareMap) },
+    {
+      version: () => applier.contents().version,
+      get: (key) => applier.contents().get(key),
+      current: () => applier.contents().map(),
+      prepare: Effect.suspend(() => applier.contents().prepareMap)
+    },
     options.changesCapacity ?? 16_384
   )
   const applier = Applier.make({
@@ -397,7 +406,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     context,
     onDecodeError: options.onDecodeError ?? "skip",
     metrics,
-    wantsChanges: () => feed.hasSubscribers,
+    wantsChanges: () => feed.wantsChanges,
     report
   })
   const { describe, retention, start } = makeStart(client, topic, options)
@@ -422,7 +431,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     listener: {
       status: (next) => SubscriptionRef.set(status, next),
       publish: (changes) => feed.publish(changes),
-      wantsChanges: () => feed.hasSubscribers
+      wantsChanges: () => feed.wantsChanges
     },
     same: Equal.equals,
     start,
@@ -504,7 +513,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     changes: Stream.flattenIterable(changeBatches),
     changeBatches,
     states: feed.states,
-    watch: (key) => watch(changeBatches, key),
+    watch: (key) => feed.watch(key),
     status: SubscriptionRef.get(status),
     statusChanges: Stream.takeUntil(SubscriptionRef.changes(status), (status) => status._tag === "Closed"),
     health: Effect.map(SubscriptionRef.get(status), (status) => ({
@@ -555,30 +564,6 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
   })
   return { start, describe, retention }
 }
-
-const watch = <K, V>(
-  changeBatches: KafkaTable<K, V>["changeBatches"],
-  key: K
-): Stream.Stream<Option.Option<V>, TableError> =>
-  Stream.suspend(() => {
-    let current: Option.Option<V> | undefined
-    return Stream.flattenIterable(
-      Stream.map(changeBatches, (batch) => {
-        const values: Array<Option.Option<V>> = []
-        for (const change of batch) {
-          if (change._tag === "Snapshot") {
-            const value = HashMap.get(change.entries, key)
-            if (current === undefined || !Equal.equals(current, value)) values.push(value)
-            current = value
-          } else if (Equal.equals(change.key, key)) {
-            current = change._tag === "Set" ? Option.some(change.value) : Option.none()
-            values.push(current)
-          }
-        }
-        return values
-      })
-    )
-  })
 
 const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader, entries: number): Stats => {
   const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, tombstones, valueErrors } =

@@ -9,7 +9,10 @@ import { schemaTopic } from "../topics/decoding.ts"
 import { keyOf, type Service, serviceOf } from "../topics/values.ts"
 
 export interface Input {
+  /** Of all changes. */
   readonly subscribers: number
+  /** Of one key each. */
+  readonly watchers: number
   /** Adds a subscriber that takes its first snapshot and nothing more. */
   readonly stuck: boolean
   readonly keys: number
@@ -19,8 +22,12 @@ export interface Input {
 /** Updates per batch in the log. */
 const batch = 100
 
-export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, subscribers, updates }) {
+export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, subscribers, updates, watchers }) {
   const services = yield* Layer.build(MemoryKafka.layer)
+  const who = [
+    ...(subscribers > 0 ? [`${subscribers} subscribers`] : []),
+    ...(watchers > 0 ? [`${watchers} watchers of a key each`] : [])
+  ].join(", ")
   const measure = Effect.gen(function* () {
     const kafka = yield* MemoryKafka.MemoryKafka
     yield* kafka.createTopic("table")
@@ -35,10 +42,10 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, sub
     for (let at = 0; at < keys; at += batch) yield* append(at, Math.min(keys, at + batch), 0)
     const table = yield* KafkaTable.make(schemaTopic("table"), { ensureTopic: false })
 
-    const done = yield* Effect.forEach(
-      Array.from({ length: subscribers }, (_, i) => i),
-      () => subscribe(table)
-    )
+    const done = [
+      ...(yield* Effect.replicateEffect(subscribe(table), subscribers)),
+      ...(yield* Effect.forEach(Array.from({ length: watchers }).keys(), (i) => watch(table, keyOf(i % keys))))
+    ]
     const stuckOne = stuck
       ? yield* table.changeBatches.pipe(
           Stream.runForEach(() => Effect.never),
@@ -55,7 +62,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ keys, stuck, sub
       {
         metric: "fanout",
         client: "effect-ktables memory",
-        detail: `${subscribers} subscribers${stuck ? " and a stuck one" : ""}, ${keys} keys`,
+        detail: `${who}${stuck ? " and a stuck one" : ""}, ${keys} keys`,
         ms,
         records: updates,
         rps: (updates / ms) * 1000,
@@ -99,6 +106,23 @@ const subscribe = Effect.fnUntraced(function* (table: KafkaTable.KafkaTable<stri
           if (change._tag === "Snapshot") Deferred.doneUnsafe(listening, Effect.void)
           if (versionIn(change) === lastVersion) Deferred.doneUnsafe(done, Effect.void)
         }
+      })
+    ),
+    Effect.forkScoped
+  )
+  yield* Deferred.await(listening)
+  return done
+})
+
+/** Completed when the watcher has heard of its key's update. Returns once it listens. */
+const watch = Effect.fnUntraced(function* (table: KafkaTable.KafkaTable<string, Service>, key: string) {
+  const listening = Deferred.makeUnsafe<void>()
+  const done = Deferred.makeUnsafe<void>()
+  yield* table.watch(key).pipe(
+    Stream.runForEach((value) =>
+      Effect.sync(() => {
+        Deferred.doneUnsafe(listening, Effect.void)
+        if (Option.isSome(value) && value.value.version > 0) Deferred.doneUnsafe(done, Effect.void)
       })
     ),
     Effect.forkScoped

@@ -374,6 +374,29 @@ describe("KafkaTable", () => {
     )
   )
 
+  it.effect("hands changes once to who subscribes as soon as a write is readable", () =>
+    onMemory(
+      Effect.gen(function* () {
+        yield* (yield* memory).createTopic("numbers")
+        // Without a race in between, a barrier's waiter goes on while the reader still has the change in its hands.
+        const table = yield* KafkaTable.make(numbers, { isolation: "read_uncommitted" })
+        yield* Effect.forkScoped(Stream.runDrain(table.changes), { startImmediately: true })
+        const seen: Array<unknown> = []
+        yield* put("numbers", [["a", 1]])
+        yield* table.barrier()
+        yield* Effect.forkScoped(
+          Stream.runForEach(table.changes, (change) =>
+            Effect.sync(() => seen.push(change._tag === "Snapshot" ? toRecord(change.entries) : change))
+          ),
+          { startImmediately: true }
+        )
+        yield* put("numbers", [["b", 2]])
+        yield* eventually("the second", () => seen.length === 2)
+        assert.deepStrictEqual(seen, [{ a: 1 }, { _tag: "Set", key: "b", value: 2, previous: Option.none() }])
+      })
+    )
+  )
+
   it.effect("hands a subscriber that fell behind a fresh snapshot", () =>
     onMemory(
       Effect.gen(function* () {

@@ -1,67 +1,65 @@
 /**
- * Hands each applied batch of changes to every subscriber, in order and without gaps, and never waits for any of them.
- *
- * A subscriber holds at most `capacity` changes. One that falls behind further loses its backlog and is handed a fresh
- * snapshot next, so a stuck subscriber costs at most that many changes and holds no old snapshot.
+ * Hands what a table applied to everybody who follows it, in order and without gaps, and never waits for any of them: each
+ * batch of changes to its subscribers, each key's values to those who watch the key, and word of a new state.
  */
-import { Cause, Effect, type Exit, type HashMap, type Scope, Stream } from "effect"
+import { Cause, Effect, Equal, type Exit, type HashMap, Option, Stream } from "effect"
 import type { TableError } from "../../TableError.ts"
 import type { Change } from "../reader/contents.ts"
+import { KeyIndex } from "../reader/keyIndex.ts"
+import { Mailbox } from "./mailbox.ts"
 
 /** What one pull of a subscription gives. */
 export type Delivery<K, V> =
   | { readonly _tag: "Snapshot"; readonly entries: HashMap.HashMap<K, V>; readonly resync: boolean }
   | { readonly _tag: "Batches"; readonly batches: ReadonlyArray<ReadonlyArray<Change<K, V>>> }
 
+/** The contents as of now. */
 export interface Source<K, V> {
-  /** The current map; a subscriber that registers in the same synchronous step misses nothing after it. */
+  /** Rises with every change. */
+  readonly version: () => number
+  readonly get: (key: K) => Option.Option<V>
   readonly current: () => HashMap.HashMap<K, V>
   /** Makes `current` cheap. */
   readonly prepare: Effect.Effect<void>
 }
 
-class Subscriber<K, V> {
-  queue: Array<ReadonlyArray<Change<K, V>>> = []
-  queued = 0
-  lagged = false
-  wake: (() => void) | undefined
-}
-
 export class ChangeFeed<K, V> {
-  readonly #subscribers = new Set<Subscriber<K, V>>()
+  readonly #subscribers = new Set<Mailbox<ReadonlyArray<Change<K, V>>>>()
+  readonly #watchers = new KeyIndex<K, Set<Mailbox<Option.Option<V>>>>()
+  #watched = 0
   readonly #stateListeners = new Set<() => void>()
   #end: Exit.Exit<never, TableError> | "closed" | undefined
   readonly #source: Source<K, V>
   readonly #capacity: number
 
+  /** @param capacity changes that a subscriber may be behind before it is handed a fresh state instead. */
   constructor(source: Source<K, V>, capacity: number) {
     this.#source = source
     this.#capacity = capacity
   }
 
   /** Whether anybody wants change objects: without subscribers none are made. */
-  get hasSubscribers(): boolean {
-    return this.#subscribers.size > 0
+  get wantsChanges(): boolean {
+    return this.#subscribers.size > 0 || this.#watched > 0
   }
 
-  /** Synchronous, and as cheap as one push per subscriber. */
+  /** To be called with the changes of the newest version. One push per subscriber, one look per change if keys are watched. */
   publish(changes: ReadonlyArray<Change<K, V>>): void {
     if (changes.length > 0) {
-      for (const subscriber of this.#subscribers) {
-        if (!subscriber.lagged) {
-          subscriber.queued += changes.length
-          if (subscriber.queued > this.#capacity) {
-            subscriber.queue = []
-            subscriber.queued = 0
-            subscriber.lagged = true
-          } else subscriber.queue.push(changes)
-        }
-        const wake = subscriber.wake
-        subscriber.wake = undefined
-        wake?.()
-      }
+      const version = this.#source.version()
+      for (const subscriber of this.#subscribers) subscriber.offer(changes, changes.length, version)
+      if (this.#watched > 0) this.#tellWatchers(changes, version)
     }
     this.stateChanged()
+  }
+
+  #tellWatchers(changes: ReadonlyArray<Change<K, V>>, version: number): void {
+    for (const change of changes) {
+      const watchers = this.#watchers.get(change.key)
+      if (watchers === undefined) continue
+      const value = change._tag === "Set" ? Option.some(change.value) : Option.none()
+      for (const watcher of watchers) watcher.offer(value, 1, version)
+    }
   }
 
   stateChanged(): void {
@@ -71,43 +69,71 @@ export class ChangeFeed<K, V> {
   /** Ends all subscriptions behind what is queued: cleanly, or with the table's failure. */
   end(end: Exit.Exit<never, TableError> | "closed"): void {
     this.#end ??= end
-    for (const subscriber of this.#subscribers) {
-      const wake = subscriber.wake
-      subscriber.wake = undefined
-      wake?.()
-    }
+    for (const subscriber of this.#subscribers) subscriber.wake()
+    for (const [, watchers] of this.#watchers) for (const watcher of watchers) watcher.wake()
     this.stateChanged()
   }
 
   /** A subscription per run: a snapshot, then what is applied after it. */
   readonly deliveries: Stream.Stream<Delivery<K, V>, TableError> = Stream.unwrap(
-    Effect.map(this.#prepared(this.#subscribe()), (subscriber) => {
-      let started = false
-      const step: Effect.Effect<Delivery<K, V>, TableError | Cause.Done> = Effect.suspend(() => {
-        if (!started) {
-          started = true
-          subscriber.queue = []
-          subscriber.queued = 0
-          subscriber.lagged = false
-          return Effect.succeed<Delivery<K, V>>({ _tag: "Snapshot", entries: this.#source.current(), resync: false })
-        }
-        return Effect.flatMap(this.#awaitNews(subscriber), () => {
-          if (subscriber.lagged) {
-            subscriber.lagged = false
-            return Effect.succeed<Delivery<K, V>>({ _tag: "Snapshot", entries: this.#source.current(), resync: true })
-          }
-          if (subscriber.queue.length > 0) {
-            const batches = subscriber.queue
-            subscriber.queue = []
-            subscriber.queued = 0
-            return Effect.succeed<Delivery<K, V>>({ _tag: "Batches", batches })
-          }
-          return this.#ended()
-        })
-      })
-      return Stream.fromPull(Effect.succeed(Effect.map(step, (delivery) => [delivery] as const)))
-    })
+    Effect.map(
+      this.#prepared(
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const mailbox = new Mailbox<ReadonlyArray<Change<K, V>>>(this.#capacity)
+            this.#subscribers.add(mailbox)
+            return mailbox
+          }),
+          (mailbox) => Effect.sync(() => this.#subscribers.delete(mailbox))
+        )
+      ),
+      (mailbox) => {
+        return this.#follow<ReadonlyArray<Change<K, V>>, Delivery<K, V>>(
+          mailbox,
+          (resync) => ({ _tag: "Snapshot", entries: this.#source.current(), resync }),
+          (batches) => ({ _tag: "Batches", batches })
+        )
+      }
+    )
   )
+
+  /** The value of a key, and each one that is applied after it. */
+  watch(key: K): Stream.Stream<Option.Option<V>, TableError> {
+    const register = Effect.sync(() => {
+      const mailbox = new Mailbox<Option.Option<V>>(this.#capacity)
+      const others = this.#watchers.get(key)
+      if (others === undefined) this.#watchers.set(key, new Set([mailbox]))
+      else others.add(mailbox)
+      this.#watched++
+      return mailbox
+    })
+    const leave = (mailbox: Mailbox<Option.Option<V>>) =>
+      Effect.sync(() => {
+        const watchers = this.#watchers.get(key)!
+        watchers.delete(mailbox)
+        if (watchers.size === 0) this.#watchers.delete(key)
+        this.#watched--
+      })
+    return Stream.unwrap(
+      Effect.map(Effect.acquireRelease(register, leave), (mailbox) => {
+        let last: Option.Option<V> | undefined
+        return Stream.flattenIterable(
+          this.#follow<Option.Option<V>, ReadonlyArray<Option.Option<V>>>(
+            mailbox,
+            () => {
+              const before = last
+              last = this.#source.get(key)
+              return before !== undefined && Equal.equals(before, last) ? [] : [last]
+            },
+            (values) => {
+              last = values.at(-1)
+              return values
+            }
+          )
+        )
+      })
+    )
+  }
 
   /** The newest state whenever it changed since the last pull. */
   readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError> = Stream.unwrap(
@@ -158,36 +184,28 @@ export class ChangeFeed<K, V> {
     )
   }
 
+  /** The whole of it first, and again where changes were lost; and what becomes of each taking of the mailbox. */
+  #follow<A, B>(
+    mailbox: Mailbox<A>,
+    whole: (again: boolean) => B,
+    next: (taken: ReadonlyArray<A>) => B
+  ): Stream.Stream<B, TableError> {
+    let started = false
+    const step: Effect.Effect<B, TableError | Cause.Done> = Effect.suspend(() => {
+      if (!started || mailbox.hasLost) {
+        mailbox.restart(this.#source.version())
+        const again = started
+        started = true
+        return Effect.succeed(whole(again))
+      }
+      if (!mailbox.isEmpty) return Effect.succeed(next(mailbox.take()))
+      return this.#end === undefined ? Effect.andThen(mailbox.awaitWake, step) : this.#ended()
+    })
+    return Stream.fromPull(Effect.succeed(Effect.map(step, (delivery) => [delivery] as const)))
+  }
+
   #ended(): Effect.Effect<never, TableError | Cause.Done> {
     const end = this.#end!
     return end === "closed" ? Cause.done() : end
-  }
-
-  #awaitNews(subscriber: Subscriber<K, V>): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      subscriber.lagged || subscriber.queue.length > 0 || this.#end !== undefined
-        ? Effect.void
-        : Effect.callback<void>((resume) => {
-            subscriber.wake = () => resume(Effect.void)
-            return Effect.sync(() => {
-              subscriber.wake = undefined
-            })
-          })
-    )
-  }
-
-  #subscribe(): Effect.Effect<Subscriber<K, V>, never, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.sync(() => {
-        const subscriber = new Subscriber<K, V>()
-        this.#subscribers.add(subscriber)
-        return subscriber
-      }),
-      (subscriber) =>
-        Effect.sync(() => {
-          subscriber.queue = []
-          this.#subscribers.delete(subscriber)
-        })
-    )
   }
 }
