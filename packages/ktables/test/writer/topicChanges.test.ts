@@ -1,0 +1,48 @@
+/** A topic that is deleted and made anew under a writer. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
+import { start } from "./fixtures.ts"
+import { answered, describe as describeTopic, eventually, refuse } from "./scriptedKafka.ts"
+
+const topicId = "ff".repeat(16)
+const madeAnew = describeTopic({ partitions: 1, topicId })
+
+describe("a topic that changes", () => {
+  it.effect("made anew, it is written to under its new id", () =>
+    Effect.gen(function* () {
+      const { kafka, writer } = yield* start()
+      yield* eventually(writer.set("a", 1))
+      kafka.description = madeAnew
+      kafka.produces = [refuse(ErrorCode.UNKNOWN_TOPIC_ID)]
+      const ack = yield* eventually(writer.set("b", 1))
+      assert.strictEqual(ack.topicId, topicId)
+      assert.strictEqual(kafka.produced.at(-1)!.request.topicId, topicId)
+    })
+  )
+
+  it.effect("made anew unseen by the produce, its id is asked for when an offset comes twice", () =>
+    Effect.gen(function* () {
+      const { kafka, writer } = yield* start()
+      yield* eventually(writer.set("a", 1))
+      kafka.description = madeAnew
+      kafka.produces = [() => Effect.succeed([answered(0, { baseOffset: 0 })])]
+      const ack = yield* eventually(writer.set("b", 1))
+      assert.strictEqual(ack.topicId, topicId)
+      assert.strictEqual(ack.offset, 0)
+    })
+  )
+
+  it.effect("made anew with fewer partitions, what was not sent goes to those there are", () =>
+    Effect.gen(function* () {
+      const { kafka, writer } = yield* start({
+        partitions: 2,
+        writer: { partitioner: (key, count) => key[0]! % count }
+      })
+      kafka.description = madeAnew
+      kafka.produces = [refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)]
+      const ack = yield* eventually(writer.set("a", 1))
+      assert.strictEqual(ack.partition, 0)
+    })
+  )
+})
