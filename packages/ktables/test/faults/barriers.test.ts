@@ -1,0 +1,72 @@
+/** Barriers whose targets are in doubt, out of reach, or behind an open transaction. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { keys, write } from "../support/kafka.ts"
+import { altered, onScript } from "../support/script.ts"
+import { failureOf } from "../support/subject.ts"
+import { record, scriptedTable } from "./fixtures.ts"
+
+describe("barriers", () => {
+  it.effect("row 17: a barrier does not accept an end below what was seen", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable()
+        yield* kafka.pause()
+        yield* write("numbers", ["x"])
+        yield* kafka.resume()
+        script.on(
+          "listOffsets",
+          altered<"listOffsets">((answer) => answer.map((listed) => ({ ...listed, offset: 3 }))),
+          3
+        )
+        yield* subject.within("the barrier", 10_000, subject.table.barrier())
+        assert.isTrue(subject.contents().has("x"))
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 17: barriers that wait side by side tell each of its own targets", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* scriptedTable()
+        const open = yield* kafka.beginTransaction()
+        yield* open.append("numbers", [record("open", 1)])
+        const first = yield* Effect.forkScoped(failureOf(subject.table.barrier({ timeout: 3000 })))
+        yield* subject.pass(500)
+        yield* write("numbers", keys(5, "later-"))
+        const second = yield* Effect.forkScoped(failureOf(subject.table.barrier({ timeout: 3000 })))
+        yield* subject.pass(4000)
+        const targets: Array<number> = []
+        for (const fiber of [first, second]) {
+          const error = yield* Fiber.join(fiber)
+          if (error._tag !== "BarrierTimeout") return assert.fail(error._tag)
+          targets.push(error.waitingFor[0]!.target)
+          assert.strictEqual(error.waitingFor[0]!.reason, "open transaction")
+        }
+        assert.deepStrictEqual(targets, [11, 16])
+        yield* open.commit
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 31: a barrier that cannot even ask for its targets says which partitions are away", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* scriptedTable(2)
+        yield* kafka.disconnect(2)
+        yield* subject.pass(1000)
+        const error = yield* subject.within("the time-out", 5000, failureOf(subject.table.barrier({ timeout: 2000 })))
+        if (error._tag !== "BarrierTimeout") return assert.fail(error._tag)
+        assert.deepStrictEqual(
+          error.waitingFor.map(({ partition, reason }) => [partition, reason]),
+          [[1, "disconnected"]]
+        )
+        yield* kafka.reconnect()
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+})

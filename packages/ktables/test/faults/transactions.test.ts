@@ -1,0 +1,182 @@
+/** FAULTS "What is in the log": transactions, aborted, committed and open. */
+import { readFileSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Codec, type KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
+import { keys, onCluster, write } from "../support/kafka.ts"
+import { altered, fetched, onScript, refused } from "../support/script.ts"
+import { failureOf } from "../support/subject.ts"
+import { within } from "../support/time.ts"
+import { loadedAndLive, observeNumbers, record, scriptedTopic, transact, withTopic } from "./fixtures.ts"
+
+/** Logs that Java's transactional producer wrote, as a broker answered fetches of them. */
+interface Captured {
+  readonly sets: ReadonlyArray<{
+    readonly name: string
+    readonly end: number
+    readonly answers: ReadonlyArray<{
+      readonly fetchOffset: number
+      readonly abortedTransactions: ReadonlyArray<KafkaClient.AbortedTransaction>
+      readonly records: string
+    }>
+    /** What Java's read_committed consumer made of it. */
+    readonly expected: ReadonlyArray<{ readonly key: string | null; readonly value: string | null }>
+  }>
+}
+
+const captured: Captured = JSON.parse(
+  readFileSync(new URL("../records/fixtures/javaTransactions.json", import.meta.url), "utf8")
+)
+
+const emptyAnswer: KafkaClient.FetchedPartition = {
+  partition: 0,
+  errorCode: 0,
+  highWatermark: 0,
+  lastStableOffset: 0,
+  logStartOffset: 0,
+  diverging: undefined,
+  currentLeader: undefined,
+  preferredReadReplica: -1,
+  abortedTransactions: [],
+  records: Buffer.alloc(0)
+}
+
+describe("transactions", () => {
+  loadedAndLive(
+    "row 30: one aborted transaction is never visible",
+    (kafka) =>
+      Effect.gen(function* () {
+        yield* kafka.append("numbers", [record("a", 1)])
+        yield* transact(kafka, [record("a", 2), record("b", 3)], "abort")
+      }),
+    { a: 1 }
+  )
+
+  loadedAndLive(
+    "row 30: two aborted by one producer, then one committed",
+    (kafka) =>
+      Effect.gen(function* () {
+        const producer = yield* transact(kafka, [record("a", 1)], "abort")
+        yield* transact(kafka, [record("a", 2)], "abort", producer)
+        yield* transact(kafka, [record("a", 3)], "commit", producer)
+      }),
+    { a: 3 }
+  )
+
+  loadedAndLive(
+    "row 30: two interleaved producers, a marker in a later answer, and a marker with no entry",
+    (kafka) =>
+      Effect.gen(function* () {
+        const one = yield* kafka.beginTransaction()
+        const two = yield* kafka.beginTransaction()
+        yield* one.append("numbers", [record("a", 1)])
+        yield* two.append("numbers", [record("b", 2)])
+        yield* one.append("numbers", [record("c", 3)])
+        yield* kafka.append("numbers", [record("plain", 4)])
+        yield* two.append("numbers", [record("d", 5)])
+        yield* one.abort
+        yield* kafka.append("numbers", [record("after", 6)])
+        yield* two.commit
+        const none = yield* kafka.beginTransaction()
+        yield* none.enlist("numbers", 0)
+        yield* none.abort
+      }),
+    { b: 2, plain: 4, d: 5, after: 6 }
+  )
+
+  loadedAndLive(
+    "row 30: a compacted log, and a record whose key is the bytes 00 00 00 00",
+    (kafka) =>
+      Effect.gen(function* () {
+        const producer = yield* transact(kafka, [record(Buffer.alloc(4), 1), record("a", 1)], "abort")
+        yield* transact(kafka, [record(Buffer.alloc(4), 2)], "commit")
+        yield* kafka.compact("numbers")
+        yield* transact(kafka, [record(Buffer.alloc(4), 3), record("b", 1)], "abort", producer)
+        yield* kafka.compact("numbers", { dropTombstones: true })
+      }),
+    { "\u0000\u0000\u0000\u0000": 2 }
+  )
+
+  loadedAndLive(
+    "row 30: read_uncommitted shows what was aborted",
+    (kafka) => transact(kafka, [record("a", 1)], "abort"),
+    { a: 1 },
+    { isolation: "read_uncommitted" }
+  )
+
+  for (const set of captured.sets) {
+    it.effect(`row 30: transactions of Java's producer on Kafka give what Java's consumer reads: ${set.name}`, () =>
+      onScript(
+        Effect.gen(function* () {
+          const { script } = yield* scriptedTopic()
+          script.on(
+            "listOffsets",
+            altered<"listOffsets">((answer, asks) =>
+              answer.map((listed) => ({ ...listed, offset: asks.at === "earliest" ? 0 : set.end }))
+            )
+          )
+          script.on("fetch", (asks, next) => {
+            const at = asks.partitions[0]!.fetchOffset
+            const answer = set.answers.findLast(({ fetchOffset }) => fetchOffset <= at)
+            const isOver = at >= set.end
+            return isOver
+              ? next
+              : fetched(() => ({
+                  ...refused(0),
+                  highWatermark: set.end,
+                  lastStableOffset: set.end,
+                  logStartOffset: 0,
+                  abortedTransactions: answer!.abortedTransactions,
+                  records: Buffer.from(answer!.records, "base64")
+                }))(asks, Effect.succeed({ throttle: 0, errorCode: 0, partitions: [emptyAnswer] }))
+          })
+          const topic = TableTopic.make({
+            name: "numbers",
+            key: Codec.make<string, never, never>({
+              decode: (bytes: Uint8Array) => Effect.succeed(Buffer.from(bytes).toString("latin1")),
+              encode: (key: string) => Effect.succeed(Buffer.from(key, "latin1"))
+            }),
+            value: Codec.bytes
+          })
+          const table = yield* within("building", 5000, KafkaTable.make(topic))
+          const expected = new Map<string, string>()
+          for (const { key, value } of set.expected) {
+            if (key === null) continue
+            const name = Buffer.from(key, "base64").toString("latin1")
+            if (value === null) expected.delete(name)
+            else expected.set(name, value)
+          }
+          const actual = new Map(
+            [...table.entriesUnsafe()].map(([key, value]) => [key, Buffer.from(value).toString("base64")])
+          )
+          assert.deepStrictEqual(new Map([...actual].sort()), new Map([...expected].sort()))
+        })
+      )
+    )
+  }
+
+  it.effect("row 31: an open transaction ends a load before it, shows in the health, and holds up a barrier", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        yield* write("numbers", ["a"])
+        const open = yield* kafka.beginTransaction()
+        yield* open.append("numbers", [record("open", 1)])
+        yield* write("numbers", keys(5, "behind-"))
+        const subject = yield* observeNumbers({ build: 200 })
+        assert.strictEqual((yield* subject.table.status)._tag, "CaughtUp")
+        assert.strictEqual(subject.contents().size, 1)
+        const { lag, lastStableOffset, highWatermark } = (yield* subject.table.health).partitions[0]!
+        assert.deepStrictEqual(
+          { lag, lastStableOffset, highWatermark },
+          { lag: 6, lastStableOffset: 1, highWatermark: 7 }
+        )
+        const error = yield* subject.within("the time-out", 5000, failureOf(subject.table.barrier({ timeout: 2000 })))
+        if (error._tag !== "BarrierTimeout") return assert.fail(error._tag)
+        assert.deepStrictEqual(error.waitingFor, [{ partition: 0, reason: "open transaction", position: 1, target: 7 }])
+        yield* open.abort
+        yield* subject.verify()
+      })
+    )
+  )
+})
