@@ -229,6 +229,7 @@ export class TopicDeleted extends Schema.TaggedError<TopicDeleted>()("TopicDelet
 export class UnreadableRecords extends Schema.TaggedError<UnreadableRecords>()("UnreadableRecords", {
   topic,
   partition,
+  /** The first that was not read. */
   offset,
   /** `Corrupt`, `UnsupportedMagic`, `UnsupportedCompression`, `CompressionUnavailable`, `BatchTooLarge`, `OffsetTooLarge`. */
   kind: Schema.String,

@@ -57,7 +57,7 @@ describe("answers", () => {
           assert.isBelow(of("fetch"), 30)
           const status = yield* subject.table.status
           if (status._tag !== "Failed") return assert.fail(`the status is ${status._tag}`)
-          assert.deepInclude(status.error, { _tag: "UnreadableRecords", topic: "numbers", partition: 0 })
+          assert.deepInclude(status.error, { _tag: "UnreadableRecords", topic: "numbers", partition: 0, offset: 10 })
           assert.deepStrictEqual(subject.contents(), before)
           yield* subject.verifyFailed("UnreadableRecords")
         })

@@ -177,7 +177,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       const failure = unreadableAgain(topic, partition, problem)
       if (failure !== undefined) return yield* failure
       yield* Effect.logWarning(
-        `${topic}[${partition.partition}]@${problem.offset} cannot be read (${problem.kind}: ${problem.detail}); fetching it again`
+        `${topic}[${partition.partition}]@${partition.position} cannot be read (${problem.kind}: ${problem.detail}); fetching it again`
       )
       park(partition)
     } else {

@@ -38,22 +38,23 @@ export const problemOf = (cursor: RecordCursor, records: Buffer, partition: Part
 
 /**
  * The failure, where the same position could not be read before; else undefined, since the wire may have spoilt it and it
- * is fetched once more. The problem's own offset may be part of the damage, so it is not what is compared.
+ * is fetched once more. It names the position: the offset that a damaged batch says it has may be part of the damage.
  */
 export const unreadableAgain = (
   topic: string,
   partition: Partition,
   { detail, kind, offset }: BatchProblem
 ): UnreadableRecords | undefined => {
-  if (partition.unreadableAt === partition.position) {
+  const { position } = partition
+  if (partition.unreadableAt === position) {
     return new UnreadableRecords({
       topic,
       partition: partition.partition,
-      offset: offset >= 0 ? offset : partition.position,
+      offset: position,
       kind,
-      detail
+      detail: offset === position ? detail : `${detail}, in a batch that gives its offset as ${offset}`
     })
   }
-  partition.unreadableAt = partition.position
+  partition.unreadableAt = position
   return undefined
 }

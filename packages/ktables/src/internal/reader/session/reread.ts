@@ -93,13 +93,13 @@ export const make = (
         abortedTransactions: hiddenTransactions(settings.isolation, fetched)
       })
       yield* consume(shadow, cursor)
+      shadow.position = Math.max(shadow.position, cursor.nextOffset)
       const problem = problemOf(cursor, fetched.records, shadow)
       if (problem !== undefined) {
         const failure = unreadableAgain(topic, shadow, problem)
         if (failure !== undefined) return yield* failure
         continue
       }
-      shadow.position = Math.max(shadow.position, cursor.nextOffset)
       shadow.epoch = summary.lastEpoch
     }
   })
