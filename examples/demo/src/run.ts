@@ -22,7 +22,7 @@ const endsByHand: Runtime.Teardown = (exit, onExit) =>
 
 const quit = () => process.exit(130)
 
-/** A slow reader gets all of the output, unless the person asks once more to end. */
+/** A slow reader gets all of the output, unless the person asks to end while it is waited for. */
 const flush = (output: Output) =>
   Effect.promise(() => {
     process.once("SIGINT", quit).once("SIGTERM", quit)
@@ -52,11 +52,14 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
     })
   )
 
+  const teardown = settings._tag === "Follow" ? endsByHand : Runtime.defaultTeardown
   const client = settings.brokers === undefined ? MemoryKafka.layer : cluster(settings.brokers)
   const main = program.pipe(
     Effect.provide(Layer.provideMerge(client, Logger.layer([logger]))),
     Effect.onExit((exit) =>
       Effect.sync(() => {
+        // For a reader that leaves before it has taken the rest.
+        teardown(exit, (code) => (process.exitCode = code))
         output.close()
         if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return
         const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
@@ -67,8 +70,5 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
     ),
     Effect.ensuring(flush(output))
   )
-  NodeRuntime.runMain(main, {
-    disableErrorReporting: true,
-    teardown: settings._tag === "Follow" ? endsByHand : Runtime.defaultTeardown
-  })
+  NodeRuntime.runMain(main, { disableErrorReporting: true, teardown })
 }

@@ -82,7 +82,7 @@ const lines = (stream: NodeJS.WriteStream): Output => ({
 export const open = (stream: NodeJS.WriteStream): Output => {
   // The reader of a pipe may leave first (`| head`): then nobody is left to show anything to.
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0)
+    if (error.code === "EPIPE") process.exit()
     throw error
   })
   return stream.isTTY && process.env["TERM"] !== "dumb" ? screen(stream as WriteStream) : lines(stream)

@@ -44,6 +44,17 @@ describe("the index of keys", () => {
     })
   }
 
+  it("does not keep a map for every few keys that stay", () => {
+    const index = new KeyIndex<number, number>(100)
+    for (let n = 0; n < 10_000; n++) {
+      index.set(n, n)
+      const gone = n - 150
+      if (gone % 100 !== 0) index.delete(gone)
+    }
+    for (let n = 0; n < 10_000; n += 100) assert.strictEqual(index.get(n), n)
+    assert.isAtMost(index.maps, 8)
+  })
+
   it("tells objects by what they hold", () => {
     const index = new KeyIndex<{ readonly id: number } | null, string>(1)
     index.set({ id: 1 }, "one")

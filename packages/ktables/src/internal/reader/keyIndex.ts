@@ -1,4 +1,4 @@
-/** What a table finds its entries by: a key's number, by the key's identity where the language can tell, or by its structure. */
+/** Finds what belongs to a key: by its identity where the language can tell, else by its structure. */
 import { MutableHashMap, Option } from "effect"
 
 /**
@@ -11,7 +11,7 @@ export class KeyIndex<K, A extends {}> {
   readonly #most: number
   /** Takes new keys. */
   #newest = new Map<K, A>()
-  /** Full maps, which only lose keys. */
+  /** Maps that were full once, and only lose keys. */
   #older: ReadonlyArray<Map<K, A>> = []
   #structural: MutableHashMap.MutableHashMap<K, A> | undefined
 
@@ -39,8 +39,10 @@ export class KeyIndex<K, A extends {}> {
       return
     }
     if (this.#newest.size >= this.#most && !this.#newest.has(key)) {
-      this.#older = [...this.#older, this.#newest]
-      this.#newest = new Map()
+      // A few keys that stay must not keep a map each.
+      const roomy = this.#older.find(({ size }) => 2 * size <= this.#most)
+      this.#older = [...this.#older.filter((map) => map !== roomy), this.#newest]
+      this.#newest = roomy ?? new Map()
     }
     this.#newest.set(key, value)
   }
@@ -57,6 +59,11 @@ export class KeyIndex<K, A extends {}> {
     if (older.size === 0) this.#older = this.#older.filter((map) => map !== older)
   }
 
+  /** How many maps a look-up asks at worst. */
+  get maps(): number {
+    return this.#older.length + 1
+  }
+
   #olderOf(key: K): Map<K, A> | undefined {
     for (const map of this.#older) if (map.has(key)) return map
     return undefined
@@ -64,7 +71,7 @@ export class KeyIndex<K, A extends {}> {
 
   /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
   *[Symbol.iterator](): Iterator<readonly [K, A]> {
-    // Taken now: maps come and go, but no key goes from one to another.
+    // Taken at the first step: maps come and go, but no key goes from one to another.
     for (const map of [...this.#older, this.#newest]) yield* map
     if (this.#structural !== undefined) yield* this.#structural
   }

@@ -14,8 +14,11 @@ import type { AnswerMemory } from "./answerMemory.ts"
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
 const slack = 1024 * 1024
 
-/** Bytes of a partition's keys. */
+/** Bytes of a partition's keys: their places are 32-bit numbers. */
 const MOST_KEYS = 2 ** 31 - 1
+
+/** Entries of a partition: places in their numbers have 32 bits, too. */
+const MOST_ENTRIES = 2 ** 27
 
 /** An entry is sixteen 32-bit numbers, a cache line; its offset and timestamp are doubles in the place of two each. */
 const WIDTH = 4
@@ -239,6 +242,7 @@ export class Survivors {
     const known = this.slots[slot]!
     if (known >= 0) return known
 
+    if (this.size === MOST_ENTRIES) throw new RangeError(`partition ${this.partition} has above 2 ** 27 different keys`)
     const entry = this.size++
     const to = numbersOf(entry)
     if (to === this.numbers.length) {
@@ -259,7 +263,6 @@ export class Survivors {
   /** Copies a key into the arena. */
   private keep(buffer: Buffer, start: number, length: number): number {
     const keyAt = this.arenaUsed
-    // Places are 32-bit numbers.
     if (keyAt + length > MOST_KEYS) throw new RangeError(`the keys of partition ${this.partition} are above 2 GiB`)
     if (keyAt + length > this.arena.length) {
       const next = Buffer.allocUnsafeSlow(Math.max(this.arena.length * 2, keyAt + length))

@@ -19,6 +19,7 @@ import type { WriteAck } from "../../WriteAck.ts"
 import { backoff } from "../topic/backoff.ts"
 import type { Applier } from "./applier.ts"
 import { difference } from "./difference.ts"
+import { LOAD_SLICE } from "./slice.ts"
 import type { Change } from "./contents.ts"
 import { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
@@ -66,8 +67,6 @@ const SUSPICION = 1000
 const REPEATED = 10_000
 /** Milliseconds that showing an incomplete table may take at least. */
 const SHOWING = 1000
-/** Milliseconds that a load may keep the event loop. */
-const SLICE = 8
 
 const asTableError = (topic: string, cause: Cause.Cause<TableError>): TableError => {
   const error = Cause.squash(cause)
@@ -172,7 +171,7 @@ export const make = <K, V>(options: {
                 survivors.set(partition.partition, (of = new Survivors(partition.partition, current.memory)))
               while (true) {
                 const from = performance.now()
-                const end = of.take(cursor, from + SLICE)
+                const end = of.take(cursor, from + LOAD_SLICE)
                 metrics.slice(performance.now() - from)
                 if (end) break
                 yield* Effect.yieldNow

@@ -53,7 +53,6 @@ export const make = <K, V>(options: {
   interface Building {
     readonly next: Contents<K, V>
     readonly session: Session
-    readonly loaded: ReadonlyMap<number, Survivors>
     /** Among those that have been applied, some lie outside their key's partition. */
     readonly hasForeign: () => boolean
   }
@@ -206,7 +205,7 @@ export const make = <K, V>(options: {
     const next = new Contents<K, V>()
     const loaded = new Map(all.map((survivors) => [survivors.partition, survivors]))
     const foreignBefore = counts.foreign
-    const building: Building = { next, session, loaded, hasForeign: () => counts.foreign !== foreignBefore }
+    const building: Building = { next, session, hasForeign: () => counts.foreign !== foreignBefore }
     // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
     if (!isInjective) next.keepGraves()
     /** Per partition, the keys that it has records of and no value that decodes. */

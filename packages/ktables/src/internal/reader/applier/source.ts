@@ -1,4 +1,4 @@
-/** Where the bytes of a record lie, live or surviving: two ways to the same, without an object per record. */
+/** Where the bytes of a record lie, live or surviving, without an object per record. */
 import type { RecordCursor } from "../../records/batchReader.ts"
 import type { Survivors } from "../survivors.ts"
 
