@@ -2,11 +2,10 @@
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Codec, type KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
+import { Codec, type KafkaClient, type MemoryKafka, TableTopic } from "effect-ktables"
 import { keys, onCluster, write } from "../support/kafka.ts"
-import { altered, fetched, onScript, refused } from "../support/script.ts"
-import { failureOf } from "../support/subject.ts"
-import { within } from "../support/time.ts"
+import { altered, onScript } from "../support/script.ts"
+import { failureOf, observe } from "../support/subject.ts"
 import { loadedAndLive, observeNumbers, record, scriptedTopic, transact, withTopic } from "./fixtures.ts"
 
 /** Logs that Java's transactional producer wrote, as a broker answered fetches of them. */
@@ -28,6 +27,8 @@ const captured: Captured = JSON.parse(
   readFileSync(new URL("../records/fixtures/javaTransactions.json", import.meta.url), "utf8")
 )
 
+const bytesOf = (base64: string | null): Buffer | null => (base64 === null ? null : Buffer.from(base64, "base64"))
+
 const emptyAnswer: KafkaClient.FetchedPartition = {
   partition: 0,
   errorCode: 0,
@@ -39,6 +40,17 @@ const emptyAnswer: KafkaClient.FetchedPartition = {
   preferredReadReplica: -1,
   abortedTransactions: [],
   records: Buffer.alloc(0)
+}
+
+/** Every byte a character, so that any bytes are keys and values. */
+const anyBytes = Codec.make<string, never, never>({
+  decode: (bytes: Uint8Array) => Effect.succeed(Buffer.from(bytes).toString("latin1")),
+  encode: (text: string) => Effect.succeed(Buffer.from(text, "latin1"))
+})
+const latin1 = TableTopic.make({ name: "numbers", key: anyBytes, value: anyBytes })
+const latin1Decoding = {
+  key: (bytes: Buffer) => bytes.toString("latin1"),
+  value: (bytes: Buffer) => bytes.toString("latin1")
 }
 
 describe("transactions", () => {
@@ -115,41 +127,33 @@ describe("transactions", () => {
               answer.map((listed) => ({ ...listed, offset: asks.at === "earliest" ? 0 : set.end }))
             )
           )
-          script.on("fetch", (asks, next) => {
+          script.on("fetch", (asks) => {
             const at = asks.partitions[0]!.fetchOffset
-            const answer = set.answers.findLast(({ fetchOffset }) => fetchOffset <= at)
-            const isOver = at >= set.end
-            return isOver
-              ? next
-              : fetched(() => ({
-                  ...refused(0),
-                  highWatermark: set.end,
-                  lastStableOffset: set.end,
-                  logStartOffset: 0,
-                  abortedTransactions: answer!.abortedTransactions,
-                  records: Buffer.from(answer!.records, "base64")
-                }))(asks, Effect.succeed({ throttle: 0, errorCode: 0, partitions: [emptyAnswer] }))
+            const answer = (more: Partial<KafkaClient.FetchedPartition>): KafkaClient.FetchAnswer => ({
+              throttle: 0,
+              errorCode: 0,
+              partitions: [{ ...emptyAnswer, highWatermark: set.end, lastStableOffset: set.end, ...more }]
+            })
+            if (at >= set.end) return Effect.delay(Effect.succeed(answer({})), asks.maxWait)
+            const { abortedTransactions, records } = set.answers.findLast(({ fetchOffset }) => fetchOffset <= at)!
+            return Effect.succeed(answer({ abortedTransactions, records: Buffer.from(records, "base64") }))
           })
-          const topic = TableTopic.make({
-            name: "numbers",
-            key: Codec.make<string, never, never>({
-              decode: (bytes: Uint8Array) => Effect.succeed(Buffer.from(bytes).toString("latin1")),
-              encode: (key: string) => Effect.succeed(Buffer.from(key, "latin1"))
-            }),
-            value: Codec.bytes
-          })
-          const table = yield* within("building", 5000, KafkaTable.make(topic))
-          const expected = new Map<string, string>()
-          for (const { key, value } of set.expected) {
-            if (key === null) continue
-            const name = Buffer.from(key, "base64").toString("latin1")
-            if (value === null) expected.delete(name)
-            else expected.set(name, value)
-          }
-          const actual = new Map(
-            [...table.entriesUnsafe()].map(([key, value]) => [key, Buffer.from(value).toString("base64")])
-          )
-          assert.deepStrictEqual(new Map([...actual].sort()), new Map([...expected].sort()))
+          // What Java's consumer made of the log is the log that the table is held against.
+          const log = set.expected.map(({ key, value }, offset): MemoryKafka.LoggedRecord => ({
+            partition: 0,
+            offset,
+            leaderEpoch: 0,
+            timestamp: 0,
+            key: bytesOf(key),
+            value: bytesOf(value),
+            headers: [],
+            producerId: -1,
+            producerEpoch: -1,
+            sequence: -1,
+            state: "plain"
+          }))
+          const subject = yield* observe(latin1, { decoding: latin1Decoding, log: Effect.succeed(log), build: 5000 })
+          yield* subject.verify()
         })
       )
     )

@@ -6,6 +6,7 @@ import { assert } from "@effect/vitest"
 import { Clock, Effect, Exit, HashMap, Option, Scope, Stream } from "effect"
 import {
   type KafkaClient,
+  type KafkaError,
   KafkaTable,
   MemoryKafka,
   type TableChange,
@@ -92,6 +93,8 @@ export interface Subject<K, V> {
 export interface SubjectOptions<K, V> {
   readonly decoding: Decoding<K, V>
   readonly table?: KafkaTable.Options | undefined
+  /** What the log holds, where a script puts other records in its place. Default: what the embedded Kafka holds. */
+  readonly log?: Effect.Effect<ReadonlyArray<MemoryKafka.LoggedRecord>, KafkaError.BrokerError> | undefined
   /** Contents allowed beside the log's own, for what a live table has seen and the log no longer holds. */
   readonly alsoAllowed?: (() => ReadonlyMap<K, V> | undefined) | undefined
   /** Whether nobody else makes requests, so that none may come after the table was closed. Default: true. */
@@ -206,9 +209,9 @@ export const observe = Effect.fnUntraced(function* <K, V>(
   const sorted = (map: ReadonlyMap<K, V>) => [...map].map((entry) => JSON.stringify(entry)).sort()
 
   const wanted = Effect.gen(function* () {
-    const description = yield* kafka.log(topic.name)
+    const log = yield* options.log ?? kafka.log(topic.name)
     const { partitions } = yield* table.health
-    return contentsOf(description, partitions.length, options.decoding)
+    return contentsOf(log, partitions.length, options.decoding)
   }).pipe(Effect.orDie)
 
   const matches = (oracle: ReadonlyMap<K, V>): void => {
