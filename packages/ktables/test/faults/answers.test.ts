@@ -1,6 +1,6 @@
 /** Answers that no healthy broker gives, scripted in front of the embedded Kafka. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { KafkaError } from "effect-ktables"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { keys, write } from "../support/kafka.ts"
@@ -139,14 +139,39 @@ describe("answers", () => {
     onScript(
       Effect.gen(function* () {
         const { script, subject } = yield* scriptedTable()
-        script.on(
-          "fetch",
-          fetched(() => ({ highWatermark: 0, lastStableOffset: 0 })),
-          3
+        const health = Effect.map(subject.table.health, ({ partitions }) => partitions[0]!)
+        let isHeld = false
+        const down = fetched(() => ({ highWatermark: 0, lastStableOffset: 0 }))
+        script.on("fetch", (asks, next) =>
+          Effect.tap(down(asks, next), () => (isHeld ? Effect.sleep(2000) : Effect.void))
         )
         yield* write("numbers", ["x"])
+        yield* subject.until("the record", 5000, () => subject.contents().has("x"))
+        // Answers without records come, too.
         yield* subject.pass(5000)
-        assert.isTrue(subject.contents().has("x"))
+        const { highWatermark, lastStableOffset, position } = yield* health
+        assert.deepStrictEqual(
+          { highWatermark, lastStableOffset, position },
+          {
+            highWatermark: 0,
+            lastStableOffset: 0,
+            position: 11
+          }
+        )
+        yield* subject.within("a barrier behind what was read", 1000, subject.table.barrier())
+
+        isHeld = true
+        yield* write("numbers", ["y"])
+        const barrier = yield* Effect.forkScoped(
+          Effect.andThen(
+            subject.table.barrier(),
+            Effect.sync(() => subject.contents().has("y"))
+          )
+        )
+        yield* subject.pass(1000)
+        assert.isUndefined(barrier.pollUnsafe(), "the record is on its way")
+        assert.isTrue(yield* subject.within("the barrier", 5000, Fiber.join(barrier)), "it waited for the record")
+        assert.strictEqual((yield* health).position, 12)
         yield* subject.verify()
       })
     )
