@@ -11,12 +11,17 @@ import { cut, numbersDecodedBy, observeNumbers, scriptedTable, scriptedTopic, wi
 
 describe("metadata and leaders", () => {
   it.effect("row 5: a cluster that answers that it is not ready is waited for", () =>
-    onCluster(
+    onScript(
       Effect.gen(function* () {
-        const kafka = yield* withTopic()
+        const { kafka, script } = yield* scriptedTopic()
         yield* write("numbers", keys(3))
         yield* kafka.fail({ request: "describeTopic" }, ErrorCode.LEADER_NOT_AVAILABLE, { times: 5 })
         const subject = yield* observeNumbers()
+        const asked = script.requests.describeTopic.length
+        assert.isAbove(asked, 5, "it was asked until it was ready")
+        assert.isBelow(asked, 10)
+        assert.deepStrictEqual([...subject.contents().keys()], keys(3))
+        assert.strictEqual((yield* subject.table.status)._tag, "CaughtUp")
         yield* subject.verify()
       })
     )

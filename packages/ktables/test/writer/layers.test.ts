@@ -1,6 +1,6 @@
 /** How writers are made: as services and their layers, from a topic, with options. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schema } from "effect"
 import * as Codec from "effect-ktables/Codec"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import { RequestTimedOut } from "effect-ktables/KafkaError"
@@ -80,25 +80,38 @@ describe("layers", () => {
   it.effect("a slow first answer is a time-out of the request, which the start retries", () =>
     Effect.gen(function* () {
       const slow = new RequestTimedOut({ broker: "one:9092", request: "Metadata", timeout: 1000 })
-      const { writer } = yield* eventually(
+      const { kafka, writer } = yield* eventually(
         start({
           describes: [Effect.fail(slow)],
           inits: [Effect.fail(brokerError(ErrorCode.COORDINATOR_NOT_AVAILABLE))]
         })
       )
-      yield* eventually(writer.set("a", 1))
+      assert.deepStrictEqual(kafka.calls, ["describeTopic", "describeTopic", "initProducerId", "initProducerId"])
+      assert.deepStrictEqual([kafka.describes, kafka.inits], [[], []], "both failures were answered")
+      const { offset, producerEpoch, producerId, sequence } = yield* eventually(writer.set("a", 1))
+      assert.deepStrictEqual([producerId, producerEpoch, sequence, offset], [1000, 0, 0, 0])
+      assert.deepStrictEqual(kafka.log(), ["a"])
+      assert.strictEqual(kafka.calls.length, 4, "nothing is asked again")
     })
   )
 })
 
+/** Options as somebody may write them whom no compiler keeps from it. */
 describe("what cannot be combined", () => {
-  it.effect("is refused by the compiler", () =>
-    Effect.sync(() => {
-      // @ts-expect-error idempotence needs the acknowledgement of all replicas
-      const none: KafkaTableWriter.Options = { acks: "none", idempotence: "required" }
-      // @ts-expect-error idempotence needs the acknowledgement of all replicas
-      const leader: KafkaTableWriter.Options = { acks: "leader", idempotence: "auto" }
-      assert.isFalse(Cause.isCause(none) || Cause.isCause(leader))
+  // @ts-expect-error idempotence needs the acknowledgement of all replicas
+  const none: KafkaTableWriter.Options = { acks: "none", idempotence: "required" }
+  // @ts-expect-error idempotence needs the acknowledgement of all replicas
+  const leader: KafkaTableWriter.Options = { acks: "leader", idempotence: "auto" }
+
+  it.effect("is refused by the compiler, and goes without numbering where it is written all the same", () =>
+    Effect.gen(function* () {
+      for (const options of [none, leader]) {
+        const { kafka, writer } = yield* start({ writer: options })
+        const ack = yield* eventually(writer.set("a", 1))
+        // Numbers that no broker checks would promise what does not hold.
+        assert.deepStrictEqual([ack.producerId, ack.producerEpoch, ack.sequence], [-1, -1, -1])
+        assert.notInclude(kafka.calls, "initProducerId")
+      }
     })
   )
 })
