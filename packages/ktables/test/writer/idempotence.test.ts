@@ -1,6 +1,6 @@
 /** The numbering of writes: how it goes on when a broker does not accept it, and writers that go without. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Logger } from "effect"
 import { UnsupportedRequest } from "effect-ktables/KafkaError"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { byLastBit, failureOf, setTogether, start } from "./fixtures.ts"
@@ -80,18 +80,32 @@ describe("numbering that the broker does not accept", () => {
 
 describe("clusters that grant no idempotence", () => {
   const refusals = [
-    ["refuses it", brokerError(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "InitProducerId"), "NotAuthorized"],
+    [
+      "refuses it",
+      brokerError(ErrorCode.CLUSTER_AUTHORIZATION_FAILED, "InitProducerId"),
+      "NotAuthorized",
+      "IdempotentWrite"
+    ],
     [
       "does not know it",
       new UnsupportedRequest({ broker: "one:9092", request: "InitProducerId", detail: "no version" }),
-      "ClusterRefused"
+      "ClusterRefused",
+      "InitProducerId"
     ]
   ] as const
-  for (const [how, error, tag] of refusals) {
+  for (const [how, error, tag, named] of refusals) {
     it.effect(`a cluster that ${how} is written to in the same order without`, () =>
       Effect.gen(function* () {
-        const { kafka, writer } = yield* start({ inits: [Effect.fail(error)], produces: [cut] })
-        const acks = yield* eventually(setTogether(writer, ["a", "b"]))
+        const lines: Array<string> = []
+        const logger = Logger.make(({ message }) => {
+          lines.push(String(message))
+        })
+        const { acks, kafka } = yield* Effect.gen(function* () {
+          const { kafka, writer } = yield* start({ inits: [Effect.fail(error)], produces: [cut] })
+          return { kafka, acks: yield* eventually(setTogether(writer, ["a", "b"])) }
+        }).pipe(Effect.provide(Logger.layer([logger])))
+        assert.strictEqual(lines.length, 1, "it is said once")
+        assert.include(lines[0], 'idempotence "off"')
         assert.deepStrictEqual(
           acks.map((ack) => [ack.producerId, ack.sequence, ack.offset]),
           [
@@ -108,6 +122,7 @@ describe("clusters that grant no idempotence", () => {
         const starting = start({ inits: [Effect.fail(error)], writer: { idempotence: "required" } })
         const failure = yield* failureOf(Effect.scoped(starting))
         assert.strictEqual(failure._tag, tag)
+        assert.include(failure.message, named)
       })
     )
   }
