@@ -40,15 +40,27 @@ const problemOf = (page: string, link: string): string | undefined => {
   return anchor !== undefined && !anchorsIn(file).has(anchor) ? `${page}: ${link} has no such heading` : undefined
 }
 
-/** The name of a test in its source, with what is filled in left open. */
-const namesIn = (source: string): Array<RegExp> =>
-  Array.from(source.matchAll(/["`]((?:[^"`\\\n]|\\.)+)["`]/g), ([, text]) => {
-    const literal = text!.split(/\$\{[^}]*\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-    return new RegExp(`^${literal.join(".+")}$`)
-  })
+/** The titles of a source's tests, with what is filled in left open: what the functions that make tests are first told. */
+const titlesIn = (source: string): Array<RegExp> =>
+  Array.from(
+    source.matchAll(/\b(?:it(?:\.\w+)*|loadedAndLive)\(\s*(?:"([^"\n]+)"|`([^`\n]+)`)/g),
+    ([, plain, template]) => {
+      const parts = template === undefined ? [plain!] : template.split(/\$\{[^}]*\}/)
+      return new RegExp(`^${parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".+")}$`)
+    }
+  )
 
-/** The tests that the contract names, by the file it names them for. */
-const namedTests = (): Array<readonly [file: string, name: string]> =>
+/** A test that a page of `docs` names, by the file that it names it for. */
+interface NamedTest {
+  readonly file: string
+  readonly name: string
+  /** What its title may begin with although the page leaves it out. */
+  readonly prefixes: ReadonlyArray<string>
+}
+
+const quoted = (text: string): Array<string> => Array.from(text.matchAll(/"([^"]+)"/g), ([, name]) => name!)
+
+const testsOfContract = (): Array<NamedTest> =>
   read("docs/contract.md")
     .split(/^- (?=\[)/m)
     .slice(1)
@@ -56,8 +68,24 @@ const namedTests = (): Array<readonly [file: string, name: string]> =>
       const file = /^\[[^\]]+\]\(([^)]+)\)/.exec(item)?.[1]
       if (file === undefined || !file.endsWith(".test.ts")) return []
       const own = item.split(/\n\n|\n#/)[0]!.replace(/\s+/g, " ")
-      return Array.from(own.matchAll(/"([^"]+)"/g), ([, name]) => [path.join("docs", file), name!] as const)
+      return quoted(own).map((name) => ({ file: path.join("docs", file), name, prefixes: [] }))
     })
+
+/** A row names its tests without its own number. */
+const testsOfFaults = (): Array<NamedTest> =>
+  Array.from(read("docs/faults.md").matchAll(/^\| ([^|]+) \|.*\| ([^|]*) \|$/gm)).flatMap(([, rows, cell]) => {
+    const prefixes = Array.from(rows!.matchAll(/\d+/g), ([row]) => `row ${row}: `)
+    return Array.from(cell!.matchAll(/\]\(([^)]+)\)([^[]*)/g)).flatMap(([, file, names]) =>
+      quoted(names!).map((name) => ({ file: path.join("docs", file!), name, prefixes }))
+    )
+  })
+
+const missing = (tests: ReadonlyArray<NamedTest>): Array<string> =>
+  tests.flatMap(({ file, name, prefixes }) => {
+    const titles = titlesIn(read(file))
+    const isThere = ["", ...prefixes].some((prefix) => titles.some((title) => title.test(prefix + name)))
+    return isThere ? [] : [`${file}: ${name}`]
+  })
 
 /** The options of an interface in a source, with the default that their comments name. */
 const optionsOf = (source: string, name: string): Map<string, string | undefined> => {
@@ -106,10 +134,15 @@ describe("the documentation", () => {
   })
 
   it("names tests for the contract that are in the files it names", () => {
-    const named = namedTests()
-    assert.isAbove(named.length, 30)
-    const missing = named.filter(([file, name]) => !namesIn(read(file)).some((pattern) => pattern.test(name)))
-    assert.deepStrictEqual(missing, [])
+    const tests = testsOfContract()
+    assert.isAbove(tests.length, 30)
+    assert.deepStrictEqual(missing(tests), [])
+  })
+
+  it("names tests for every fault that are in the files it names", () => {
+    const tests = testsOfFaults()
+    assert.isAbove(tests.length, 120)
+    assert.deepStrictEqual(missing(tests), [])
   })
 
   it("lists every option of tables and writers", () => {
