@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { onScript } from "../support/script.ts"
-import { observeNumbers, poison, record, scriptedTopic, withTopic, writeBatches } from "./fixtures.ts"
+import { observeNumbers, poison, record, scriptedTopic, tableOnThree, withTopic, writeBatches } from "./fixtures.ts"
 
 describe("added partitions", () => {
   it.effect("row 24: partitions added while a table loads are found and replayed from their start", () =>
@@ -94,6 +94,20 @@ describe("added partitions", () => {
         assert.isTrue(subject.contents().has(key))
         yield* subject.verify()
       })
+    )
+  )
+
+  it.effect("row 24: partitions added while live are found within the metadata interval", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOnThree({ metadataRefresh: "10 seconds" })
+        yield* kafka.addPartitions("numbers", 5)
+        yield* write("numbers", ["added"], { partition: 4 })
+        yield* subject.until("the added partition", 10_500, () => subject.contents().has("added"))
+        assert.strictEqual((yield* subject.table.status)._tag, "CaughtUp")
+        yield* subject.verify()
+      }),
+      { brokers: 3 }
     )
   )
 })

@@ -1,7 +1,15 @@
 /** How fault tests begin: the topic of numbers on an embedded cluster, perhaps behind a script, and a table of it. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Codec, type KafkaClient, KafkaError, KafkaTable, type MemoryKafka, TableTopic } from "effect-ktables"
+import {
+  Codec,
+  type KafkaClient,
+  KafkaError,
+  KafkaTable,
+  type MemoryKafka,
+  TableTopic,
+  type WriteAck
+} from "effect-ktables"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { numberDecoding } from "../support/oracle.ts"
 import { Script } from "../support/script.ts"
@@ -25,14 +33,47 @@ export const scriptedTopic = Effect.fnUntraced(function* (options?: MemoryKafka.
 export const observeNumbers = (options: Omit<SubjectOptions<string, number>, "decoding"> = {}) =>
   observe(numbers, { ...options, decoding: numberDecoding })
 
+/** Appends keys to each partition: `p0-0`, `p0-1` and so on, then `p1-0`. */
+export const fillPartitions = Effect.fnUntraced(function* (partitions: number, size: number) {
+  for (let partition = 0; partition < partitions; partition++) {
+    yield* write("numbers", keys(size, `p${partition}-`), { partition })
+  }
+})
+
 /** A table behind a script that is caught up with ten records in each partition: `p0-0` to `p0-9`, `p1-0` and so on. */
 export const scriptedTable = Effect.fnUntraced(function* (partitions = 1, table?: KafkaTable.Options) {
   const { kafka, script } = yield* scriptedTopic({ partitions })
-  for (let partition = 0; partition < partitions; partition++) {
-    yield* write("numbers", keys(10, `p${partition}-`), { partition })
-  }
+  yield* fillPartitions(partitions, 10)
   const subject = yield* observeNumbers({ table })
   return { kafka, script, subject }
+})
+
+/** A table that is caught up with ten records in one partition: `k0` to `k9`. */
+export const tableOfTen = Effect.fnUntraced(function* (table?: KafkaTable.Options) {
+  const kafka = yield* withTopic()
+  yield* write("numbers", keys(10))
+  const subject = yield* observeNumbers({ table })
+  return { kafka, subject }
+})
+
+/** A table that is caught up with twenty records in each of three partitions, led by brokers 1, 2 and 3. */
+export const tableOnThree = Effect.fnUntraced(function* (table?: KafkaTable.Options) {
+  const kafka = yield* withTopic({ partitions: 3 })
+  yield* fillPartitions(3, 20)
+  const subject = yield* observeNumbers({ table })
+  return { kafka, subject }
+})
+
+/** The acknowledgement of a plain record at an offset. */
+export const ackAt = (offset: number): WriteAck.WriteAck => ({
+  topic: "numbers",
+  topicId: undefined,
+  partition: 0,
+  offset,
+  timestamp: 0,
+  producerId: -1,
+  producerEpoch: -1,
+  sequence: -1
 })
 
 /** The error that a table's start ends with. */

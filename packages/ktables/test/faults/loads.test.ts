@@ -1,14 +1,17 @@
 /** How a load ends, whatever the log holds and brokers answer meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import { MemoryKafka } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
+import { numberDecoding } from "../support/oracle.ts"
 import { altered, fetched, onScript, refused } from "../support/script.ts"
+import { observe } from "../support/subject.ts"
 import {
   cut,
   failureOfStart,
+  numbersDecodedBy,
   observeNumbers,
   poison,
   record,
@@ -222,6 +225,26 @@ describe("how a load ends", () => {
         yield* subject.pass(60_000)
         assert.strictEqual((yield* subject.table.status)._tag, "Degraded", "the broker's wish outlives the load")
         yield* subject.become("CaughtUp", 600_000)
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 12: a catch-up time-out ends the start although a codec waits for its surroundings", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", ["a"])
+        const there = yield* Deferred.make<void>()
+        const topic = numbersDecodedBy((value) => Effect.as(Deferred.await(there), value))
+        const subject = yield* observe(topic, {
+          decoding: numberDecoding,
+          build: 11_000,
+          table: { catchUp: { mode: "await", timeout: "5 seconds" } }
+        })
+        assert.strictEqual((yield* subject.table.status)._tag, "Degraded")
+        yield* Deferred.succeed(there, undefined)
+        yield* subject.become("CaughtUp")
         yield* subject.verify()
       })
     )
