@@ -123,6 +123,7 @@ describe("clusters that grant no idempotence", () => {
         const failure = yield* failureOf(Effect.scoped(starting))
         assert.strictEqual(failure._tag, tag)
         assert.include(failure.message, named)
+        assert.include(failure.message, 'idempotence "required"')
       })
     )
   }
@@ -145,6 +146,7 @@ describe("clusters that grant no idempotence", () => {
       const error = yield* failureOf(writer.set("a", 1))
       assert.strictEqual(error._tag, "NotAuthorized")
       assert.include(error.message, "IdempotentWrite")
+      assert.include(error.message, 'idempotence "required"')
     })
   )
 

@@ -1,7 +1,7 @@
 /** Where producer identities come from, and what a writer does where it may not have one. */
 import { Effect, Result } from "effect"
 import type { BrokerError, UnsupportedRequest } from "../../KafkaError.ts"
-import { type ClusterRefused, NotAuthorized } from "../../TableError.ts"
+import { ClusterRefused, NotAuthorized } from "../../TableError.ts"
 import type * as Patience from "../topic/patience.ts"
 import { clusterRefused, isNotAuthorized } from "../topic/refusal.ts"
 import { type Identity, plain } from "./sequence.ts"
@@ -18,8 +18,18 @@ export const warnNotIdempotent = (topic: string, why: string): Effect.Effect<voi
 /** The typed refusal where idempotence is required. */
 export const notGranted = (topic: string, error: BrokerError | UnsupportedRequest): NotAuthorized | ClusterRefused =>
   error._tag === "BrokerError" && isNotAuthorized(error.code)
-    ? new NotAuthorized({ topic, operation: "IdempotentWrite", detail: error.message })
-    : clusterRefused(topic, error)
+    ? notAuthorized(topic, error.message, "required")
+    : new ClusterRefused({ topic, detail: `${error.message}; ${insists}`, cause: error })
+
+/** The ACL that is missing, and why it matters. */
+export const notAuthorized = (topic: string, detail: string, idempotence: Idempotence): NotAuthorized =>
+  new NotAuthorized({
+    topic,
+    operation: "IdempotentWrite",
+    detail: idempotence === "required" ? `${detail}; ${insists}` : detail
+  })
+
+const insists = 'the writer was made with idempotence "required"'
 
 /** True where a writer that does not insist goes on without idempotence. */
 export const mayGoWithout = (error: BrokerError | UnsupportedRequest): boolean =>
@@ -36,7 +46,8 @@ export const first = Effect.fnUntraced(function* (
   if (Result.isSuccess(result)) return { ...result.success, sequence: 0 }
   const error = result.failure
   if (error._tag !== "BrokerError" && error._tag !== "UnsupportedRequest") return yield* error
-  if (idempotence === "required" || !mayGoWithout(error)) return yield* notGranted(topic, error)
+  if (!mayGoWithout(error)) return yield* clusterRefused(topic, error)
+  if (idempotence === "required") return yield* notGranted(topic, error)
   yield* warnNotIdempotent(topic, error.message)
   return plain()
 })

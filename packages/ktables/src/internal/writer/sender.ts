@@ -5,14 +5,14 @@
 import { Cause, type Clock, Effect, Exit, Option, Result } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { ProducedPartition } from "../../KafkaClient.ts"
-import { NotAuthorized, type WriteError, WriteOutcomeUnknown, WriterClosed, WriteTimeout } from "../../TableError.ts"
+import { type WriteError, WriteOutcomeUnknown, WriterClosed, WriteTimeout } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Compression } from "../records/compression.ts"
 import { encodeBatch } from "../records/batchWriter.ts"
 import { backoff } from "../topic/backoff.ts"
 import { type Batch, halves, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
-import { type Idempotence, mayGoWithout, notGranted, warnNotIdempotent } from "./identities.ts"
+import { type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
@@ -274,7 +274,7 @@ export const make = (shared: Shared, partition: number): Sender => {
         }
         return Effect.succeed(true)
       case "NotIdempotent": {
-        const denied = new NotAuthorized({ topic, operation: "IdempotentWrite", detail: verdict.detail })
+        const denied = notAuthorized(topic, verdict.detail, shared.idempotence)
         const by = batch.encoded?.identity
         if (shared.idempotence !== "auto" || by === undefined || !isIdempotent(by)) {
           refuse(batch, denied)
