@@ -31,9 +31,12 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
             const entries = Array.from({ length: 10_000 }, (_, i) => [`key-${i}`, `${i} ${padding}`] as const)
             yield* writer.setAll(entries)
             yield* proxy.limit(1_000_000, "toClient")
-            const table = yield* KafkaTable.make(topic, { ...quick, catchUp: { mode: "background" } }).pipe(
-              Effect.provide(client)
-            )
+            // The log takes several answers, so that a load is in the middle for seconds.
+            const table = yield* KafkaTable.make(topic, {
+              ...quick,
+              fetch: { ...quick.fetch, maxPartitionBytes: 300_000 },
+              catchUp: { mode: "background" }
+            }).pipe(Effect.provide(client))
             const replayed = Effect.map(table.health, ({ progress }) => progress.replayed)
             for (let i = 0; i < 3; i++) {
               const { bytesToClient } = yield* proxy.traffic
@@ -43,7 +46,6 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
               )
               yield* proxy.cut
             }
-            yield* proxy.limit(3_000_000, "toClient")
             yield* until(
               "under way",
               Effect.map(replayed, (count) => count > 1000)
@@ -131,7 +133,10 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
               { concurrency: 20 }
             ).pipe(Effect.provide(client))
             // One to fetch for each table, and one for everything else.
-            assert.isAtMost((yield* proxy.traffic).open, tables.length + 1)
+            yield* until(
+              "as many connections",
+              Effect.map(proxy.traffic, ({ open }) => open <= tables.length + 1)
+            )
             const doomed = topics.pop()!
             const [failing, others] = [
               tables.filter(({ topic }) => topic === doomed.name),
