@@ -95,11 +95,12 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
               "the write is on its way",
               Effect.map(node!.proxy!.traffic, (traffic) => traffic.bytesToBroker > bytesToBroker)
             )
+            // Generous for a busy machine, and next to nothing beside the request's hour.
             const since = yield* Clock.currentTimeMillis
             yield* Fiber.interrupt(starting)
-            assert.isBelow((yield* Clock.currentTimeMillis) - since, 500, "a start is interrupted at once")
+            assert.isBelow((yield* Clock.currentTimeMillis) - since, 10_000, "a start is interrupted at once")
             yield* Scope.close(scope, Exit.void)
-            assert.isBelow((yield* Clock.currentTimeMillis) - since, 2000, "all is closed")
+            assert.isBelow((yield* Clock.currentTimeMillis) - since, 20_000, "all is closed")
             assert.strictEqual((yield* Effect.flip(Fiber.join(barrier)))._tag, "TableClosed")
             assert.strictEqual((yield* Effect.flip(Fiber.join(awaited)))._tag, "TableClosed")
             assert.strictEqual((yield* Effect.flip(Fiber.join(write)))._tag, "WriteOutcomeUnknown")

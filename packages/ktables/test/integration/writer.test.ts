@@ -165,7 +165,7 @@ describe("the writer on a real broker", () => {
         const began = yield* Clock.currentTimeMillis
         const error = yield* Effect.flip(writer.set("key", 1))
         assert.strictEqual(error._tag, "WriteOutcomeUnknown")
-        assert.isBelow((yield* Clock.currentTimeMillis) - began, 4000)
+        assert.isBelow((yield* Clock.currentTimeMillis) - began, 15_000)
         yield* proxy.thaw
         const ack = yield* writer.set("key", 2)
         assert.deepStrictEqual([ack.producerEpoch, ack.sequence], [1, 0])
