@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, HashMap, Option, type Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, HashMap, Option, References, type Scope, Stream } from "effect"
 import { TableClosed } from "../../src/TableError.ts"
 import { ChangeFeed } from "../../src/internal/feed/changeFeed.ts"
 import { type Change, Contents } from "../../src/internal/reader/contents.ts"
@@ -158,6 +158,27 @@ describe("the feed of a table", () => {
       write(["a", 11])
       yield* eventually("the next", () => seen.length === 3)
       assert.deepStrictEqual(seen, [undefined, 10, 11])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("tells a subscriber that had to yield just when it found nothing", () =>
+    Effect.gen(function* () {
+      for (let turns = 0; turns < 80; turns++) {
+        const { feed, write } = feedOf<string>()
+        const yielding = Effect.provideService(References.MaxOpsBeforeYield, 3)
+        const watched: Array<unknown> = []
+        const followed: Array<unknown> = []
+        yield* Effect.forkScoped(
+          yielding(Stream.runForEach(feed.watch("a"), (value) => Effect.sync(() => watched.push(value))))
+        )
+        yield* Effect.forkScoped(
+          yielding(Stream.runForEach(feed.deliveries, (delivery) => Effect.sync(() => followed.push(delivery))))
+        )
+        yield* eventually("both listen", () => watched.length === 1 && followed.length === 1)
+        for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+        write(["a", 1])
+        yield* eventually(`the change after ${turns} turns`, () => watched.length === 2 && followed.length === 2)
+      }
     }).pipe(Effect.scoped)
   )
 

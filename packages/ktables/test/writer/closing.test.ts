@@ -1,6 +1,6 @@
 /** What becomes of writes under way when their caller is interrupted, or their writer closes. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Effect, Exit, Fiber, Option, References, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { WriteError } from "effect-ktables/TableError"
 import { prices, silent, start, startUnanswered, writerTo } from "./fixtures.ts"
@@ -31,6 +31,22 @@ describe("interruption and closing", () => {
       yield* eventually(Fiber.join(closing))
       assert.strictEqual((yield* Fiber.join(first)).offset, 0)
       assert.strictEqual((yield* Fiber.join(second)).offset, 1)
+    })
+  )
+
+  it.effect("closing that had to yield just when it found a write under way ends with the write", () =>
+    Effect.gen(function* () {
+      for (let turns = 0; turns < 80; turns++) {
+        const scope = yield* Scope.make()
+        const { answer } = yield* Scope.provide(startUnanswered("a"), scope)
+        const closing = yield* Effect.forkChild(
+          Effect.provideService(Scope.close(scope, Exit.void), References.MaxOpsBeforeYield, 3)
+        )
+        for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+        yield* answer
+        // No time passes: it does not have to wait out its `closeTimeout`.
+        yield* until(() => closing.pollUnsafe() !== undefined)
+      }
     })
   )
 

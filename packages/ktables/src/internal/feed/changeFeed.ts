@@ -191,6 +191,7 @@ export class ChangeFeed<K, V> {
     next: (taken: ReadonlyArray<A>) => B
   ): Stream.Stream<B, TableError> {
     let started = false
+    const news = mailbox.awaitNews(() => this.#end !== undefined)
     const step: Effect.Effect<B, TableError | Cause.Done> = Effect.suspend(() => {
       if (!started || mailbox.hasLost) {
         mailbox.restart(this.#source.version())
@@ -199,7 +200,7 @@ export class ChangeFeed<K, V> {
         return Effect.succeed(whole(again))
       }
       if (!mailbox.isEmpty) return Effect.succeed(next(mailbox.take()))
-      return this.#end === undefined ? Effect.andThen(mailbox.awaitWake, step) : this.#ended()
+      return this.#end === undefined ? Effect.andThen(news, step) : this.#ended()
     })
     return Stream.fromPull(Effect.succeed(Effect.map(step, (delivery) => [delivery] as const)))
   }

@@ -67,11 +67,15 @@ export class Mailbox<A> {
     this.#hasLost = hasLost
   }
 
-  /** Waits for `wake`. */
-  readonly awaitWake: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    this.#wake = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.#wake = undefined
+  /** Waits until there is something to be told, or `wake` is called; not at all where `isOver`. */
+  awaitNews(isOver: () => boolean): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      // Looked at in the same step: the fiber may have had to yield since it found nothing.
+      if (!this.isEmpty || isOver()) return resume(Effect.void)
+      this.#wake = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.#wake = undefined
+      })
     })
-  })
+  }
 }

@@ -122,9 +122,17 @@ export const make = Effect.fnUntraced(function* (
     identity
   }
 
-  const left: Effect.Effect<void> = Effect.callback((resume) => buffer.onceLeft(() => resume(Effect.void)))
+  /** Looks again whenever a record has left. */
+  const until = (holds: () => boolean): Effect.Effect<void> => {
+    const left = Effect.callback<void>((resume) => {
+      // Looked at in the same step: the fiber may have had to yield since it last did.
+      if (holds()) return resume(Effect.void)
+      buffer.onceLeft(() => resume(Effect.void))
+    })
+    return Effect.whileLoop({ while: () => !holds(), body: () => left, step: () => undefined })
+  }
 
-  const idle = Effect.whileLoop({ while: () => !buffer.isIdle, body: () => left, step: () => undefined })
+  const idle = until(() => buffer.isIdle)
 
   const close = Effect.gen(function* () {
     closed = true
@@ -164,6 +172,6 @@ export const make = Effect.fnUntraced(function* (
     },
     withdraw: (record) => buffer.withdraw(record),
     hasRoom: () => buffer.hasRoom,
-    room: Effect.whileLoop({ while: () => !closed && !buffer.hasRoom, body: () => left, step: () => undefined })
+    room: until(() => closed || buffer.hasRoom)
   }
 })
