@@ -95,17 +95,15 @@ const heldBy = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>
 /** The version of the last write, of key 0. */
 const lastVersion = 2
 
-/** Completed when the subscriber has heard of the last write, be it in a fresh snapshot. Returns once it listens. */
-const subscribe = Effect.fnUntraced(function* (table: KafkaTable.KafkaTable<string, Service>) {
+/** Completed when something that is heard is the last. Returns once it listens, which the first thing heard shows. */
+const listen = Effect.fnUntraced(function* <A, E>(stream: Stream.Stream<A, E>, isLast: (heard: A) => boolean) {
   const listening = Deferred.makeUnsafe<void>()
   const done = Deferred.makeUnsafe<void>()
-  yield* table.changeBatches.pipe(
-    Stream.runForEach((changes) =>
+  yield* stream.pipe(
+    Stream.runForEach((heard) =>
       Effect.sync(() => {
-        for (const change of changes) {
-          if (change._tag === "Snapshot") Deferred.doneUnsafe(listening, Effect.void)
-          if (versionIn(change) === lastVersion) Deferred.doneUnsafe(done, Effect.void)
-        }
+        Deferred.doneUnsafe(listening, Effect.void)
+        if (isLast(heard)) Deferred.doneUnsafe(done, Effect.void)
       })
     ),
     Effect.forkScoped
@@ -114,19 +112,10 @@ const subscribe = Effect.fnUntraced(function* (table: KafkaTable.KafkaTable<stri
   return done
 })
 
-/** Completed when the watcher has heard of its key's update. Returns once it listens. */
-const watch = Effect.fnUntraced(function* (table: KafkaTable.KafkaTable<string, Service>, key: string) {
-  const listening = Deferred.makeUnsafe<void>()
-  const done = Deferred.makeUnsafe<void>()
-  yield* table.watch(key).pipe(
-    Stream.runForEach((value) =>
-      Effect.sync(() => {
-        Deferred.doneUnsafe(listening, Effect.void)
-        if (Option.isSome(value) && value.value.version > 0) Deferred.doneUnsafe(done, Effect.void)
-      })
-    ),
-    Effect.forkScoped
-  )
-  yield* Deferred.await(listening)
-  return done
-})
+/** Completed when the subscriber has heard of the last write, be it in a fresh snapshot. */
+const subscribe = (table: KafkaTable.KafkaTable<string, Service>) =>
+  listen(table.changeBatches, (changes) => changes.some((change) => versionIn(change) === lastVersion))
+
+/** Completed when the watcher has heard of its key's update. */
+const watch = (table: KafkaTable.KafkaTable<string, Service>, key: string) =>
+  listen(table.watch(key), (value) => Option.isSome(value) && value.value.version > 0)
