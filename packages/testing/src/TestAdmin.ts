@@ -1,6 +1,6 @@
 /**
  * What tests do to a cluster that the library itself never does: delete and grow topics, delete records, move replicas,
- * elect leaders, grant and revoke rights.
+ * elect leaders, grant and revoke rights, set quotas.
  *
  * Times are real ones: a test under `TestClock` may call any of these.
  *
@@ -58,6 +58,20 @@ export interface Acl {
 }
 
 /**
+ * Quotas of a client id on each broker, by their names in Kafka: bytes or requests a second, per cent of one request
+ * thread. Null takes a quota away.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientQuotas {
+  readonly consumer_byte_rate?: number | null
+  readonly producer_byte_rate?: number | null
+  readonly request_percentage?: number | null
+  readonly controller_mutation_rate?: number | null
+}
+
+/**
  * Administers a cluster over connections of its own.
  *
  * @category models
@@ -105,6 +119,11 @@ export interface TestAdmin {
     kind: "preferred" | "unclean"
   ) => Effect.Effect<void, TestAdminError>
   readonly alterConfig: (topic: string, set: Readonly<Record<string, string>>) => Effect.Effect<void, TestAdminError>
+  /**
+   * Sets quotas of a client id, or of every client id that has none of its own, and returns when every broker that
+   * answers shows them.
+   */
+  readonly setClientQuotas: (quotas: ClientQuotas, clientId?: string) => Effect.Effect<void, TestAdminError>
   readonly createAcl: (acl: Acl) => Effect.Effect<void, TestAdminError>
   readonly deleteAcl: (acl: Acl) => Effect.Effect<void, TestAdminError>
 }
@@ -164,6 +183,26 @@ const metadata = async (address: string, topic: string | undefined): Promise<Met
   return { brokers, errorCode: topics[0]?.errorCode ?? 0, partitions: topics[0]?.partitions ?? [] }
 }
 
+/** The quotas that a broker shows for a client id, or for the default one, by name. */
+const clientQuotas = async (address: string, clientId: string | null): Promise<ReadonlyMap<string, number>> => {
+  const body = new Writer()
+    .int32(1)
+    .string("client-id")
+    .int8(clientId === null ? 1 : 0)
+  body.string(clientId).int8(1)
+  const answer = await ask(address, { name: "DescribeClientQuotas", apiKey: 48, version: 0, body })
+  answer.int32()
+  refused("DescribeClientQuotas", answer.int16(), answer.string())
+  return new Map(
+    answer
+      .array(() => {
+        answer.array(() => [answer.string(), answer.string()])
+        return answer.array(() => [answer.string() ?? "", answer.float64()] as const)
+      })
+      .flat()
+  )
+}
+
 const effect = <A>(name: string, use: () => Promise<A>): Effect.Effect<A, TestAdminError> =>
   Effect.tryPromise({ try: use, catch: asAdminError(name) })
 
@@ -207,19 +246,27 @@ export const make = (addresses: ReadonlyArray<string>): TestAdmin => {
 
   const describe = (topic: string | undefined): Promise<Metadata> => anywhere((address) => metadata(address, topic))
 
-  /** Waits until every broker that answers shows the topic so. */
-  const settled = async (name: string, topic: string, holds: (seen: Metadata) => boolean): Promise<void> => {
+  /** Waits until every broker that answers shows what was changed. */
+  const shown = async <A>(
+    name: string,
+    what: string,
+    look: (address: string) => Promise<A>,
+    holds: (seen: A) => boolean
+  ): Promise<void> => {
     const until = Date.now() + settleTimeout
     for (;;) {
-      const seen = await Promise.allSettled(addresses.map((address) => metadata(address, topic)))
+      const seen = await Promise.allSettled(addresses.map(look))
       const answers = seen.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []))
       if (answers.length > 0 && answers.every(holds)) return
       if (Date.now() > until) {
-        throw new TestAdminError({ request: name, code: -1, detail: `${topic} did not settle in ${settleTimeout} ms` })
+        throw new TestAdminError({ request: name, code: -1, detail: `${what} did not settle in ${settleTimeout} ms` })
       }
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
+
+  const settled = (name: string, topic: string, holds: (seen: Metadata) => boolean): Promise<void> =>
+    shown(name, topic, (address) => metadata(address, topic), holds)
 
   const leaderOf = async (topic: string, partition: number): Promise<string> => {
     const seen = await describe(topic)
@@ -375,6 +422,32 @@ export const make = (addresses: ReadonlyArray<string>): TestAdmin => {
           answer.int8()
           answer.string()
         })
+      }),
+
+    setClientQuotas: (quotas, clientId) =>
+      effect("AlterClientQuotas", async () => {
+        const name = clientId ?? null
+        const set = Object.entries(quotas).filter((entry): entry is [string, number | null] => entry[1] !== undefined)
+        const body = new Writer().int32(1).int32(1).string("client-id").string(name)
+        body.array(set, ([quota, value]) =>
+          body
+            .string(quota)
+            .float64(value ?? 0)
+            .int8(value === null ? 1 : 0)
+        )
+        body.int8(0)
+        const answer = await request({ name: "AlterClientQuotas", apiKey: 49, version: 0, body })
+        answer.int32()
+        answer.array(() => {
+          refused("AlterClientQuotas", answer.int16(), answer.string())
+          answer.array(() => [answer.string(), answer.string()])
+        })
+        await shown(
+          "AlterClientQuotas",
+          `the quotas of ${clientId ?? "all clients"}`,
+          (address) => clientQuotas(address, name),
+          (seen) => set.every(([quota, value]) => (seen.get(quota) ?? null) === value)
+        )
       }),
 
     createAcl: (rule) =>

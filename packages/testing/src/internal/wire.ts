@@ -30,6 +30,12 @@ export class Writer {
     this.parts.push(part)
     return this
   }
+  float64(value: number): this {
+    const part = Buffer.alloc(8)
+    part.writeDoubleBE(value)
+    this.parts.push(part)
+    return this
+  }
   varint(value: number): this {
     const bytes: Array<number> = []
     let rest = value >>> 0
@@ -95,6 +101,10 @@ export class Reader {
   int64(): number {
     this.at += 8
     return Number(this.buffer.readBigInt64BE(this.at - 8))
+  }
+  float64(): number {
+    this.at += 8
+    return this.buffer.readDoubleBE(this.at - 8)
   }
   varint(): number {
     let value = 0

@@ -22,6 +22,17 @@ describe("TestKafka", () => {
         assert.deepStrictEqual((yield* admin.describe(topic)).partitions, [])
       })
     )
+
+    it.effect("sets and takes away the quotas of a client id", () =>
+      Effect.gen(function* () {
+        const { admin } = yield* TestKafka.TestKafka
+        const client = yield* TestKafka.uniqueName("quota")
+        yield* admin.setClientQuotas({ consumer_byte_rate: 1e6, request_percentage: 50 }, client)
+        yield* admin.setClientQuotas({ consumer_byte_rate: null, request_percentage: null }, client)
+        const refused = yield* Effect.flip(admin.setClientQuotas({ consumer_byte_rate: -1 }, client))
+        assert.strictEqual(refused.code, 42)
+      })
+    )
   })
 
   it.effect(
