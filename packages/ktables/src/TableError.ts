@@ -104,6 +104,26 @@ export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTop
 }
 
 /**
+ * An option that cannot be used: of the wrong type, out of its bounds, not one of the values it may have, or no option at
+ * all. Refused when it is given, before anything is contacted.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
+  /** Its name, with the names of the options that it is in: `catchUp.timeout`. */
+  option: Schema.String,
+  /** What was given, as text. */
+  value: Schema.String,
+  /** What may be given. */
+  expected: Schema.String
+}) {
+  override get message(): string {
+    return `option ${this.option} is ${this.value}: expected ${this.expected}`
+  }
+}
+
+/**
  * An existing topic's settings do not fit a table.
  *
  * @category errors
@@ -349,6 +369,7 @@ export type TableError =
   | Unreachable
   | AuthenticationRefused
   | InvalidTopic
+  | InvalidOption
   | PolicyMismatch
   | CatchUpTimeout
   | DecodeError

@@ -7,7 +7,7 @@ import { RequestTimedOut } from "effect-ktables/KafkaError"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
 import * as TableTopic from "effect-ktables/TableTopic"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
-import { prices, start, writerTo } from "./fixtures.ts"
+import { failureOf, prices, start, writerTo } from "./fixtures.ts"
 import { brokerError, eventually, ScriptedKafka, TOPIC } from "./scriptedKafka.ts"
 
 describe("layers", () => {
@@ -103,14 +103,11 @@ describe("what cannot be combined", () => {
   // @ts-expect-error idempotence needs the acknowledgement of all replicas
   const leader: KafkaTableWriter.Options = { acks: "leader", idempotence: "auto" }
 
-  it.effect("is refused by the compiler, and goes without numbering where it is written all the same", () =>
+  it.effect("is refused by the compiler, and by the writer's start where it is written all the same", () =>
     Effect.gen(function* () {
       for (const options of [none, leader]) {
-        const { kafka, writer } = yield* start({ writer: options })
-        const ack = yield* eventually(writer.set("a", 1))
-        // Numbers that no broker checks would promise what does not hold.
-        assert.deepStrictEqual([ack.producerId, ack.producerEpoch, ack.sequence], [-1, -1, -1])
-        assert.notInclude(kafka.calls, "initProducerId")
+        const error = yield* failureOf(Effect.scoped(start({ writer: options })))
+        assert.deepInclude(error, { _tag: "InvalidOption", option: "idempotence" })
       }
     })
   )
