@@ -48,8 +48,14 @@ import { reading } from "./internal/reader/reading.ts"
 import { rateLimited } from "./internal/reader/reports.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
+import * as Check from "./internal/options.ts"
 import { describeWithin } from "./internal/topic/describe.ts"
-import { DEFAULT_START_TIMEOUT, type EnsureOptions, ensureWith } from "./internal/topic/ensureTopic.ts"
+import {
+  checkEnsureOptions,
+  DEFAULT_START_TIMEOUT,
+  type EnsureOptions,
+  ensureWith
+} from "./internal/topic/ensureTopic.ts"
 import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
 import type { TableChange } from "./TableChange.ts"
@@ -340,6 +346,45 @@ export interface Options {
   readonly changesCapacity?: number | undefined
 }
 
+const checkRecovery = Check.oneOf("rebuild", "freeze", "fail")
+
+/** Milliseconds between two descriptions of the topic, at least: more would only load the brokers. */
+const LEAST_REFRESH = 100
+
+const checkOptions = Check.record<Options>({
+  catchUp: Check.tagged("mode", {
+    await: Check.record<Extract<CatchUp, { mode: "await" }>>({
+      mode: Check.oneOf("await"),
+      timeout: Check.duration({ min: 0 }),
+      onTimeout: Check.oneOf("degrade", "fail")
+    }),
+    background: Check.record<Extract<CatchUp, { mode: "background" }>>({ mode: Check.oneOf("background") })
+  }),
+  startTimeout: Check.duration({ min: 1 }),
+  ensureTopic: Check.either(Check.oneOf(false), checkEnsureOptions),
+  isolation: Check.oneOf("read_committed", "read_uncommitted"),
+  onDecodeError: Check.either(
+    Check.oneOf("skip", "remove", "fail"),
+    Check.satisfies("a function of the error and the record", Check.isFunction)
+  ),
+  onDataLoss: checkRecovery,
+  onTopicRecreated: checkRecovery,
+  restart: Check.satisfies("a Schedule", Schedule.isSchedule),
+  rack: Check.text,
+  fetch: Check.record<FetchOptions>({
+    maxWait: Check.duration({ min: 1 }),
+    minBytes: Check.integer({ min: 1, max: Check.MAX_INT32 }),
+    maxBytes: Check.integer({ min: 1, max: Check.MAX_INT32 }),
+    maxPartitionBytes: Check.integer({ min: 1, max: Check.MAX_INT32 })
+  }),
+  metadataRefresh: Check.duration({ min: LEAST_REFRESH }),
+  changesCapacity: Check.integer({ min: 1 })
+})
+
+const checkBarrierOptions = Check.record<{ readonly timeout?: Duration.Input | undefined }>({
+  timeout: Check.duration({ min: 0 })
+})
+
 /** Brokers keep tombstones for `delete.retention.ms`, by default a day. */
 const DELETE_RETENTION = 86_400_000
 
@@ -386,6 +431,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   const client = yield* KafkaClient
   const context = yield* Effect.context<RD>()
   const name = topic.name
+  yield* Check.checked(checkOptions, options, name)
   const catchUp = options.catchUp ?? { mode: "await" as const }
   const status = yield* SubscriptionRef.make<TableStatus>(TableStatus.Loading({ replayed: 0, target: 0 }))
   const failed = Deferred.makeUnsafe<never, TableError>()
@@ -417,7 +463,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
       isolation: options.isolation ?? "read_committed",
       rack: options.rack,
       maxWait: Duration.toMillis(options.fetch?.maxWait ?? "5 seconds"),
-      minBytes: Math.max(1, options.fetch?.minBytes ?? 1),
+      minBytes: options.fetch?.minBytes ?? 1,
       maxBytes: options.fetch?.maxBytes ?? 16 * 1024 * 1024,
       maxPartitionBytes: options.fetch?.maxPartitionBytes ?? 2 * 1024 * 1024,
       metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
@@ -526,8 +572,13 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     awaitCaughtUp: reader.awaitCaughtUp,
     isCaughtUp: Effect.map(SubscriptionRef.get(status), (status) => status._tag === "CaughtUp"),
     awaitOffset: reader.awaitOffset,
-    barrier: (options) =>
-      reader.barrier(options?.timeout === undefined ? undefined : Duration.toMillis(options.timeout))
+    barrier: (options = {}) =>
+      Effect.andThen(
+        Check.checked(checkBarrierOptions, options, name),
+        Effect.suspend(() =>
+          reader.barrier(options.timeout === undefined ? undefined : Duration.toMillis(options.timeout))
+        )
+      )
   })
 })
 

@@ -17,7 +17,7 @@
  *
  * @since 0.1.0
  */
-import { type Cause, Context, type Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { type Cause, Context, Duration, Effect, Exit, Layer, type Scope } from "effect"
 import { KafkaClient } from "./KafkaClient.ts"
 import {
   type AuthenticationRefused,
@@ -36,11 +36,16 @@ import {
 import type { TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
 import type { CodecError } from "./Codec.ts"
-import { durationOption, integerOption, invalidOption, knownOptions, oneOf } from "./internal/options.ts"
+import * as Check from "./internal/options.ts"
 import { BATCH_OVERHEAD } from "./internal/records/batchWriter.ts"
 import type { Compression } from "./internal/records/compression.ts"
 import { describeWith } from "./internal/topic/describe.ts"
-import { DEFAULT_START_TIMEOUT, type EnsureOptions, ensureWith } from "./internal/topic/ensureTopic.ts"
+import {
+  checkEnsureOptions,
+  DEFAULT_START_TIMEOUT,
+  type EnsureOptions,
+  ensureWith
+} from "./internal/topic/ensureTopic.ts"
 import * as Patience from "./internal/topic/patience.ts"
 import { invalidTopic } from "./internal/topic/validate.ts"
 import * as Appender from "./internal/writer/appender.ts"
@@ -157,58 +162,29 @@ const MEBIBYTE = 1024 * 1024
 /** Milliseconds between two refreshes of the metadata, at least: more would only load the brokers. */
 const LEAST_METADATA_AGE = 100
 
-const optionNames: { readonly [Name in keyof Required<Options>]: true } = {
-  acks: true,
-  idempotence: true,
-  ensureTopic: true,
-  startTimeout: true,
-  deliveryTimeout: true,
-  closeTimeout: true,
-  linger: true,
-  metadataMaxAge: true,
-  maxBatchBytes: true,
-  maxBufferedBytes: true,
-  compression: true,
-  partitioner: true
-}
-
-/** The options with their defaults, checked; durations in milliseconds. */
-const settingsOf = Effect.fnUntraced(function* (options: Options) {
-  yield* knownOptions("KafkaTableWriter", options, optionNames)
-  const acks = yield* oneOf("acks", options.acks ?? "all", ["all", "leader", "none"])
-  const idempotence = yield* oneOf("idempotence", options.idempotence ?? (acks === "all" ? "auto" : "off"), [
-    "auto",
-    "required",
-    "off"
-  ])
-  if (acks !== "all" && idempotence !== "off") {
-    return yield* invalidOption(
-      "idempotence",
-      idempotence,
-      `"off" beside acks ${JSON.stringify(acks)}: it needs acks "all"`
-    )
+const checkOptions = Check.every(
+  Check.record<Options>({
+    acks: Check.oneOf("all", "leader", "none"),
+    idempotence: Check.oneOf("auto", "required", "off"),
+    ensureTopic: Check.either(Check.oneOf(false), checkEnsureOptions),
+    startTimeout: Check.duration({ min: 1 }),
+    deliveryTimeout: Check.duration({ min: 1 }),
+    closeTimeout: Check.duration({ min: 0 }),
+    linger: Check.duration({ min: 0 }),
+    metadataMaxAge: Check.duration({ min: LEAST_METADATA_AGE }),
+    maxBatchBytes: Check.integer({ min: BATCH_OVERHEAD + 1, max: 1024 * MEBIBYTE }),
+    maxBufferedBytes: Check.integer({ min: 1 }),
+    compression: Check.oneOf("none", "gzip", "snappy", "lz4", "zstd"),
+    partitioner: Check.satisfies("a function of the key and the number of partitions", Check.isFunction)
+  }),
+  (options) => {
+    const { acks = "all", idempotence = "off" } = options as Options
+    const expected = `"off" beside acks ${JSON.stringify(acks)}: it needs acks "all"`
+    return acks === "all"
+      ? undefined
+      : Check.satisfies(expected, (value) => value === "off")(idempotence, "idempotence")
   }
-  const partitioner = options.partitioner ?? javaPartitioner
-  if (typeof partitioner !== "function") return yield* invalidOption("partitioner", partitioner, "a function")
-  return {
-    acks: ackCodes[acks],
-    idempotence,
-    partitioner,
-    startTimeout: yield* durationOption("startTimeout", options.startTimeout ?? DEFAULT_START_TIMEOUT, { min: 1 }),
-    deliveryTimeout: yield* durationOption("deliveryTimeout", options.deliveryTimeout ?? "2 minutes", { min: 1 }),
-    closeTimeout: yield* durationOption("closeTimeout", options.closeTimeout ?? "5 seconds", { min: 0 }),
-    linger: yield* durationOption("linger", options.linger ?? 0, { min: 0 }),
-    metadataMaxAge: yield* durationOption("metadataMaxAge", options.metadataMaxAge ?? "5 minutes", {
-      min: LEAST_METADATA_AGE
-    }),
-    maxBatchBytes: yield* integerOption("maxBatchBytes", options.maxBatchBytes ?? MEBIBYTE, {
-      min: BATCH_OVERHEAD + 1,
-      max: 1024 * MEBIBYTE
-    }),
-    maxBufferedBytes: yield* integerOption("maxBufferedBytes", options.maxBufferedBytes ?? 32 * MEBIBYTE, { min: 1 }),
-    compression: yield* oneOf("compression", options.compression ?? "none", ["none", "gzip", "snappy", "lz4", "zstd"])
-  }
-})
+)
 
 /** Entries of a `setAll` that are encoded before other fibers get their turn. */
 const TURN = 256
@@ -259,16 +235,27 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
   const services = yield* Effect.context<RE>()
   const invalid = invalidTopic(topic)
   if (invalid !== undefined) return yield* invalid
-  const { startTimeout, ...settings } = yield* settingsOf(options)
+  yield* Check.checked(checkOptions, options, topic.name)
+  const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   const ensured =
     options.ensureTopic === false
       ? undefined
       : yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
   const patience = yield* Patience.make(client, topic.name, startTimeout)
   const description = yield* describeWith(patience, ensured?.created === true)
+  const acks = options.acks ?? "all"
   const appender = yield* Appender.make(patience, description, {
-    ...settings,
-    maxMessageBytes: toLimit(ensured?.config?.get("max.message.bytes"))
+    acks: ackCodes[acks],
+    idempotence: options.idempotence ?? (acks === "all" ? "auto" : "off"),
+    deliveryTimeout: Duration.toMillis(options.deliveryTimeout ?? "2 minutes"),
+    closeTimeout: Duration.toMillis(options.closeTimeout ?? "5 seconds"),
+    linger: Duration.toMillis(options.linger ?? 0),
+    metadataMaxAge: Duration.toMillis(options.metadataMaxAge ?? "5 minutes"),
+    maxBatchBytes: options.maxBatchBytes ?? MEBIBYTE,
+    maxMessageBytes: toLimit(ensured?.config?.get("max.message.bytes")),
+    maxBufferedBytes: options.maxBufferedBytes ?? 32 * MEBIBYTE,
+    compression: options.compression ?? "none",
+    partitioner: options.partitioner ?? javaPartitioner
   })
 
   const named =

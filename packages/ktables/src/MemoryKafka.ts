@@ -43,6 +43,7 @@ import { makeClient } from "./internal/memory/client.ts"
 import { Cluster } from "./internal/memory/cluster.ts"
 import { makeControls } from "./internal/memory/controls.ts"
 import { Network } from "./internal/memory/network.ts"
+import * as Check from "./internal/options.ts"
 import type { Compression } from "./internal/records/compression.ts"
 import { KafkaClient, type ProducerIdentity, type Service as Client } from "./KafkaClient.ts"
 import type { BrokerError, KafkaError } from "./KafkaError.ts"
@@ -269,6 +270,11 @@ export interface Options {
   readonly requestTimeout?: Duration.Input | undefined
 }
 
+const checkOptions = Check.record<Options>({
+  brokers: Check.integer({ min: 1 }),
+  requestTimeout: Check.duration({ min: 1 })
+})
+
 const make = (options: Options) =>
   Effect.gen(function* () {
     const cluster = new Cluster(options.brokers ?? 1)
@@ -288,10 +294,12 @@ const make = (options: Options) =>
 export const layer: Layer.Layer<KafkaClient | MemoryKafka> = Layer.effectContext(make({}))
 
 /**
- * As `layer`, with options.
+ * As `layer`, with options. Throws `InvalidOption` when they cannot be meant.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerWith = (options: Options): Layer.Layer<KafkaClient | MemoryKafka> =>
-  Layer.effectContext(make(options))
+export const layerWith = (options: Options): Layer.Layer<KafkaClient | MemoryKafka> => {
+  Check.assertValid(checkOptions, options)
+  return Layer.effectContext(make(options))
+}

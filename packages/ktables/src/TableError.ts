@@ -104,22 +104,22 @@ export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTop
 }
 
 /**
- * An option that cannot be used: of the wrong type, out of its bounds, not one of the values it may have, or no option at
- * all. Refused when it is given, before anything is contacted.
+ * An option that does not exist, or whose value cannot be meant: refused before anything is contacted.
  *
  * @category errors
  * @since 0.1.0
  */
 export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
-  /** Its name, with the names of the options that it is in: `catchUp.timeout`. */
+  /** Of which topic's table or writer; absent where the option is of a client. */
+  topic: Schema.optionalKey(topic),
+  /** With its path, for example `fetch.maxWait`. */
   option: Schema.String,
-  /** What was given, as text. */
-  value: Schema.String,
-  /** What may be given. */
+  given: Schema.String,
   expected: Schema.String
 }) {
   override get message(): string {
-    return `option ${this.option} is ${this.value}: expected ${this.expected}`
+    const of = this.topic === undefined ? "" : ` of ${this.topic}`
+    return `option ${this.option}${of} is ${this.given}: expected ${this.expected}`
   }
 }
 

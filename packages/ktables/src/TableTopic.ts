@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import { Pipeable, type Schema } from "effect"
+import { Pipeable, Schema } from "effect"
 import * as Codec from "./Codec.ts"
+import * as Check from "./internal/options.ts"
 
 export {
   type EnsureOptions,
@@ -75,9 +76,24 @@ type EncodingOf<S> =
       ? S["EncodingServices"]
       : never
 
+const isSchemaOrCodec = (value: unknown): boolean => Codec.isCodec(value) || Schema.isSchema(value)
+const aNumber = Check.satisfies("a number", (value) => typeof value === "number")
+const checkOptions = Check.record<Options<KeySchema, Schema.Constraint>>({
+  name: Check.required(Check.satisfies("a string", (value) => typeof value === "string")),
+  key: Check.required(Check.satisfies("a Schema that encodes to a string, or a Codec", isSchemaOrCodec)),
+  value: Check.required(Check.satisfies("a Schema or a Codec", isSchemaOrCodec)),
+  partitions: aNumber,
+  replicationFactor: aNumber,
+  config: Check.settings
+})
+
 /**
- * Defines a topic. Nothing is contacted, and nothing is checked but the types: a bad name or number is refused, typed, by
- * what creates or reads the topic, before it connects.
+ * Defines a topic. Nothing is contacted.
+ *
+ * **Gotchas**
+ *
+ * A name or number that no broker takes is refused as `InvalidTopic` by what creates or reads the topic, before it
+ * connects. What no type would let pass (an unknown option, a key that is no schema) throws `InvalidOption` here.
  *
  * **Example** (A registry of services)
  *
@@ -99,6 +115,7 @@ type EncodingOf<S> =
 export const make = <const Key extends KeySchema | Codec.Any, const Value extends Schema.Constraint | Codec.Any>(
   options: Options<Key, Value>
 ): TableTopic<TypeOf<Key>, TypeOf<Value>, DecodingOf<Key> | DecodingOf<Value>, EncodingOf<Key> | EncodingOf<Value>> => {
+  Check.assertValid(checkOptions, options)
   const key = Codec.isCodec(options.key) ? options.key : Codec.text(options.key as KeySchema)
   const value = Codec.isCodec(options.value) ? options.value : Codec.json(options.value as Schema.Constraint)
   return Object.assign(Object.create(Proto), {

@@ -30,7 +30,9 @@ const refused: ReadonlyArray<readonly [option: string, given: Record<string, unk
   ["idempotence", { acks: "leader", idempotence: "required" }, '"off" beside acks "leader"'],
   ["idempotence", { acks: "none", idempotence: "auto" }, '"off" beside acks "none"'],
   ["partitioner", { partitioner: "murmur2" }, "a function"],
-  ["metadatMaxAge", { metadatMaxAge: "1 second" }, "an option of KafkaTableWriter: "]
+  ["ensureTopic", { ensureTopic: true }, "false, or an object of options"],
+  ["ensureTopic.onPolicyMismatch", { ensureTopic: { onPolicyMismatch: "warm" } }, '"warn"'],
+  ["metadatMaxAge", { metadatMaxAge: "1 second" }, "no such option, but one of acks, "]
 ]
 
 describe("options of a writer", () => {
@@ -44,7 +46,7 @@ describe("options of a writer", () => {
         if (error._tag !== "InvalidOption") return
         assert.strictEqual(error.option, option)
         assert.include(error.expected, expected)
-        assert.include(error.message, `option ${option} is `)
+        assert.include(error.message, `option ${option} of prices is `)
       })
     )
   }

@@ -7,16 +7,18 @@ import { KafkaClient } from "../../KafkaClient.ts"
 import {
   type AuthenticationRefused,
   type ClusterRefused,
+  type InvalidOption,
   type InvalidTopic,
   type NotAuthorized,
   PolicyMismatch,
   type Unreachable
 } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
+import * as Check from "../options.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import * as Patience from "./patience.ts"
 import { clusterRefused, isNotAuthorized, refused } from "./refusal.ts"
-import { invalidTopic } from "./validate.ts"
+import { invalidTopic, MAX_REPLICAS } from "./validate.ts"
 
 /**
  * What to do with an existing topic whose `cleanup.policy` is not exactly `compact`: nothing, not even look; log a
@@ -44,6 +46,27 @@ export interface EnsureOptions {
   readonly config?: Readonly<Record<string, string>> | undefined
 }
 
+/** How long `ensureTopic` is patient. */
+interface StartOptions {
+  /** How long to look for a broker that answers. Default: 30 seconds. */
+  readonly startTimeout?: Duration.Input | undefined
+}
+
+const ensureChecks: Parameters<typeof Check.record<EnsureOptions>>[0] = {
+  onPolicyMismatch: Check.oneOf("ignore", "warn", "fail", "reconcile"),
+  partitions: Check.integer({ min: 1, max: Check.MAX_INT32 }),
+  replicationFactor: Check.either(Check.integer({ min: 1, max: MAX_REPLICAS }), Check.oneOf(-1)),
+  config: Check.settings
+}
+
+/** Judges options that a table or a writer hands on. */
+export const checkEnsureOptions: Check.Check = Check.record<EnsureOptions>(ensureChecks)
+
+const checkOptions = Check.record<EnsureOptions & StartOptions>({
+  ...ensureChecks,
+  startTimeout: Check.duration({ min: 1 })
+})
+
 /**
  * What `ensureTopic` can fail with.
  *
@@ -51,6 +74,7 @@ export interface EnsureOptions {
  * @since 0.1.0
  */
 export type EnsureTopicError =
+  | InvalidOption
   | InvalidTopic
   | NotAuthorized
   | Unreachable
@@ -179,7 +203,7 @@ export const ensureWith = Effect.fnUntraced(function* (
   topic: AnyTopic,
   options: EnsureOptions,
   startTimeout: Duration.Input
-): Effect.fn.Return<Ensured, EnsureTopicError> {
+): Effect.fn.Return<Ensured, Exclude<EnsureTopicError, InvalidOption>> {
   const definition = definitionOf(topic, options)
   const invalid = invalidTopic(definition)
   if (invalid !== undefined) return yield* invalid
@@ -222,14 +246,12 @@ export const ensureWith = Effect.fnUntraced(function* (
  */
 export const ensureTopic: <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
-  options?: EnsureOptions & {
-    /** How long to look for a broker that answers. Default: 30 seconds. */
-    readonly startTimeout?: Duration.Input | undefined
-  }
+  options?: EnsureOptions & StartOptions
 ) => Effect.Effect<void, EnsureTopicError, KafkaClient> = Effect.fn("TableTopic.ensureTopic")(function* (
   topic: AnyTopic,
-  options: EnsureOptions & { readonly startTimeout?: Duration.Input | undefined } = {}
+  options: EnsureOptions & StartOptions = {}
 ) {
+  yield* Check.checked(checkOptions, options, topic.name)
   const client = yield* KafkaClient
   yield* ensureWith(client, topic, options, options.startTimeout ?? DEFAULT_START_TIMEOUT)
 })

@@ -3,6 +3,7 @@
  * CreateTopics.
  */
 import { InvalidTopic } from "../../TableError.ts"
+import { MAX_INT32 } from "../options.ts"
 
 export interface Definition {
   readonly name: string
@@ -12,15 +13,20 @@ export interface Definition {
 
 const MAX_NAME_LENGTH = 249
 
+/** The protocol counts replicas in 16 bits. */
+export const MAX_REPLICAS = 2 ** 15 - 1
+
+const isWithin = (value: number, max: number): boolean => Number.isInteger(value) && value >= 1 && value <= max
+
 const problemOf = (definition: Definition): string | undefined => {
   const { name, partitions, replicationFactor } = definition
   if (name.length === 0) return "the name is empty"
   if (name === "." || name === "..") return `the name may not be "." or ".."`
   if (name.length > MAX_NAME_LENGTH) return `the name has ${name.length} characters, ${MAX_NAME_LENGTH} are allowed`
   if (!/^[a-zA-Z0-9._-]+$/.test(name)) return `the name may hold only letters, digits, ".", "_" and "-"`
-  if (!Number.isSafeInteger(partitions) || partitions < 1) return `partitions is ${partitions}, at least 1 is needed`
-  if (replicationFactor !== -1 && (!Number.isSafeInteger(replicationFactor) || replicationFactor < 1)) {
-    return `replicationFactor is ${replicationFactor}, at least 1 is needed, or -1 for the broker's default`
+  if (!isWithin(partitions, MAX_INT32)) return `partitions is ${partitions}, a whole number of at least 1 is needed`
+  if (replicationFactor !== -1 && !isWithin(replicationFactor, MAX_REPLICAS)) {
+    return `replicationFactor is ${replicationFactor}, from 1 to ${MAX_REPLICAS} is needed, or -1 for the broker's default`
   }
   return undefined
 }

@@ -1,0 +1,232 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Schema } from "effect"
+import { Codec, KafkaTable, MemoryKafka, TableError, TableTopic } from "effect-ktables"
+import * as Options from "../src/internal/options.ts"
+import { onMemory, services } from "./table/fixtures.ts"
+
+/** Options as plain JavaScript may give them: no type has looked at them. */
+const untyped = (options: unknown) => options as never
+
+const problem = (check: Options.Check, value: unknown) => check(value, "x")
+
+describe("a duration", () => {
+  const check = Options.duration({ min: 1 })
+  const refused: ReadonlyArray<unknown> = [
+    0,
+    NaN,
+    -1,
+    0.5,
+    Infinity,
+    -Infinity,
+    2 ** 31,
+    "5 secs",
+    "5",
+    "Infinity",
+    "NaN seconds",
+    "25 days",
+    "",
+    null,
+    true,
+    {},
+    { secs: 5 },
+    { seconds: NaN },
+    [NaN, 1],
+    [],
+    () => 1,
+    Duration.zero,
+    Duration.infinity,
+    -5n
+  ]
+  it("is refused where it is none, or nothing that a timer can wait", () => {
+    assert.deepStrictEqual(
+      refused.filter((value) => problem(check, value) === undefined),
+      []
+    )
+  })
+
+  it("is taken in every form that Effect knows, up to 24 days", () => {
+    const taken = [1, 1.5, 2 ** 31 - 1, "5 seconds", "24 days", Duration.minutes(2), { seconds: 5 }, [1, 0], 2_000_000n]
+    assert.deepStrictEqual(
+      taken.filter((value) => problem(check, value) !== undefined),
+      []
+    )
+  })
+
+  it("of nothing is taken where nothing has a meaning", () => {
+    assert.isUndefined(problem(Options.duration({ min: 0 }), 0))
+    assert.isDefined(problem(Options.duration({ min: 0 }), NaN))
+  })
+})
+
+it("what was given is shown shortened, and objects and secrets are not shown", () => {
+  const given = (check: Options.Check, value: unknown) => problem(check, value)?.given
+  assert.strictEqual(given(Options.boolean, "yes"), '"yes"')
+  assert.isBelow(given(Options.boolean, "y".repeat(10_000))!.length, 100)
+  assert.strictEqual(given(Options.boolean, Duration.seconds(5)), "5s")
+  assert.strictEqual(given(Options.boolean, { password: "p" }), "an object")
+  assert.strictEqual(given(Options.secret("a number", Number.isFinite), "p"), "string")
+})
+
+const refusedOptions: ReadonlyArray<readonly [option: string, options: unknown, given: string]> = [
+  ["options", 5, "5"],
+  ["metadatRefresh", { metadatRefresh: 5 }, "5"],
+  ["catchUp", { catchUp: "await" }, '"await"'],
+  ["catchUp.mode", { catchUp: {} }, "undefined"],
+  ["catchUp.mode", { catchUp: { mode: "backgroud" } }, '"backgroud"'],
+  ["catchUp.timeout", { catchUp: { mode: "await", timeout: NaN } }, "NaN"],
+  ["catchUp.timeout", { catchUp: { mode: "background", timeout: 5 } }, "5"],
+  ["catchUp.onTimeout", { catchUp: { mode: "await", onTimeout: "wait" } }, '"wait"'],
+  ["startTimeout", { startTimeout: 0 }, "0"],
+  ["ensureTopic", { ensureTopic: true }, "true"],
+  ["ensureTopic.onPolicyMismatch", { ensureTopic: { onPolicyMismatch: "fial" } }, '"fial"'],
+  ["ensureTopic.partitions", { ensureTopic: { partitions: 1.5 } }, "1.5"],
+  ["ensureTopic.replicationFactor", { ensureTopic: { replicationFactor: 0 } }, "0"],
+  ["ensureTopic.config", { ensureTopic: { config: { "retention.ms": 5 } } }, "an object"],
+  ["ensureTopic.partition", { ensureTopic: { partition: 5 } }, "5"],
+  ["isolation", { isolation: "read_comitted" }, '"read_comitted"'],
+  ["onDecodeError", { onDecodeError: "ignore" }, '"ignore"'],
+  ["onDataLoss", { onDataLoss: "skip" }, '"skip"'],
+  ["onTopicRecreated", { onTopicRecreated: null }, "null"],
+  ["restart", { restart: "5 seconds" }, '"5 seconds"'],
+  ["rack", { rack: 5 }, "5"],
+  ["fetch", { fetch: [] }, "an array"],
+  ["fetch.maxWait", { fetch: { maxWait: 0 } }, "0"],
+  ["fetch.maxWait", { fetch: { maxWait: "5 secs" } }, '"5 secs"'],
+  ["fetch.maxWait", { fetch: { maxWait: 2 ** 31 } }, "2147483648"],
+  ["fetch.minBytes", { fetch: { minBytes: 0 } }, "0"],
+  ["fetch.maxBytes", { fetch: { maxBytes: NaN } }, "NaN"],
+  ["fetch.maxBytes", { fetch: { maxBytes: "16 MiB" } }, '"16 MiB"'],
+  ["fetch.maxPartitionBytes", { fetch: { maxPartitionBytes: -1 } }, "-1"],
+  ["fetch.maxByte", { fetch: { maxByte: 1 } }, "1"],
+  ["metadataRefresh", { metadataRefresh: 0 }, "0"],
+  ["metadataRefresh", { metadataRefresh: Infinity }, "Infinity"],
+  ["changesCapacity", { changesCapacity: 0 }, "0"],
+  ["changesCapacity", { changesCapacity: Infinity }, "Infinity"]
+]
+
+describe("an option of a table", () => {
+  for (const [option, options, given] of refusedOptions) {
+    it.effect(`${option} of ${given} is InvalidOption, before anything is asked`, () =>
+      onMemory(
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(KafkaTable.make(services, untyped(options)))
+          assert.instanceOf(error, TableError.InvalidOption)
+          assert.deepInclude(error, { topic: "services", option, given })
+          assert.isTrue(error.message.startsWith(`option ${option} of services is ${given}: expected `))
+          assert.strictEqual((yield* (yield* MemoryKafka.MemoryKafka).requests).size, 0)
+        })
+      )
+    )
+  }
+
+  it.effect("that is unknown is refused with the names that are known", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(KafkaTable.make(services, untyped({ fetch: { maxwait: 5 } })))
+        assert.include(error.message, "no such option, but one of maxWait, minBytes, maxBytes, maxPartitionBytes")
+      })
+    )
+  )
+
+  it.effect("that is undefined is as one left out", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const table = yield* KafkaTable.make(services, {
+          catchUp: undefined,
+          ensureTopic: { partitions: undefined },
+          fetch: { maxWait: undefined },
+          metadataRefresh: undefined
+        })
+        assert.strictEqual((yield* table.status)._tag, "CaughtUp")
+      })
+    )
+  )
+
+  it.effect("timeout of a barrier is refused likewise", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const table = yield* KafkaTable.make(services)
+        for (const options of [{ timeout: NaN }, { timeout: "soon" }, { timeOut: 5 }, 5]) {
+          const error = yield* Effect.flip(table.barrier(untyped(options)))
+          assert.strictEqual(error._tag, "InvalidOption", JSON.stringify(options))
+        }
+      })
+    )
+  )
+})
+
+describe("an option of TableTopic.ensureTopic", () => {
+  for (const [option, options] of [
+    ["onPolicyMismatch", { onPolicyMismatch: "warm" }],
+    ["partitions", { partitions: 2 ** 31 }],
+    ["startTimeout", { startTimeout: 0 }],
+    ["timeout", { timeout: 5 }]
+  ] as const) {
+    it.effect(`${option} that cannot be meant is InvalidOption, before anything is asked`, () =>
+      onMemory(
+        Effect.gen(function* () {
+          const error = yield* Effect.flip(TableTopic.ensureTopic(services, untyped(options)))
+          assert.instanceOf(error, TableError.InvalidOption)
+          assert.strictEqual(error.option, option)
+          assert.strictEqual((yield* (yield* MemoryKafka.MemoryKafka).requests).size, 0)
+        })
+      )
+    )
+  }
+})
+
+describe("a definition of a topic", () => {
+  const key = Schema.String
+  const value = Schema.Int
+  const wrong: ReadonlyArray<readonly [option: string, definition: unknown]> = [
+    ["options", undefined],
+    ["name", { key, value }],
+    ["name", { name: 5, key, value }],
+    ["key", { name: "n", value }],
+    ["key", { name: "n", key: "string", value }],
+    ["value", { name: "n", key }],
+    ["value", { name: "n", key, value: String }],
+    ["partitions", { name: "n", key, value, partitions: "3" }],
+    ["replicationFactor", { name: "n", key, value, replicationFactor: null }],
+    ["config", { name: "n", key, value, config: { "retention.ms": 5 } }],
+    ["keys", { name: "n", key, value, keys: 5 }]
+  ]
+  for (const [option, definition] of wrong) {
+    it(`whose ${option} no type would let pass throws InvalidOption (${JSON.stringify(definition)})`, () => {
+      try {
+        TableTopic.make(untyped(definition))
+      } catch (error) {
+        assert.instanceOf(error, TableError.InvalidOption)
+        return assert.strictEqual(error.option, option)
+      }
+      assert.fail("it was taken")
+    })
+  }
+
+  it("takes schemas and codecs", () => {
+    const topics = [
+      TableTopic.make({ name: "n", key: Codec.string, value: Codec.json(Schema.Int) }),
+      TableTopic.make({ name: "n", key: Schema.NonEmptyString, value: Schema.Struct({}) })
+    ]
+    for (const topic of topics) assert.isTrue(Codec.isCodec(topic.key) && Codec.isCodec(topic.value))
+  })
+
+  it.effect("with a number of partitions or replicas that the protocol cannot carry is InvalidTopic", () =>
+    onMemory(
+      Effect.gen(function* () {
+        for (const sizes of [{ partitions: 2 ** 31 }, { replicationFactor: 2 ** 15 }]) {
+          const topic = TableTopic.make({ name: "n", key, value, ...sizes })
+          assert.strictEqual((yield* Effect.flip(KafkaTable.make(topic)))._tag, "InvalidTopic")
+        }
+      })
+    )
+  )
+})
+
+describe("an option of MemoryKafka", () => {
+  for (const options of [{ brokers: 0 }, { brokers: NaN }, { requestTimeout: "soon" }, { broker: 2 }]) {
+    it(`that cannot be meant throws InvalidOption (${JSON.stringify(options)})`, () => {
+      assert.throws(() => MemoryKafka.layerWith(untyped(options)), /option brokers? is|option requestTimeout is/)
+    })
+  }
+})
