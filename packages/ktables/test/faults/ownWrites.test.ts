@@ -1,13 +1,20 @@
 /** Waits for the acknowledgements of one's own writes, and what becomes of them when the log loses a write. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Stream } from "effect"
-import { KafkaTableWriter } from "effect-ktables"
+import { Clock, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { KafkaClient, KafkaTableWriter } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { failureOf, requestsWhile } from "../support/subject.ts"
+import { onScript } from "../support/script.ts"
 import { settle } from "../support/time.ts"
 import { numbers } from "../table/fixtures.ts"
-import { ackAt, tableOfTen } from "./fixtures.ts"
+import { ackAt, scriptedTable, tableOfTen, writeBatches } from "./fixtures.ts"
+
+/** The acknowledgement of a plain record that is written now. */
+const ackNow = (offset: number) => Effect.map(Clock.currentTimeMillis, (timestamp) => ({ ...ackAt(offset), timestamp }))
+
+/** More batches, one record in each and two producers taking turns, than a table remembers the producers of. */
+const MANY_BATCHES = 1500
 
 describe("waits for one's own writes", () => {
   it.effect("row 42: the wait for one's own write ends when it is readable, and before subscribers hear of it", () =>
@@ -122,6 +129,190 @@ describe("waits for one's own writes", () => {
         const error = yield* subject.within("the wait", 5000, failureOf(subject.table.awaitOffset(ack)))
         assert.strictEqual(error._tag, "DataLoss")
         yield* subject.agrees()
+      })
+    )
+  )
+
+  it.effect("row 54: an acknowledgement that overtakes the answer about the log's end is not judged by it", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable()
+        const { awaitOffset } = subject.table
+        const transaction = yield* kafka.beginTransaction()
+        yield* transaction.append("numbers", [{ key: "open", value: "-1" }])
+        yield* write("numbers", ["first"])
+        const first = yield* Effect.forkScoped(Effect.exit(awaitOffset(yield* ackNow(11))), { startImmediately: true })
+        let answered = 0
+        script.on("endOffsetForEpoch", (_, next) =>
+          Effect.flatMap(next, (answer) => Effect.as(Effect.sleep(200), answer)).pipe(
+            Effect.tap(Effect.sync(() => answered++))
+          )
+        )
+        yield* subject.until("a question", 10_000, () => script.requests.endOffsetForEpoch.length > 0)
+        yield* write("numbers", ["second"])
+        const second = yield* Effect.forkScoped(Effect.exit(awaitOffset(yield* ackNow(12))), { startImmediately: true })
+        yield* subject.until("its answer", 10_000, () => answered > 0)
+        yield* transaction.commit
+        assert.deepStrictEqual(yield* subject.within("the second", 10_000, Fiber.join(second)), Exit.void)
+        assert.deepStrictEqual(yield* subject.within("the first", 10_000, Fiber.join(first)), Exit.void)
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 54: where a topic's log ends says nothing of a write to the topic that took its name", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable()
+        // Nobody has heard of the new topic yet but its writer.
+        const old = yield* (yield* KafkaClient.KafkaClient).describeTopic("numbers")
+        const topicId = yield* kafka.recreateTopic("numbers")
+        let lags = true
+        script.on("describeTopic", (_, next) => (lags ? Effect.succeed(old) : next))
+        script.on("endOffsetForEpoch", (asks) =>
+          Effect.succeed(
+            asks.partitions.map(({ leaderEpoch, partition }) => ({
+              partition,
+              errorCode: 0,
+              leaderEpoch,
+              endOffset: 10
+            }))
+          )
+        )
+        yield* write("numbers", keys(20))
+        const waiting = yield* Effect.forkScoped(
+          Effect.exit(subject.table.awaitOffset({ ...(yield* ackNow(15)), topicId })),
+          {
+            startImmediately: true
+          }
+        )
+        yield* subject.until("answers", 20_000, () => script.requests.endOffsetForEpoch.length > 0)
+        yield* subject.pass(2000)
+        script.clear("endOffsetForEpoch")
+        lags = false
+        assert.deepStrictEqual(yield* subject.within("the wait", 60_000, Fiber.join(waiting)), Exit.void)
+        yield* subject.agrees()
+      })
+    )
+  )
+
+  it.effect("row 54: a leader that is none any more ends no wait by where its log ends", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable()
+        // The old leader answers as if nothing had happened, and holds nothing of what its successor acknowledges.
+        script.on("endOffsetForEpoch", (asks) =>
+          Effect.succeed(
+            asks.partitions.map(({ leaderEpoch, partition }) => ({
+              partition,
+              errorCode: 0,
+              leaderEpoch,
+              endOffset: 10
+            }))
+          )
+        )
+        yield* kafka.pause(1)
+        yield* kafka.moveLeader("numbers", 0, 2)
+        yield* write("numbers", ["x"])
+        const waiting = yield* Effect.forkScoped(Effect.exit(subject.table.awaitOffset(yield* ackNow(10))), {
+          startImmediately: true
+        })
+        yield* subject.until("answers", 20_000, () => script.requests.endOffsetForEpoch.length > 0)
+        yield* subject.pass(500)
+        script.clear("endOffsetForEpoch")
+        yield* kafka.resume(1)
+        assert.deepStrictEqual(yield* subject.within("the wait", 60_000, Fiber.join(waiting)), Exit.void)
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+
+  it.effect("row 45: another record at the acknowledged offset is data loss however many batches followed it", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOfTen()
+        const writer = yield* KafkaTableWriter.make(numbers)
+        const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
+        yield* kafka.truncate("numbers", 0, 10)
+        yield* writeBatches(MANY_BATCHES, 1)
+        yield* subject.saw("Rebuilding", 60_000)
+        yield* subject.become("CaughtUp")
+        const error = yield* subject.within("the wait", 10_000, failureOf(subject.table.awaitOffset(ack)))
+        assert.strictEqual(error._tag, "DataLoss")
+        yield* subject.agrees()
+      })
+    )
+  )
+
+  it.effect("row 45: a wait that came first is data loss, too, however many batches come in one answer", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOfTen()
+        const writer = yield* KafkaTableWriter.make(numbers)
+        yield* kafka.fail({ request: "fetch" }, ErrorCode.KAFKA_STORAGE_ERROR, { times: 1_000_000 })
+        yield* subject.pass(10_000)
+        const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
+        yield* kafka.truncate("numbers", 0, 10)
+        yield* writeBatches(MANY_BATCHES, 1)
+        const waiting = yield* Effect.forkScoped(failureOf(subject.table.awaitOffset(ack)), { startImmediately: true })
+        yield* kafka.clearFailures
+        assert.strictEqual((yield* subject.within("the wait", 10_000, Fiber.join(waiting)))._tag, "DataLoss")
+        yield* subject.agrees()
+      })
+    )
+  )
+
+  it.effect("row 42: waits for writes that many batches followed succeed, and share what is looked up in the log", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { subject } = yield* tableOfTen()
+        const writer = yield* KafkaTableWriter.make(numbers)
+        const { acks } = yield* subject.within(
+          "the writes",
+          10_000,
+          Effect.map(
+            Effect.forEach(keys(200), (key, i) => writer.set(key, 1_000_000 + i), { concurrency: "unbounded" }),
+            (acks) => ({ acks })
+          )
+        )
+        yield* writeBatches(MANY_BATCHES, 1)
+        yield* subject.agrees()
+        const waits = Effect.forEach(acks, (ack) => subject.table.awaitOffset(ack), { concurrency: "unbounded" })
+        const { all } = yield* requestsWhile(subject.within("the waits", 10_000, waits))
+        assert.isAtMost(all, 3)
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 42: a wait for a write that compaction has taken since, in favour of a later one, succeeds", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOfTen()
+        const writer = yield* KafkaTableWriter.make(numbers)
+        const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
+        yield* subject.within("the other", 10_000, writer.set("mine", 8))
+        yield* writeBatches(MANY_BATCHES, 1)
+        yield* subject.agrees()
+        yield* kafka.compact("numbers")
+        yield* subject.within("the wait", 10_000, subject.table.awaitOffset(ack))
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 45: a wait for a write that was deleted from the log since is data loss", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOfTen()
+        const writer = yield* KafkaTableWriter.make(numbers)
+        const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
+        yield* writeBatches(MANY_BATCHES, 1)
+        yield* subject.agrees()
+        yield* kafka.deleteRecords("numbers", 0, 20)
+        const error = yield* subject.within("the wait", 10_000, failureOf(subject.table.awaitOffset(ack)))
+        assert.deepInclude(error, { _tag: "DataLoss", resetTo: 20 })
       })
     )
   )

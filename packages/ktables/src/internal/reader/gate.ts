@@ -1,10 +1,16 @@
 /**
  * Waits on positions: what `awaitOffset`, `barrier` and the catch-up hang on.
+ *
+ * A wait for an acknowledged record is judged by the batch that is read at its offset, at the moment that batch is entered.
+ * One that comes later is judged by the batches that are remembered, and where those do not reach back, by a look into the
+ * log, which is not this module's (`unknown`).
  */
 import { Deferred, Effect } from "effect"
-import type { WriteAck } from "../../WriteAck.ts"
 import { DataLoss, type TableError } from "../../TableError.ts"
+import type { BatchListener } from "../records/batchReader.ts"
+import { type AckWait, AckWaits, type Found } from "./ackWaits.ts"
 import type { Partition } from "./partition.ts"
+import type { PlacedAck } from "./recentBatches.ts"
 
 interface PositionsWait {
   /** What each partition must have been read to; met ones are removed. */
@@ -12,37 +18,54 @@ interface PositionsWait {
   readonly done: Deferred.Deferred<"reached" | "again", TableError>
 }
 
-interface AckWait {
-  readonly ack: WriteAck & { readonly offset: number }
-  readonly done: Deferred.Deferred<void, TableError>
-}
+/**
+ * Milliseconds for which descriptions must name another topic than an acknowledgement does before that one counts as
+ * recreated: a broker may be late to hear of the topic that was written to.
+ */
+const ANOTHER_FOR = 3000
 
-const lost = (ack: WriteAck & { readonly offset: number }, resetTo: number, detail: string): DataLoss =>
+const lost = (ack: PlacedAck, resetTo: number, detail: string): DataLoss =>
   new DataLoss({ topic: ack.topic, partition: ack.partition, consumedTo: ack.offset + 1, resetTo, detail })
+
+/** Another record was found where the acknowledged one should be. */
+export const replaced = (ack: PlacedAck): DataLoss =>
+  lost(ack, ack.offset, "another record stands at the acknowledged offset; write with acks all")
+
+/** The log begins after the acknowledged record. */
+export const deleted = (ack: PlacedAck, logStart: number): DataLoss =>
+  lost(ack, logStart, "records up to there were deleted from the log, the acknowledged one among them")
+
+const recreated = (ack: PlacedAck): DataLoss => lost(ack, 0, "the topic was recreated after the write")
 
 export class Gate {
   readonly #positions = new Set<PositionsWait>()
-  readonly #acks = new Set<AckWait>()
+  /** Waits for acknowledged records, by partition. */
+  readonly #acks = new Map<number, AckWaits>()
+  #registered = 0
   #closed: TableError | undefined
   /** The topic that positions count in; undefined while unknown, or where brokers have no ids. */
-  topicId: string | undefined
+  #topicId: string | undefined
+  /** Topics of the same name that were followed before. */
+  readonly #former = new Set<string>()
 
   /** While contents are being built, positions are ahead of what can be read: nothing is met until `release`. */
   #held = true
 
   /** Partitions that somebody waits for an acknowledged write in. */
-  get awaitedPartitions(): ReadonlySet<number> {
-    return new Set([...this.#acks].map((wait) => wait.ack.partition))
+  get awaitedPartitions(): ReadonlyArray<number> {
+    return [...this.#acks].flatMap(([partition, waits]) => (waits.isEmpty ? [] : [partition]))
   }
 
   /** Whether somebody waits for a write to another topic than the one that is read. */
   get awaitsAnother(): boolean {
-    for (const wait of this.#acks) if (!this.#speaksOf(wait.ack)) return true
+    for (const waits of this.#acks.values()) for (const { ack } of waits) if (!this.#speaksOf(ack)) return true
     return false
   }
 
   hold(): void {
     this.#held = true
+    // What was read before counts no more.
+    for (const waits of this.#acks.values()) for (const wait of waits) wait.isThere = undefined
   }
   release(partitions: ReadonlyMap<number, Partition>): void {
     this.#held = false
@@ -73,24 +96,55 @@ export class Gate {
     })
   }
 
-  /** Succeeds once the acknowledged record, and not another at its offset, has been applied. */
-  awaitAck(
-    ack: WriteAck & { readonly offset: number },
-    partitions: ReadonlyMap<number, Partition>
-  ): Effect.Effect<void, TableError> {
+  /** What is known of an acknowledged record now; undefined while it is not to be seen yet. */
+  look(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, TableError> | undefined {
+    if (this.#closed !== undefined) return Effect.fail(this.#closed)
+    if (ack.topicId !== undefined && this.#former.has(ack.topicId)) return Effect.fail(recreated(ack))
+    const partition = partitions.get(ack.partition)
+    return !this.#held && partition !== undefined && this.#speaksOf(ack) && partition.position > ack.offset
+      ? verdict(ack, partition.recent.holds(ack))
+      : undefined
+  }
+
+  /**
+   * Ends once a record was applied at the acknowledged offset: it is the acknowledged one, another one (`DataLoss`), or one
+   * that is not remembered.
+   *
+   * @param now milliseconds since the epoch
+   */
+  awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>, now: number): Effect.Effect<Found, TableError> {
     return Effect.suspend(() => {
-      if (this.#closed !== undefined) return Effect.fail(this.#closed)
-      const partition = partitions.get(ack.partition)
-      if (!this.#held && partition !== undefined && this.#speaksOf(ack) && partition.position > ack.offset) {
-        return verify(ack, partition)
+      const known = this.look(ack, partitions)
+      if (known !== undefined) return known
+      let waits = this.#acks.get(ack.partition)
+      if (waits === undefined) this.#acks.set(ack.partition, (waits = new AckWaits()))
+      const wait: AckWait = {
+        ack,
+        number: this.#registered++,
+        since: now,
+        done: Deferred.makeUnsafe(),
+        // Its batch may have been entered already.
+        isThere: this.#speaksOf(ack) ? partitions.get(ack.partition)?.recent.holds(ack) : undefined
       }
-      const wait: AckWait = { ack, done: Deferred.makeUnsafe() }
-      this.#acks.add(wait)
+      waits.add(wait)
       return Effect.ensuring(
         Deferred.await(wait.done),
-        Effect.sync(() => this.#acks.delete(wait))
+        Effect.sync(() => waits.remove(wait))
       )
     })
+  }
+
+  /** Remembers the batches of a partition as they are entered, and judges those who wait for a record in one. */
+  listenerOf(partition: Partition): BatchListener {
+    const { recent } = partition
+    return {
+      add: (first, last, producerId, producerEpoch, baseSequence, earliest, latest) => {
+        recent.add(first, last, producerId, producerEpoch, baseSequence, earliest, latest)
+        this.#acks.get(partition.partition)?.forEach(first, last, (wait) => {
+          if (this.#speaksOf(wait.ack)) wait.isThere = recent.holds(wait.ack)
+        })
+      }
+    }
   }
 
   /** To be called after a partition's position or `readTo` rose. */
@@ -104,36 +158,64 @@ export class Gate {
         if (wait.targets.size === 0) Deferred.doneUnsafe(wait.done, Effect.succeed("reached"))
       }
     }
-    if (this.#acks.size > 0) {
-      for (const wait of this.#acks) {
-        if (wait.ack.partition !== partition.partition || partition.position <= wait.ack.offset) continue
-        if (!this.#speaksOf(wait.ack)) continue
-        Deferred.doneUnsafe(wait.done, verify(wait.ack, partition))
+    const passed = this.#acks
+      .get(partition.partition)
+      ?.take(Number.NEGATIVE_INFINITY, partition.position, ({ ack }) => this.#speaksOf(ack))
+    if (passed !== undefined) for (const wait of passed) end(wait, verdict(wait.ack, wait.isThere))
+  }
+
+  /** How many waits were registered so far: a question that leaves now can only speak of these. */
+  question(): number {
+    return this.#registered
+  }
+
+  /** Whether `logEndsAt` would end a wait. */
+  awaitsBeyond(partition: number, logEnd: number, question: number): boolean {
+    let found = false
+    this.#acks.get(partition)?.forEach(logEnd, Number.POSITIVE_INFINITY, (wait) => {
+      found ||= this.#isLost(wait, question)
+    })
+    return found
+  }
+
+  /** The leader's log ends at `logEnd`: records at or after it that were acknowledged before the question left are gone. */
+  logEndsAt(partition: number, logEnd: number, question: number): void {
+    const gone = this.#acks
+      .get(partition)
+      ?.take(logEnd, Number.POSITIVE_INFINITY, (wait) => this.#isLost(wait, question))
+    if (gone === undefined) return
+    const detail = "an election dropped a record that had been acknowledged; write with acks all"
+    for (const wait of gone) end(wait, Effect.fail(lost(wait.ack, logEnd, detail)))
+  }
+
+  #isLost({ ack, number }: AckWait, question: number): boolean {
+    return number < question && this.#speaksOf(ack)
+  }
+
+  /**
+   * The cluster says that this is the topic: acknowledgements of one that was followed before can no longer be met, nor can
+   * those of one that nobody has heard of for long.
+   *
+   * @param askedAt when the cluster was asked, in milliseconds since the epoch; undefined where that is long ago
+   */
+  confirmTopic(topicId: string | undefined, askedAt?: number): void {
+    if (this.#topicId !== undefined && topicId !== undefined && topicId !== this.#topicId) {
+      this.#former.add(this.#topicId)
+    }
+    this.#topicId = topicId
+    if (topicId !== undefined) this.#former.delete(topicId)
+    const isGone = ({ ack, since }: AckWait): boolean =>
+      !this.#speaksOf(ack) &&
+      (this.#former.has(ack.topicId!) || (askedAt !== undefined && askedAt - since >= ANOTHER_FOR))
+    for (const waits of this.#acks.values()) {
+      for (const wait of waits.take(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, isGone)) {
+        end(wait, Effect.fail(recreated(wait.ack)))
       }
     }
   }
 
-  /** The leader's log ends at `end`: acknowledged records at or behind it are gone. */
-  logEndsAt(partition: number, end: number): void {
-    for (const wait of this.#acks) {
-      if (wait.ack.partition === partition && wait.ack.offset >= end) {
-        const detail = "an election dropped a record that had been acknowledged; write with acks all"
-        Deferred.doneUnsafe(wait.done, Effect.fail(lost(wait.ack, end, detail)))
-      }
-    }
-  }
-
-  /** The cluster says that this is the topic now: acknowledgements of another can no longer be met. */
-  confirmTopic(topicId: string | undefined): void {
-    this.topicId = topicId
-    for (const wait of this.#acks) {
-      if (this.#speaksOf(wait.ack)) continue
-      Deferred.doneUnsafe(wait.done, Effect.fail(lost(wait.ack, 0, "the topic was recreated after the write")))
-    }
-  }
-
-  #speaksOf(ack: WriteAck): boolean {
-    return ack.topicId === undefined || this.topicId === undefined || ack.topicId === this.topicId
+  #speaksOf(ack: PlacedAck): boolean {
+    return ack.topicId === undefined || this.#topicId === undefined || ack.topicId === this.#topicId
   }
 
   /** Positions count anew: targets have to be taken anew, too. */
@@ -145,8 +227,10 @@ export class Gate {
   /** Fails everything that waits, and with `closed` everything that ever will. */
   fail(error: TableError, closed: boolean): void {
     if (closed) this.#closed = error
-    for (const wait of this.#positions) Deferred.doneUnsafe(wait.done, Effect.fail(error))
-    for (const wait of this.#acks) Deferred.doneUnsafe(wait.done, Effect.fail(error))
+    for (const wait of Array.from(this.#positions)) Deferred.doneUnsafe(wait.done, Effect.fail(error))
+    for (const waits of this.#acks.values()) {
+      for (const wait of Array.from(waits)) end(wait, Effect.fail(error))
+    }
   }
 
   reopen(): void {
@@ -154,7 +238,12 @@ export class Gate {
   }
 }
 
-const verify = (ack: WriteAck & { readonly offset: number }, partition: Partition): Effect.Effect<void, DataLoss> =>
-  partition.recent.agrees(ack.offset, ack.producerId, ack.producerEpoch, ack.sequence, ack.timestamp)
-    ? Effect.void
-    : Effect.fail(lost(ack, ack.offset, "another record stands at the acknowledged offset; write with acks all"))
+const applied: Effect.Effect<Found> = Effect.succeed("applied")
+const unknown: Effect.Effect<Found> = Effect.succeed("unknown")
+
+const verdict = (ack: PlacedAck, isThere: boolean | undefined): Effect.Effect<Found, DataLoss> =>
+  isThere === undefined ? unknown : isThere ? applied : Effect.fail(replaced(ack))
+
+const end = (wait: AckWait, result: Effect.Effect<Found, TableError>): void => {
+  Deferred.doneUnsafe(wait.done, result)
+}

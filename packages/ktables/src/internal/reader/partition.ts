@@ -2,56 +2,7 @@
  * What the reader knows of one partition: where it reads, how far it has read, who leads it, and how that goes.
  */
 
-/** The producers of the newest batches, so that an acknowledged record can be told from another at its offset. */
-class RecentBatches {
-  static readonly kept = 1024
-  readonly #first: Float64Array = new Float64Array(RecentBatches.kept)
-  readonly #last: Float64Array = new Float64Array(RecentBatches.kept)
-  readonly #producerId: Float64Array = new Float64Array(RecentBatches.kept)
-  readonly #producerEpoch: Int32Array = new Int32Array(RecentBatches.kept)
-  readonly #sequence: Int32Array = new Int32Array(RecentBatches.kept)
-  /** The earliest and the latest time of each batch without a producer id; made for the first of them. */
-  #times: Float64Array | undefined
-  #count = 0
-
-  add(
-    first: number,
-    last: number,
-    producerId: number,
-    producerEpoch: number,
-    sequence: number,
-    earliest: number,
-    latest: number
-  ): void {
-    const at = this.#count++ % RecentBatches.kept
-    this.#first[at] = first
-    this.#last[at] = last
-    this.#producerId[at] = producerId
-    this.#producerEpoch[at] = producerEpoch
-    this.#sequence[at] = sequence
-    if (producerId >= 0) return
-    this.#times ??= new Float64Array(2 * RecentBatches.kept)
-    this.#times[2 * at] = earliest
-    this.#times[2 * at + 1] = latest
-  }
-
-  /**
-   * False only when a known batch holds another record at that offset: of another producer, of another place in the
-   * producer's numbering, or without numbering of another time.
-   */
-  agrees(offset: number, producerId: number, producerEpoch: number, sequence: number, timestamp: number): boolean {
-    const known = Math.min(this.#count, RecentBatches.kept)
-    for (let i = 1; i <= known; i++) {
-      const at = (this.#count - i) % RecentBatches.kept
-      if (this.#first[at]! > offset || this.#last[at]! < offset) continue
-      if (this.#producerId[at] !== producerId || this.#producerEpoch[at] !== producerEpoch) return false
-      if (producerId < 0) return this.#times![2 * at]! <= timestamp && timestamp <= this.#times![2 * at + 1]!
-      // Sequences wrap to 0 behind 2^31-1.
-      return (this.#sequence[at]! + (offset - this.#first[at]!)) % 2147483648 === sequence
-    }
-    return true
-  }
-}
+import { RecentBatches } from "./recentBatches.ts"
 
 export class Partition {
   readonly partition: number
@@ -113,6 +64,7 @@ export class Partition {
     this.epoch = -1
     this.fetchEpoch = -1
     this.epochAt = offset
+    this.recent.clear()
     this.question++
   }
 

@@ -18,6 +18,7 @@ import * as Controller from "./session/controller.ts"
 import * as Description from "./session/description.ts"
 import * as Elections from "./session/elections.ts"
 import * as EndOffsets from "./session/endOffsets.ts"
+import * as Lookups from "./session/lookups.ts"
 import * as FetchLoops from "./session/fetchLoops.ts"
 import * as Offsets from "./session/offsets.ts"
 import * as Placement from "./session/placement.ts"
@@ -50,6 +51,8 @@ export interface Session {
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
+  /** Whether an acknowledged record that was passed long ago is in the log. */
+  readonly lookUp: Lookups.LookUp
   /** Describes the topic now, so that partitions that were added before the call are known; gives up where nobody answers. */
   readonly look: Effect.Effect<void>
   /** Whether the log is known not to be what is being read any more. */
@@ -91,6 +94,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const controller = Controller.make(situation, { fetchLoops, placement, elections, description })
   const endOffsets = EndOffsets.make(situation, offsets, description)
   const reread = Reread.make(situation, offsets)
+  const lookUp = yield* Lookups.make(situation, offsets)
   const { failure, guarded, hasFailed, partitions } = situation
 
   const begin = Effect.sync(() => {
@@ -126,6 +130,7 @@ export const make = Effect.fnUntraced(function* (options: {
     reread: (take, of) => Effect.raceFirst(reread(take, of), failure),
     endOffsets: Effect.raceFirst(endOffsets, failure),
     verifyAwaited: elections.verifyAwaited,
+    lookUp,
     look: controller.look,
     hasFailed,
     lookAhead: offsets.lookAhead

@@ -24,6 +24,7 @@ import type { Change } from "./contents.ts"
 import { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
+import type { PlacedAck } from "./recentBatches.ts"
 import * as Session from "./session.ts"
 import { Survivors } from "./survivors.ts"
 
@@ -354,9 +355,32 @@ export const make = <K, V>(options: {
             new NotAwaitable({ topic, detail: "the acknowledgement has no offset; write with acks all or leader" })
           )
         }
-        const visible = gate.awaitAck({ ...ack, offset }, session?.partitions ?? noPartitions)
-        const suspicion: Effect.Effect<never> = Effect.forever(Effect.andThen(Effect.sleep(SUSPICION), verifyAwaited))
-        return Effect.raceFirst(visible, suspicion)
+        return awaitRecord({ ...ack, offset }, 1)
+      })
+
+    const suspicion: Effect.Effect<never> = Effect.forever(Effect.andThen(Effect.sleep(SUSPICION), verifyAwaited))
+
+    const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, TableError> =>
+      Effect.suspend(() => {
+        const partitions = session?.partitions ?? noPartitions
+        const found =
+          gate.look(ack, partitions) ??
+          Effect.raceFirst(gate.awaitAck(ack, partitions, clock.currentTimeMillisUnsafe()), suspicion)
+        return Effect.flatMap(found, (found) => (found === "applied" ? Effect.void : lookUp(ack, attempt)))
+      })
+
+    /** The record was passed, and nobody remembers whose it was. */
+    const lookUp = (ack: PlacedAck, attempt: number): Effect.Effect<void, TableError> =>
+      Effect.suspend(() => {
+        const isThere =
+          session === undefined
+            ? Effect.undefined
+            : Effect.raceFirst(session.lookUp(ack), Effect.as(Deferred.await(sessionEnded), undefined))
+        const again = Effect.andThen(
+          backoff(attempt),
+          Effect.suspend(() => awaitRecord(ack, attempt + 1))
+        )
+        return Effect.flatMap(isThere, (isThere) => (isThere === true ? Effect.void : again))
       })
 
     /** What a barrier waits for; undefined until the brokers have told. */

@@ -51,7 +51,7 @@ export interface Answers {
 }
 
 export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { disconnect, lost, metrics, now, park, partitions, settings, summons, topic } = situation
+  const { disconnect, gate, lost, metrics, now, park, partitions, settings, summons, topic } = situation
   let malformed = 0
 
   const onFailed: Answers["onFailed"] = (exit, asked) =>
@@ -163,7 +163,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       records: fetched.records,
       fromOffset: partition.position,
       abortedTransactions: hiddenTransactions(settings.isolation, fetched),
-      listener: partition.recent
+      listener: gate.listenerOf(partition)
     })
     yield* stage.take(partition, cursor)
     partition.readFrom = -1

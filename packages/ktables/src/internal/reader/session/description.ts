@@ -112,6 +112,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
   return {
     adopt,
     describe: Effect.gen(function* () {
+      const askedAt = now()
       const described = yield* Effect.result(client.describeTopic(topic))
       if (described._tag === "Failure") return yield* onFailed(described.failure)
       absences = 0
@@ -125,7 +126,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       suspected = undefined
       failures = 0
-      gate.confirmTopic(description.topicId)
+      gate.confirmTopic(description.topicId, askedAt)
       adopt(description)
       return true
     }),

@@ -8,7 +8,7 @@ import type { KafkaError } from "../../../KafkaError.ts"
 import type { TableError } from "../../../TableError.ts"
 import { backoff } from "../../topic/backoff.ts"
 import type { Partition } from "../partition.ts"
-import type { Offsets } from "./offsets.ts"
+import { byLeader, type Offsets } from "./offsets.ts"
 import type { Situation } from "./situation.ts"
 import type { Stage } from "./stage.ts"
 
@@ -22,6 +22,12 @@ export interface Elections {
   readonly confirm: Effect.Effect<void>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
+}
+
+interface Leadership {
+  readonly partition: number
+  readonly leader: number
+  readonly leaderEpoch: number
 }
 
 export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elections => {
@@ -91,6 +97,39 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
     gate.again()
   })
 
+  /** Whether the cluster, asked now, names the leader and the epoch that were asked: one that was deposed knows it last. */
+  const stillLeads = ({ leader, leaderEpoch, partition }: Leadership): Effect.Effect<boolean> =>
+    Effect.map(Effect.result(client.describeTopic(topic)), (described) => {
+      const now = described._tag === "Success" ? described.success.partitions[partition] : undefined
+      return now !== undefined && now.leader === leader && (now.leaderEpoch < 0 || now.leaderEpoch === leaderEpoch)
+    })
+
+  const verifyOn = Effect.fnUntraced(function* (
+    leader: number,
+    group: ReadonlyArray<Partition>
+  ): Effect.fn.Return<void> {
+    const question = gate.question()
+    const asked = group.map(({ leaderEpoch, partition }): Leadership => ({ leader, leaderEpoch, partition }))
+    const answer = yield* Effect.result(
+      client.endOffsetForEpoch(leader, {
+        topic,
+        partitions: asked.map(({ leaderEpoch, partition }) => ({
+          partition,
+          currentLeaderEpoch: leaderEpoch,
+          leaderEpoch
+        }))
+      })
+    )
+    if (answer._tag === "Failure") return
+    for (const { endOffset, errorCode, partition } of answer.success) {
+      const of = asked.find((one) => one.partition === partition)
+      if (of === undefined || errorCode !== 0 || endOffset < 0) continue
+      if (!gate.awaitsBeyond(partition, endOffset, question)) continue
+      if (yield* stillLeads(of)) gate.logEndsAt(partition, endOffset, question)
+      else summons.refresh()
+    }
+  })
+
   return {
     elected: (partition) => {
       unconfirmed.add(partition)
@@ -110,16 +149,14 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
         { discard: true }
       )
     ),
-    verifyAwaited: Effect.gen(function* () {
+    verifyAwaited: Effect.suspend(() => {
       if (gate.awaitsAnother) summons.refresh()
-      for (const number of gate.awaitedPartitions) {
-        const partition = partitions.get(number)
-        if (partition === undefined || partition.leader < 0 || partition.leaderEpoch < 0) continue
-        const answer = yield* Effect.result(epochEnd(partition, partition.leaderEpoch))
-        if (answer._tag === "Failure") continue
-        const end = answer.success
-        if (end !== undefined && end.errorCode === 0 && end.endOffset >= 0) gate.logEndsAt(number, end.endOffset)
-      }
+      const awaited = gate.awaitedPartitions.flatMap((number) => partitions.get(number) ?? [])
+      return Effect.forEach(
+        byLeader(awaited.filter(({ leaderEpoch }) => leaderEpoch >= 0)),
+        ([leader, group]) => verifyOn(leader, group),
+        { concurrency: "unbounded", discard: true }
+      )
     })
   }
 }
