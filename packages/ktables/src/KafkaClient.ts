@@ -228,6 +228,17 @@ export interface ProducerIdentity {
 }
 
 /**
+ * An identity that a cluster has just given out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GrantedIdentity extends ProducerIdentity {
+  /** The cluster that gave it, as it calls itself on that very connection: elsewhere the id may be somebody else's. */
+  readonly clusterId: string | undefined
+}
+
+/**
  * Hands a leader one record set for each of some partitions.
  *
  * @category models
@@ -235,7 +246,14 @@ export interface ProducerIdentity {
  */
 export interface ProduceRequest {
   readonly topic: string
+  /**
+   * The topic and the cluster that the records are for, as far as they are known. Another topic of the name, or another
+   * cluster at the address, is given nothing: the call fails, or each partition is answered, with UNKNOWN_TOPIC_ID,
+   * INCONSISTENT_TOPIC_ID or INCONSISTENT_CLUSTER_ID. For its numbering might be somebody else's there, so that records
+   * would count as written that are in no log.
+   */
   readonly topicId: string | undefined
+  readonly clusterId?: string | undefined
   /** -1 all in-sync replicas, 1 the leader, 0 no answer at all. */
   readonly acks: -1 | 0 | 1
   /** Milliseconds the broker may wait for its replicas. */
@@ -298,7 +316,7 @@ export interface Service {
   /** Connects lazily: a broker that is away fails the fetches, and a later fetch connects anew. */
   readonly openFetcher: (broker: number) => Effect.Effect<Fetcher, never, Scope.Scope>
   /** A fresh identity for an idempotent, non-transactional producer. */
-  readonly initProducerId: Effect.Effect<ProducerIdentity, KafkaError>
+  readonly initProducerId: Effect.Effect<GrantedIdentity, KafkaError>
   readonly produce: (
     broker: number,
     request: ProduceRequest

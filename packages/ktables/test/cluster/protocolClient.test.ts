@@ -414,6 +414,45 @@ describe("connections", () => {
 })
 
 describe("requests", () => {
+  it.effect(
+    "to produce by name go to no other cluster and to no other topic, which each connection is asked once",
+    () =>
+      withClient(
+        [a],
+        { [a]: one },
+        (client, cluster) =>
+          Effect.gen(function* () {
+            const byName = answering({
+              Metadata: aboutTopic({ 1: a }),
+              Produce: captured("Produce 12: a batch, acknowledged by all")
+            })
+            cluster.doors.set(a, byName)
+            const topicId = "00112233445566778899aabbccddeeff"
+            const known = { ...produceRequest(-1), topicId, clusterId: "cluster" }
+            for (const { request, expected } of [
+              { request: { ...known, clusterId: "other" }, expected: "INCONSISTENT_CLUSTER_ID" },
+              { request: { ...known, topicId: "ff".repeat(16) }, expected: "INCONSISTENT_TOPIC_ID" }
+            ]) {
+              const error = yield* Effect.flip(client.produce(1, request))
+              assert.include(error.message, expected)
+            }
+            const asked = cluster.requests.length
+            yield* Effect.forEach([1, 2, 3], () => client.produce(1, known), { concurrency: "unbounded" })
+            assert.deepStrictEqual(
+              cluster.requests.slice(asked).map(({ name }) => name),
+              ["Produce", "Produce", "Produce"]
+            )
+            cluster.cut(a)
+            yield* client.produce(1, known)
+            assert.deepStrictEqual(
+              cluster.requests.slice(asked + 3).map(({ name }) => name),
+              ["Metadata", "Produce"]
+            )
+          }),
+        { Produce: 12 }
+      )
+  )
+
   it.effect("without a topic id name the topic", () =>
     withClient([a], { [a]: one }, (client, cluster) =>
       Effect.gen(function* () {

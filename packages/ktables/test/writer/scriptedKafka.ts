@@ -110,7 +110,7 @@ export class ScriptedKafka {
   config: ReadonlyMap<string, string | undefined> = new Map([["cleanup.policy", "compact"]])
   produces: Array<ProduceAnswer> = []
   describes: Array<Effect.Effect<KafkaClient.TopicDescription, KafkaError>> = []
-  inits: Array<Effect.Effect<KafkaClient.ProducerIdentity, KafkaError>> = []
+  inits: Array<Effect.Effect<KafkaClient.GrantedIdentity, KafkaError>> = []
   creates: Array<Effect.Effect<void, KafkaError>> = []
   configs: Array<Effect.Effect<ReadonlyMap<string, string | undefined>, KafkaError>> = []
   alters: Array<Effect.Effect<void, KafkaError>> = []
@@ -142,7 +142,14 @@ export class ScriptedKafka {
       }),
     initProducerId: Effect.suspend(() => {
       this.calls.push("initProducerId")
-      return this.inits.shift() ?? Effect.sync(() => ({ producerId: this.ids++, producerEpoch: 0 }))
+      return (
+        this.inits.shift() ??
+        Effect.sync(() => ({
+          producerId: this.ids++,
+          producerEpoch: 0,
+          clusterId: this.description.clusterId
+        }))
+      )
     }),
     produce: (broker, request) =>
       Effect.suspend(() => {
@@ -177,8 +184,9 @@ export const describe = (options: {
   readonly partitions: number
   readonly leader?: number
   readonly topicId?: string
+  readonly clusterId?: string | undefined
 }): KafkaClient.TopicDescription => ({
-  clusterId: "cluster",
+  clusterId: "clusterId" in options ? options.clusterId : "cluster",
   topic: TOPIC,
   topicId: options.topicId ?? TOPIC_ID,
   partitions: Array.from({ length: options.partitions }, (_, partition) => ({

@@ -19,12 +19,14 @@ import { produce, produceByNameVersion } from "../protocol/messages/produce.ts"
 import type { BrokerConnection, ConnectionSettings } from "./brokerConnection.ts"
 import { makeBrokerConnections } from "./brokerConnections.ts"
 import { makeFetcher } from "./fetcher.ts"
+import { makeHomes } from "./homes.ts"
 
 export const makeProtocolClient = Effect.fnUntraced(function* (
   transport: KafkaTransport["Service"],
   settings: ConnectionSettings
 ): Effect.fn.Return<KafkaClient.Service, never, Scope.Scope> {
   const connections = yield* makeBrokerConnections(transport, settings)
+  const homes = makeHomes()
 
   /**
    * Changes go to one broker once. Where brokers do not forward to the controller (ZooKeeper), the broker that is not the
@@ -80,12 +82,13 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     openFetcher: (broker) => Effect.map(connections.fetcher(broker), makeFetcher),
 
     initProducerId: connections
-      .anyBroker((connection) =>
-        Effect.flatMap(connection.call(initProducerId, undefined), ({ errorCode, producerEpoch, producerId }) =>
-          errorCode === ErrorCode.NONE
-            ? Effect.succeed({ producerId, producerEpoch })
-            : new BrokerError({ broker: connection.broker, request: initProducerId.name, code: errorCode })
-        )
+      .anyBroker(
+        Effect.fnUntraced(function* (connection) {
+          const { clusterId } = yield* homes.clusterOf(connection)
+          const { errorCode, producerEpoch, producerId } = yield* connection.call(initProducerId, undefined)
+          if (errorCode === ErrorCode.NONE) return { producerId, producerEpoch, clusterId }
+          return yield* new BrokerError({ broker: connection.broker, request: initProducerId.name, code: errorCode })
+        })
       )
       .pipe(Effect.withSpan("KafkaClient.initProducerId")),
 
@@ -95,6 +98,9 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
         brokerWait: request.timeout,
         maxVersion: request.topicId === undefined ? produceByNameVersion : undefined
       }
+      // A broker that is given the topic's id refuses another topic by itself, in whatever cluster.
+      const isByName = (yield* connection.versionOf(produce, options.maxVersion)) <= produceByNameVersion
+      if (isByName) yield* homes.verify(connection, request)
       if (request.acks !== 0) return (yield* connection.call(produce, request, options)).partitions
       yield* connection.tell(produce, request, options)
       return request.partitions.map(({ partition }) => ({

@@ -115,7 +115,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
 
     initProducerId: call(
       { request: "initProducerId", broker: undefined, topic: undefined, partitions: undefined },
-      () => Effect.sync(() => ({ producerId: cluster.nextProducerId(), producerEpoch: 0 }))
+      () => Effect.sync(() => ({ producerId: cluster.nextProducerId(), producerEpoch: 0, clusterId: cluster.id }))
     ),
 
     produce: (broker, request) =>

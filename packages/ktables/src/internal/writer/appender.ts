@@ -65,7 +65,8 @@ export const make = Effect.fnUntraced(function* (
     return yield* new CompressionUnavailable({ topic, compression: options.compression, detail: missing.detail })
   }
   const clock = yield* Clock.Clock
-  const identity = yield* Identities.first(patience, options.idempotence)
+  const metadata = TopicMetadata.make(client, description, () => grow)
+  const identity = yield* Identities.first(patience, metadata.home(), options.idempotence)
   const senders: Array<Sender.Sender> = []
   const fibers = yield* Scope.make()
   let closed = false
@@ -83,7 +84,7 @@ export const make = Effect.fnUntraced(function* (
     throw new RangeError(`the partitioner of ${topic} returned ${partition}, there are ${count} partitions`)
   }
 
-  const grow = Effect.suspend(() =>
+  const grow: Effect.Effect<void> = Effect.suspend(() =>
     Effect.whileLoop({
       while: () => senders.length < metadata.current().partitions.length,
       body: () => {
@@ -94,8 +95,6 @@ export const make = Effect.fnUntraced(function* (
       step: () => undefined
     })
   )
-
-  const metadata = TopicMetadata.make(client, description, () => grow)
 
   const shared: Sender.Shared = {
     client,

@@ -1,10 +1,13 @@
 /** Where producer identities come from, and what a writer does where it may not have one. */
 import { Effect, Result } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
 import type { BrokerError, UnsupportedRequest } from "../../KafkaError.ts"
 import { ClusterRefused, NotAuthorized } from "../../TableError.ts"
+import { differs } from "../differs.ts"
 import type * as Patience from "../topic/patience.ts"
 import { clusterRefused, isNotAuthorized } from "../topic/refusal.ts"
-import { type Identity, plain } from "./sequence.ts"
+import type { Home } from "./topicMetadata.ts"
+import { type Identity, NOWHERE, plain } from "./sequence.ts"
 
 /** `auto` falls back to writing without where the cluster does not grant it; `required` fails there; `off` never asks. */
 export type Idempotence = "auto" | "required" | "off"
@@ -35,15 +38,27 @@ const insists = 'the writer was made with idempotence "required"'
 export const mayGoWithout = (error: BrokerError | UnsupportedRequest): boolean =>
   error._tag === "UnsupportedRequest" || isNotAuthorized(error.code)
 
+/** An identity that numbers batches of the topic, unless it is of another cluster than the one that described the topic. */
+export const granted = (
+  { clusterId, producerEpoch, producerId }: KafkaClient.GrantedIdentity,
+  { description, generation }: Home
+): Identity => ({
+  producerId,
+  producerEpoch,
+  sequence: 0,
+  generation: differs(clusterId, description.clusterId) ? NOWHERE : generation
+})
+
 /** The identity that a writer starts with. */
 export const first = Effect.fnUntraced(function* (
   patience: Patience.Patience,
+  home: Home,
   idempotence: Idempotence
 ): Effect.fn.Return<Identity, NotAuthorized | Patience.Impatience> {
   if (idempotence === "off") return plain()
   const { client, topic } = patience
   const result = yield* Effect.result(patience.until(client.initProducerId))
-  if (Result.isSuccess(result)) return { ...result.success, sequence: 0 }
+  if (Result.isSuccess(result)) return granted(result.success, home)
   const error = result.failure
   if (error._tag !== "BrokerError" && error._tag !== "UnsupportedRequest") return yield* error
   if (!mayGoWithout(error)) return yield* clusterRefused(topic, error)

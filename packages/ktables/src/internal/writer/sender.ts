@@ -12,12 +12,12 @@ import { encodeBatch } from "../records/batchWriter.ts"
 import { backoff } from "../topic/backoff.ts"
 import { type Batch, halves, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
-import { type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
+import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
 import { advance, type Identity, isIdempotent, nextEpoch, plain } from "./sequence.ts"
-import type { TopicMetadata } from "./topicMetadata.ts"
+import type { Home, TopicMetadata } from "./topicMetadata.ts"
 import * as Verdict from "./verdict.ts"
 
 /** Milliseconds that a broker gets for one produce, its replicas included. */
@@ -93,6 +93,9 @@ export const make = (shared: Shared, partition: number): Sender => {
     identity = { ...shared.identity, sequence: isIdempotent(shared.identity) ? 0 : -1 }
   }
 
+  /** Its producer id may be somebody else's in the log that is written to now. */
+  const isForeign = (by: Identity): boolean => isIdempotent(by) && by.generation !== metadata.home().generation
+
   /** Makes sure that what was numbered so far can neither be taken for what comes nor land behind it. */
   const renumber = (freshIdentity: boolean): void => {
     if (identity === undefined || !isIdempotent(identity)) return
@@ -128,9 +131,13 @@ export const make = (shared: Shared, partition: number): Sender => {
       ? unknown(batch, `no acknowledgement within ${shared.deliveryTimeout} ms: ${detail}`)
       : fail(batch, (record) => timedOut(record, now, detail))
 
-  const acknowledge = (batch: Batch, by: Identity, answer: ProducedPartition | undefined): void => {
+  const acknowledge = (
+    batch: Batch,
+    by: Identity,
+    topicId: string | undefined,
+    answer: ProducedPartition | undefined
+  ): void => {
     settled(batch)
-    const { topicId } = metadata.current()
     const { records } = batch
     const base = answer?.baseOffset ?? -1
     const appendTime = answer?.logAppendTime ?? -1
@@ -177,14 +184,19 @@ export const make = (shared: Shared, partition: number): Sender => {
     })
 
   /** Asks for a fresh identity; a verdict when there is none. */
-  const identify = Effect.fnUntraced(function* (left: number): Effect.fn.Return<Verdict.Verdict | undefined> {
+  const identify = Effect.fnUntraced(function* (
+    home: Home,
+    left: number
+  ): Effect.fn.Return<Verdict.Verdict | undefined> {
     const result = yield* Effect.result(Effect.timeoutOption(client.initProducerId, left))
     if (Result.isSuccess(result)) {
       if (Option.isNone(result.success)) {
         return { _tag: "Again", mayBeWritten: false, detail: "no answer to InitProducerId" }
       }
-      identity = { ...result.success.value, sequence: 0 }
-      return undefined
+      identity = granted(result.success.value, home)
+      return isForeign(identity)
+        ? { _tag: "Again", mayBeWritten: false, detail: "another cluster gives out producer ids than the topic is in" }
+        : undefined
     }
     const error = result.failure
     if (error._tag === "BrokerError" || error._tag === "UnsupportedRequest") {
@@ -207,8 +219,11 @@ export const make = (shared: Shared, partition: number): Sender => {
     leader: number,
     left: number
   ): Effect.fn.Return<Verdict.Verdict | undefined> {
+    const home = metadata.home()
+    const { clusterId } = home.description
+    let { topicId } = home.description
     if (identity === undefined) {
-      const verdict = yield* identify(left)
+      const verdict = yield* identify(home, left)
       if (verdict !== undefined) return verdict
     }
     const encoded = encode(batch, identity!)
@@ -217,7 +232,8 @@ export const make = (shared: Shared, partition: number): Sender => {
       Effect.timeoutOption(
         client.produce(leader, {
           topic,
-          topicId: metadata.current().topicId,
+          topicId,
+          clusterId,
           acks,
           timeout: PRODUCE_TIMEOUT,
           partitions: [{ partition, records: encoded.bytes }]
@@ -241,10 +257,11 @@ export const make = (shared: Shared, partition: number): Sender => {
       if (answer.baseOffset >= 0 && answer.baseOffset < end) {
         batch.mayBeWritten = true
         yield* withinDeadline(batch, metadata.refresh(metadata.version()))
+        topicId = metadata.current().topicId
       }
     }
     metrics.written(batch.records.length, encoded.bytes.length)
-    acknowledge(batch, encoded.identity, answer)
+    acknowledge(batch, encoded.identity, topicId, answer)
     return undefined
   })
 
@@ -299,6 +316,14 @@ export const make = (shared: Shared, partition: number): Sender => {
       const now = clock.currentTimeMillisUnsafe()
       if (now >= batch.deadline) return expire(batch, now, detail)
       begin()
+      if (identity !== undefined && isForeign(identity)) identity = undefined
+      if (batch.encoded !== undefined && isForeign(batch.encoded.identity)) {
+        if (batch.mayBeWritten) {
+          const moved = "another cluster, or another topic of the name, answers than the one it was sent to"
+          return fail(batch, () => new WriteOutcomeUnknown({ ...where, detail: `${moved}; ${detail}` }))
+        }
+        batch.encoded = undefined
+      }
       const seen = metadata.version()
       const leader = metadata.leaderOf(partition)
       if (leader === undefined) return moveAway(batch)

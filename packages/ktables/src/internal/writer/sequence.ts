@@ -6,6 +6,9 @@
 const WRAP = 0x80000000
 const LAST_EPOCH = 0x7fff
 
+/** No generation of a topic. */
+export const NOWHERE = -1
+
 /** The sequence `count` records after `sequence`. */
 export const advance = (sequence: number, count: number): number => (sequence + count) % WRAP
 
@@ -14,10 +17,12 @@ export interface Identity {
   readonly producerId: number
   readonly producerEpoch: number
   sequence: number
+  /** The generation of the topic, as its metadata counts them, that it may number batches for. */
+  readonly generation: number
 }
 
 /** A producer without idempotence. */
-export const plain = (): Identity => ({ producerId: -1, producerEpoch: -1, sequence: -1 })
+export const plain = (): Identity => ({ producerId: -1, producerEpoch: -1, sequence: -1, generation: 0 })
 
 export const isIdempotent = (identity: Identity): boolean => identity.producerId >= 0
 
@@ -28,5 +33,5 @@ export const isIdempotent = (identity: Identity): boolean => identity.producerId
  */
 export const nextEpoch = (identity: Identity): Identity | undefined =>
   identity.producerEpoch < LAST_EPOCH
-    ? { producerId: identity.producerId, producerEpoch: identity.producerEpoch + 1, sequence: 0 }
+    ? { ...identity, producerEpoch: identity.producerEpoch + 1, sequence: 0 }
     : undefined

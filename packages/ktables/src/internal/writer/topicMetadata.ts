@@ -2,6 +2,7 @@
 import { Clock, Effect, Result, Semaphore } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { TopicNotFound, type WriteError } from "../../TableError.ts"
+import { differs } from "../differs.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { authenticationRefused, isNotAuthorized, notAuthorized } from "../topic/refusal.ts"
 
@@ -9,7 +10,18 @@ import { authenticationRefused, isNotAuthorized, notAuthorized } from "../topic/
 const ABSENCES = 3
 const ABSENT_FOR = 5000
 
+/** A topic as it was described. */
+export interface Home {
+  readonly description: KafkaClient.TopicDescription
+  /**
+   * Rises when the name turns out to be another topic's, or the address another cluster's: a producer id is the writer's
+   * own within a generation only.
+   */
+  readonly generation: number
+}
+
 export interface TopicMetadata {
+  readonly home: () => Home
   readonly current: () => KafkaClient.TopicDescription
   /** Grows with each refresh, failed ones included. */
   readonly version: () => number
@@ -28,11 +40,32 @@ export const make = (
 ): TopicMetadata => {
   const { topic } = initial
   const one = Semaphore.makeUnsafe(1)
-  let current = initial
+  let home: Home = { description: initial, generation: 0 }
+  /** The newest that are known: a description without them makes nothing another. */
+  let { clusterId, topicId } = initial
   let version = 0
   let refusal: WriteError | undefined
   let absences = 0
   let absentSince = 0
+
+  const adopt = Effect.fnUntraced(function* (next: KafkaClient.TopicDescription) {
+    const { description, generation } = home
+    const isAnotherCluster = differs(clusterId, next.clusterId)
+    const isAnother = isAnotherCluster || differs(topicId, next.topicId)
+    // Partitions are never taken away: a broker that does not know them all yet must not send keys back to where they were.
+    const isStale = !isAnother && topicId !== undefined && next.partitions.length < description.partitions.length
+    if (isStale) return
+    home = { description: next, generation: isAnother ? generation + 1 : generation }
+    if (isAnother) {
+      const what = isAnotherCluster
+        ? `another cluster answers (${clusterId} became ${next.clusterId})`
+        : `it is another topic than before (${topicId} became ${next.topicId})`
+      yield* Effect.logWarning(`${topic}: ${what}; writes go to the new one`)
+    }
+    clusterId = next.clusterId ?? clusterId
+    topicId = next.topicId ?? topicId
+    yield* onChange(next)
+  })
 
   const fetch = Effect.gen(function* () {
     const result = yield* Effect.result(client.describeTopic(topic))
@@ -41,20 +74,7 @@ export const make = (
     refusal = undefined
     if (Result.isSuccess(result)) {
       absences = 0
-      const was = current.topicId
-      // Partitions are never taken away: a broker that does not know them all yet must not send keys back to where they were.
-      const isStale =
-        was !== undefined &&
-        was === result.success.topicId &&
-        result.success.partitions.length < current.partitions.length
-      if (isStale) return
-      current = result.success
-      if (was !== undefined && current.topicId !== undefined && was !== current.topicId) {
-        yield* Effect.logWarning(
-          `${topic} is another topic than before (${was} became ${current.topicId}); writes go to the new one`
-        )
-      }
-      return yield* onChange(current)
+      return yield* adopt(result.success)
     }
     const error = result.failure
     if (error._tag === "BrokerError" && error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) {
@@ -69,9 +89,10 @@ export const make = (
   })
 
   return {
-    current: () => current,
+    home: () => home,
+    current: () => home.description,
     version: () => version,
-    leaderOf: (partition) => current.partitions[partition]?.leader,
+    leaderOf: (partition) => home.description.partitions[partition]?.leader,
     refusal: () => refusal,
     refresh: (seen) => one.withPermit(Effect.suspend(() => (version > seen ? Effect.void : fetch)))
   }

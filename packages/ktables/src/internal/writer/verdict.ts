@@ -27,11 +27,18 @@ const beforeAppend: ReadonlySet<number> = new Set([
   ErrorCode.NOT_ENOUGH_REPLICAS,
   ErrorCode.THROTTLING_QUOTA_EXCEEDED,
   ErrorCode.UNKNOWN_TOPIC_ID,
-  ErrorCode.INCONSISTENT_TOPIC_ID
+  ErrorCode.INCONSISTENT_TOPIC_ID,
+  ErrorCode.INCONSISTENT_CLUSTER_ID
 ])
 
 /** Requests that come before a produce on a new connection: the produce itself was not sent. */
-const beforeProduce: ReadonlySet<string> = new Set(["connect", "ApiVersions", "SaslHandshake", "SaslAuthenticate"])
+const beforeProduce: ReadonlySet<string> = new Set([
+  "connect",
+  "ApiVersions",
+  "SaslHandshake",
+  "SaslAuthenticate",
+  "Metadata"
+])
 
 /** Judges the error code of a partition's answer, or of a whole answer. */
 export const ofCode = (
@@ -60,6 +67,9 @@ export const ofCode = (
       return { _tag: "NotIdempotent", detail }
     case ErrorCode.TOPIC_AUTHORIZATION_FAILED:
       return { _tag: "Refused", error: new NotAuthorized({ topic: where.topic, operation: "Write", detail }) }
+    case ErrorCode.INCONSISTENT_CLUSTER_ID:
+      // The metadata is about to tell of the cluster that answers now.
+      return { _tag: "Again", mayBeWritten: false, detail }
     case ErrorCode.UNKNOWN_SERVER_ERROR:
       return { _tag: "Unknown", detail }
     default:

@@ -81,6 +81,17 @@ export const producing = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>
     )
   }
 
+  it.effect("a producer id is given out with the cluster that it is of", () =>
+    Effect.gen(function* () {
+      const client = yield* KafkaClient
+      const { topic } = yield* freshTopic()
+      const { clusterId } = yield* client.describeTopic(topic)
+      const granted = yield* newProducer
+      assert.isDefined(clusterId)
+      assert.strictEqual(granted.clusterId, clusterId)
+    })
+  )
+
   it.effect("acks 0 gives no offset, and the record arrives", () =>
     Effect.gen(function* () {
       const topic = yield* freshTopic()

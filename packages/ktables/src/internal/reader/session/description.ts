@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import type * as KafkaClient from "../../../KafkaClient.ts"
 import type { KafkaError } from "../../../KafkaError.ts"
 import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecreated } from "../../../TableError.ts"
+import { differs } from "../../differs.ts"
 import { ErrorCode } from "../../protocol/errorCodes.ts"
 import type { Elections } from "./elections.ts"
 import { type Situation, STALE_METADATA } from "./situation.ts"
@@ -25,9 +26,6 @@ export interface Description {
   /** How many descriptions in a row told nothing that can be believed. */
   readonly failures: () => number
 }
-
-/** Two ids that are both known and not the same. */
-const differs = (a: string | undefined, b: string | undefined): boolean => a !== undefined && b !== undefined && a !== b
 
 export const make = (situation: Situation, elections: Elections, onGrown: OnGrown): Description => {
   const { admit, client, failUnsafe, gate, identity, metrics, now, park, partitions, summons, topic } = situation
