@@ -8,7 +8,10 @@ export const flags = TableTopic.make({
   value: Schema.Struct({ enabled: Schema.Boolean })
 })
 
-export class Flags extends KafkaTable.Service<Flags>()("feature-flags/Flags", flags) {}
+export class Flags extends KafkaTable.Service<Flags>()("feature-flags/Flags", flags) {
+  // No flag has to be set before the first server starts.
+  static readonly orNew = Flags.layerWith({ ensureTopic: { create: true } })
+}
 export class FlagsWriter extends KafkaTableWriter.Service<FlagsWriter>()("feature-flags/FlagsWriter", flags) {}
 
 export const kafka = KafkaJsClient.layerConfig({

@@ -10,7 +10,7 @@ import { routes } from "./routes.ts"
 // The server listens once the table is complete: no request is ever answered from half of the flags.
 HttpRouter.serve(routes).pipe(
   Layer.provide(NodeHttpServer.layerConfig(createServer, { port: Config.Int("PORT").pipe(Config.withDefault(3000)) })),
-  Layer.provide(Flags.layer),
+  Layer.provide(Flags.orNew),
   Layer.provide(kafka),
   Layer.launch,
   NodeRuntime.runMain

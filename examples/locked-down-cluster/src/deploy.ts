@@ -5,7 +5,7 @@ import { TableTopic } from "effect-ktables"
 import { kafka, settings } from "./settings.ts"
 
 TableTopic.ensureTopic(settings, { onPolicyMismatch: "fail" }).pipe(
-  Effect.andThen(Console.log(`${settings.name} is there, and compacted`)),
+  Effect.flatMap(({ _tag }) => Console.log(`${settings.name}: ${_tag}`)),
   Effect.provide(kafka),
   NodeRuntime.runMain
 )

@@ -15,7 +15,10 @@ export const services = TableTopic.make({
   value: ServiceRecord
 })
 
-export class Services extends KafkaTable.Service<Services>()("service-registry/Services", services) {}
+export class Services extends KafkaTable.Service<Services>()("service-registry/Services", services) {
+  // Whoever starts first makes the topic, be it a watcher.
+  static readonly orNew = Services.layerWith({ ensureTopic: { create: true } })
+}
 export class ServicesWriter extends KafkaTableWriter.Service<ServicesWriter>()("service-registry/Writer", services) {}
 
 export const kafka = KafkaJsClient.layerConfig({

@@ -28,4 +28,4 @@ const program = Effect.gen(function* () {
   )
 })
 
-program.pipe(Effect.provide(Layer.provide(Services.layer, kafka)), NodeRuntime.runMain)
+program.pipe(Effect.provide(Layer.provide(Services.orNew, kafka)), NodeRuntime.runMain)

@@ -54,7 +54,9 @@ import {
   checkEnsureOptions,
   DEFAULT_START_TIMEOUT,
   type EnsureOptions,
-  ensureWith
+  type EnsureOutcome,
+  ensureWith,
+  isCreated
 } from "./internal/topic/ensureTopic.ts"
 import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
@@ -141,6 +143,8 @@ export interface PartitionHealth {
  */
 export interface Health {
   readonly status: TableStatus
+  /** What the start found of its topic: created, as declared, or not. None under `ensureTopic: false`, and before it was looked at. */
+  readonly ensured: Option.Option<EnsureOutcome>
   readonly stats: Stats
   /** Offsets replayed and to replay until caught up. */
   readonly progress: { readonly replayed: number; readonly target: number }
@@ -322,8 +326,8 @@ export interface Options {
   /** How long to look for a broker that answers before failing with `Unreachable`. Default: 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /**
-   * Whether a missing topic is created and an existing one's policy is checked; `false` makes no admin request at all.
-   * Default: `{ onPolicyMismatch: "warn" }`.
+   * Whether a missing topic is created and an existing one's settings are checked; `false` makes no admin request at all.
+   * Default: `{ onPolicyMismatch: "warn" }`; a missing topic is created, with a warning unless `create` is true.
    */
   readonly ensureTopic?: false | EnsureOptions | undefined
   /** Default: `read_committed`. */
@@ -455,7 +459,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     wantsChanges: () => feed.wantsChanges,
     report
   })
-  const { describe, retention, start } = makeStart(client, topic, options)
+  const { describe, ensured, retention, start } = makeStart(client, topic, options)
   const reader = yield* TableReader.make<K, V>({
     client,
     topic: name,
@@ -564,6 +568,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     statusChanges: Stream.takeUntil(SubscriptionRef.changes(status), (status) => status._tag === "Closed"),
     health: Effect.map(SubscriptionRef.get(status), (status) => ({
       status,
+      ensured: ensured(),
       stats: statsOf(metrics, reader, contents().size),
       progress: reader.progress(),
       partitions: reader.partitions().map(healthOf)
@@ -597,14 +602,19 @@ const passes = (error: TableError): boolean =>
 const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   let retentionSetting: string | undefined
+  let outcome: EnsureOutcome | undefined
   const start = Effect.gen(function* () {
     let justCreated = false
     if (options.ensureTopic !== false) {
       const ensured = yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
-      justCreated = ensured.created
-      retentionSetting = ensured.created
-        ? topic.config["delete.retention.ms"]
-        : ensured.config?.get("delete.retention.ms")
+      outcome = ensured.outcome
+      justCreated = isCreated(ensured)
+      if (justCreated && options.ensureTopic?.create !== true) {
+        yield* Effect.logWarning(
+          `${topic.name} did not exist, and this table created it, empty: is its name right? Say ensureTopic: { create: true } where that is meant, { create: false } to fail instead`
+        )
+      }
+      retentionSetting = justCreated ? topic.config["delete.retention.ms"] : ensured.config?.get("delete.retention.ms")
     }
     return yield* describeWithin(client, topic.name, startTimeout, { justCreated })
   })
@@ -613,7 +623,7 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
     const setting = Number(retentionSetting)
     return retentionSetting !== undefined && Number.isFinite(setting) ? setting : DELETE_RETENTION
   })
-  return { start, describe, retention }
+  return { start, describe, retention, ensured: () => Option.fromUndefinedOr(outcome) }
 }
 
 const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader, entries: number): Stats => {

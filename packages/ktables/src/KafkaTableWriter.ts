@@ -44,7 +44,8 @@ import {
   checkEnsureOptions,
   DEFAULT_START_TIMEOUT,
   type EnsureOptions,
-  ensureWith
+  ensureWith,
+  isCreated
 } from "./internal/topic/ensureTopic.ts"
 import * as Patience from "./internal/topic/patience.ts"
 import { invalidTopic } from "./internal/topic/validate.ts"
@@ -242,7 +243,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
       ? undefined
       : yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
   const patience = yield* Patience.make(client, topic.name, startTimeout)
-  const description = yield* describeWith(patience, ensured?.created === true)
+  const description = yield* describeWith(patience, isCreated(ensured))
   const acks = options.acks ?? "all"
   const appender = yield* Appender.make(patience, description, {
     acks: ackCodes[acks],

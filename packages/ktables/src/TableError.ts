@@ -36,7 +36,7 @@ const offset = Schema.Number
  */
 export class TopicNotFound extends Schema.TaggedError<TopicNotFound>()("TopicNotFound", { topic }) {
   override get message(): string {
-    return `topic ${this.topic} does not exist: create it (ensureTopic at deploy time), or leave ensureTopic on`
+    return `topic ${this.topic} does not exist: is the name right? Create it with TableTopic.ensureTopic at deploy time, by starting its writer first, or with ensureTopic: { create: true }`
   }
 }
 
@@ -124,7 +124,7 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
 }
 
 /**
- * An existing topic's settings do not fit a table.
+ * A setting of an existing topic is not as its definition declares it, and harms a table.
  *
  * @category errors
  * @since 0.1.0
@@ -132,11 +132,14 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
 export class PolicyMismatch extends Schema.TaggedError<PolicyMismatch>()("PolicyMismatch", {
   topic,
   setting: Schema.String,
+  /** As declared; a `cleanup.policy` is `compact` unless the definition declares another. */
   expected: Schema.String,
-  actual: Schema.String
+  actual: Schema.String,
+  /** What it does to a table. */
+  harm: Schema.String
 }) {
   override get message(): string {
-    return `${this.topic} has ${this.setting}=${this.actual}, a table needs ${this.expected}: without it the broker deletes entries that are still wanted; alter the topic`
+    return `${this.topic} has ${this.setting}=${this.actual}, declared is ${this.expected}: ${this.harm}; alter the topic, or declare what it has`
   }
 }
 

@@ -9,6 +9,7 @@ import * as Check from "./internal/options.ts"
 
 export {
   type EnsureOptions,
+  EnsureOutcome,
   ensureTopic,
   type EnsureTopicError,
   type OnPolicyMismatch

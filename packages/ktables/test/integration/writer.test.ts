@@ -19,8 +19,10 @@ const live = Layer.unwrap(Effect.map(Cluster, ({ brokers }) => KafkaJsClient.lay
 
 const PRODUCE = 0
 
-const topicOf = (name: string, options: { readonly partitions?: number } = {}) =>
-  TableTopic.make({ name, key: Schema.String, value: Schema.Int, ...options })
+const topicOf = (
+  name: string,
+  options: { readonly partitions?: number; readonly config?: Readonly<Record<string, string>> } = {}
+) => TableTopic.make({ name, key: Schema.String, value: Schema.Int, ...options })
 
 /** Waits, looking every few milliseconds, until the condition holds. */
 const until = (what: string, condition: () => boolean) =>
@@ -37,16 +39,44 @@ describe("the writer on a real broker", () => {
         const { admin } = yield* Cluster
         const name = yield* TestKafka.uniqueName("ensure")
         const topic = topicOf(name, { partitions: 3 })
-        yield* TableTopic.ensureTopic(topic)
-        yield* TableTopic.ensureTopic(topic, { onPolicyMismatch: "fail" })
+        const missing = yield* Effect.flip(TableTopic.ensureTopic(topic, { create: false }))
+        assert.strictEqual(missing._tag, "TopicNotFound")
+        const { Created, Reconciled, Verified } = TableTopic.EnsureOutcome
+        assert.deepStrictEqual(yield* TableTopic.ensureTopic(topic), Created({ partitions: 3 }))
+        const again = yield* TableTopic.ensureTopic(topic, { create: false, onPolicyMismatch: "fail" })
+        assert.deepStrictEqual(again, Verified({ cautions: [] }))
         assert.strictEqual((yield* client.describeTopic(name)).partitions.length, 3)
         yield* admin.alterConfig(name, { "cleanup.policy": "compact,delete", "segment.bytes": "1048576" })
         const error = yield* Effect.flip(TableTopic.ensureTopic(topic, { onPolicyMismatch: "fail" }))
         assert.strictEqual(error._tag, "PolicyMismatch")
-        yield* TableTopic.ensureTopic(topic, { onPolicyMismatch: "reconcile" })
+        const reconciled = yield* TableTopic.ensureTopic(topic, { onPolicyMismatch: "reconcile" })
+        assert.deepStrictEqual(
+          reconciled,
+          Reconciled({ previous: { "cleanup.policy": "compact,delete" }, cautions: [] })
+        )
         const config = yield* client.describeConfig(name)
         assert.strictEqual(config.get("cleanup.policy"), "compact")
         assert.strictEqual(config.get("segment.bytes"), "1048576")
+      })
+    )
+
+    it.effect("leaves a declared compact,delete alone, and warns of the broker's week", () =>
+      Effect.gen(function* () {
+        const client = yield* KafkaClient
+        const name = yield* TestKafka.uniqueName("expiring")
+        const config = { "cleanup.policy": "compact,delete" }
+        yield* TableTopic.ensureTopic(topicOf(name, { config }))
+        const outcome = yield* TableTopic.ensureTopic(topicOf(name, { config }), { onPolicyMismatch: "reconcile" })
+        assert.strictEqual(outcome._tag, "Verified")
+        if (outcome._tag !== "Verified") return
+        assert.strictEqual(outcome.cautions.length, 1)
+        assert.include(outcome.cautions[0], "retention.ms=604800000")
+        assert.strictEqual((yield* client.describeConfig(name)).get("cleanup.policy"), "compact,delete")
+        const declared = { ...config, "retention.ms": "2592000000" }
+        const error = yield* Effect.flip(
+          TableTopic.ensureTopic(topicOf(name, { config: declared }), { onPolicyMismatch: "fail" })
+        )
+        assert.deepInclude(error, { _tag: "PolicyMismatch", setting: "retention.ms", actual: "604800000" })
       })
     )
 

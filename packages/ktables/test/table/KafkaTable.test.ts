@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { Codec, KafkaTable, MemoryKafka, type TableChange, TableTopic } from "effect-ktables"
 import { eventually, numbers, onMemory, put, services, toRecord } from "./fixtures.ts"
@@ -43,16 +43,46 @@ describe("KafkaTable", () => {
     )
   )
 
+  it.effect("warns that it created a topic unasked, and says so in its health", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const lines: Array<string> = []
+        const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+          if (logLevel === "Warn") lines.push(String(message))
+        })
+        const ensured = (options?: KafkaTable.Options) =>
+          KafkaTable.make(services, options).pipe(
+            Effect.flatMap((table) => table.health),
+            Effect.map((health) => Option.map(health.ensured, ({ _tag }) => _tag)),
+            Effect.scoped,
+            Effect.provide(Logger.layer([logger]))
+          )
+        assert.deepStrictEqual(yield* ensured(), Option.some("Created" as const))
+        assert.strictEqual(lines.length, 1)
+        assert.include(lines[0], "services did not exist, and this table created it, empty: is its name right?")
+        // It exists now; who does not look learns nothing.
+        assert.deepStrictEqual(yield* ensured(), Option.some("Verified" as const))
+        assert.deepStrictEqual(yield* ensured({ ensureTopic: false }), Option.none())
+        // Asked for, it is no surprise.
+        yield* (yield* memory).deleteTopic("services")
+        assert.deepStrictEqual(yield* ensured({ ensureTopic: { create: true } }), Option.some("Created" as const))
+        assert.strictEqual(lines.length, 1)
+      })
+    )
+  )
+
   it.effect("fails with TopicNotFound when the topic is missing and not to be created", () =>
     onMemory(
       Effect.gen(function* () {
-        const error = yield* Effect.flip(
-          Effect.raceFirst(
-            KafkaTable.make(services, { ensureTopic: false }),
-            Effect.forever(TestClock.adjust(100).pipe(Effect.andThen(Effect.yieldNow)))
+        for (const ensureTopic of [false, { create: false }] as const) {
+          const error = yield* Effect.flip(
+            Effect.raceFirst(
+              KafkaTable.make(services, { ensureTopic }),
+              Effect.forever(TestClock.adjust(100).pipe(Effect.andThen(Effect.yieldNow)))
+            )
           )
-        )
-        assert.strictEqual(error._tag, "TopicNotFound")
+          assert.strictEqual(error._tag, "TopicNotFound")
+        }
       })
     )
   )

@@ -25,15 +25,17 @@ const prices = TableTopic.make({ name: TOPIC, key: Schema.String, value: Schema.
 
 const missing = Effect.fail(brokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "Metadata"))
 
-/** Runs the effect and returns what it logged as warnings beside its exit's value. */
-const warnings = Effect.fnUntraced(function* <A, E>(effect: Effect.Effect<A, E>) {
+/** Runs the effect and returns what it logged at the level. */
+const logged = Effect.fnUntraced(function* <A, E>(level: "Info" | "Warn", effect: Effect.Effect<A, E>) {
   const lines: Array<string> = []
   const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
-    if (logLevel === "Warn") lines.push(String(message))
+    if (logLevel === level) lines.push(String(message))
   })
   yield* Effect.provide(effect, Logger.layer([logger]))
   return lines
 })
+
+const warnings = <A, E>(effect: Effect.Effect<A, E>) => logged("Warn", effect)
 
 const ensure = (
   kafka: ScriptedKafka,
@@ -240,12 +242,211 @@ describe("an existing topic", () => {
       Effect.gen(function* () {
         const kafka = new ScriptedKafka()
         kafka.configs = [answer]
-        const lines = yield* warnings(ensure(kafka, { onPolicyMismatch: "fail" }))
+        const lines = yield* warnings(
+          Effect.map(ensure(kafka), (outcome) => assert.strictEqual(outcome._tag, "Unreadable"))
+        )
         assert.strictEqual(lines.length, 1)
         assert.include(lines[0], "not verified")
       })
     )
+
+    it.effect(`whose settings ${what} fails under fail`, () =>
+      Effect.gen(function* () {
+        const kafka = new ScriptedKafka()
+        kafka.configs = [answer]
+        const error = yield* Effect.flip(ensure(kafka, { onPolicyMismatch: "fail" }))
+        assert.strictEqual(error._tag, what === "may not be described" ? "NotAuthorized" : "ClusterRefused")
+        assert.include(error.message, what === "may not be described" ? "DescribeConfigs" : "not verified")
+      })
+    )
   }
+})
+
+/** A topic's definition with settings of its own. */
+const declaring = (config: Readonly<Record<string, string>>) =>
+  TableTopic.make({ name: TOPIC, key: Schema.String, value: Schema.Finite, config })
+
+const topicWith = (settings: Readonly<Record<string, string>>) => {
+  const kafka = new ScriptedKafka()
+  kafka.config = new Map(Object.entries({ "cleanup.policy": "compact", ...settings }))
+  return kafka
+}
+
+describe("a declared setting", () => {
+  for (const policy of ["compact,delete", "delete,compact", "delete, compact"]) {
+    it.effect(`cleanup.policy=compact,delete is no mismatch to ${policy}, and reconcile leaves it alone`, () =>
+      Effect.gen(function* () {
+        const kafka = topicWith({ "cleanup.policy": policy, "retention.ms": "1000" })
+        const topic = declaring({ "cleanup.policy": "compact,delete", "retention.ms": "1000" })
+        for (const onPolicyMismatch of ["warn", "fail", "reconcile"] as const) {
+          const outcome = yield* ensure(kafka, { onPolicyMismatch }, topic)
+          assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Verified({ cautions: [] }))
+        }
+        assert.deepStrictEqual(kafka.altered, [])
+      })
+    )
+  }
+
+  it.effect("cleanup.policy that the topic does not have is set by reconcile as declared", () =>
+    Effect.gen(function* () {
+      const kafka = topicWith({ "retention.ms": "500" })
+      const topic = declaring({ "cleanup.policy": "compact,delete", "retention.ms": "1000" })
+      const outcome = yield* ensure(kafka, { onPolicyMismatch: "reconcile" }, topic)
+      assert.deepStrictEqual(kafka.altered, [{ "cleanup.policy": "compact,delete", "retention.ms": "1000" }])
+      assert.deepStrictEqual(
+        outcome,
+        TableTopic.EnsureOutcome.Reconciled({
+          previous: { "cleanup.policy": "compact", "retention.ms": "500" },
+          cautions: []
+        })
+      )
+    })
+  )
+
+  const eaten: ReadonlyArray<
+    readonly [setting: string, declared: Record<string, string>, actual: Record<string, string>, words: string]
+  > = [
+    [
+      "retention.ms",
+      { "cleanup.policy": "compact,delete", "retention.ms": "86400000" },
+      { "cleanup.policy": "compact,delete", "retention.ms": "1000" },
+      "retention.ms=1000, declared is 86400000"
+    ],
+    [
+      "retention.bytes",
+      { "cleanup.policy": "compact,delete", "retention.ms": "1", "retention.bytes": "-1" },
+      { "cleanup.policy": "compact,delete", "retention.ms": "1", "retention.bytes": "1000" },
+      "retention.bytes=1000, declared is -1"
+    ],
+    [
+      "delete.retention.ms",
+      { "delete.retention.ms": "86400000" },
+      { "delete.retention.ms": "100000" },
+      "delete.retention.ms=100000, declared is 86400000"
+    ]
+  ]
+  for (const [setting, declared, actual, words] of eaten) {
+    it.effect(`${setting} that is shorter on the topic is a mismatch`, () =>
+      Effect.gen(function* () {
+        const lines = yield* warnings(
+          Effect.map(ensure(topicWith(actual), {}, declaring(declared)), (outcome) => {
+            assert.deepInclude(outcome, { _tag: "Mismatch" })
+          })
+        )
+        assert.strictEqual(lines.length, 1)
+        assert.include(lines[0], words)
+        const error = yield* Effect.flip(ensure(topicWith(actual), { onPolicyMismatch: "fail" }, declaring(declared)))
+        assert.deepInclude(error, { _tag: "PolicyMismatch", setting })
+        const kafka = topicWith(actual)
+        yield* ensure(kafka, { onPolicyMismatch: "reconcile" }, declaring(declared))
+        assert.deepStrictEqual(kafka.altered, [{ [setting]: declared[setting]! }])
+      })
+    )
+  }
+
+  it.effect("of the options counts as one of the definition does", () =>
+    Effect.gen(function* () {
+      const kafka = topicWith({ "cleanup.policy": "compact,delete", "retention.ms": "5" })
+      const config = { "cleanup.policy": "compact,delete", "retention.ms": "5" }
+      assert.strictEqual((yield* ensure(kafka, { config, onPolicyMismatch: "fail" }))._tag, "Verified")
+    })
+  )
+
+  it.effect("retention.ms does not matter to a topic that only compacts", () =>
+    Effect.gen(function* () {
+      const kafka = topicWith({ "retention.ms": "5" })
+      const outcome = yield* ensure(kafka, { onPolicyMismatch: "fail" }, declaring({ "retention.ms": "1000" }))
+      assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Verified({ cautions: [] }))
+    })
+  )
+})
+
+describe("a setting that nobody declared and that eats records", () => {
+  const cautions: ReadonlyArray<
+    readonly [setting: string, declared: Record<string, string>, actual: Record<string, string>]
+  > = [
+    ["retention.ms=604800000", { "cleanup.policy": "compact,delete" }, { "retention.ms": "604800000" }],
+    ["retention.bytes=5", { "cleanup.policy": "compact,delete" }, { "retention.bytes": "5", "retention.ms": "-1" }],
+    ["delete.retention.ms=100", {}, { "delete.retention.ms": "100" }],
+    ["unclean.leader.election.enable=true", {}, { "unclean.leader.election.enable": "true" }]
+  ]
+  for (const [setting, declared, actual] of cautions) {
+    it.effect(`${setting} is warned of, and fails nothing`, () =>
+      Effect.gen(function* () {
+        const kafka = topicWith({ ...declared, ...actual })
+        const lines = yield* warnings(
+          Effect.map(ensure(kafka, { onPolicyMismatch: "fail" }, declaring(declared)), (outcome) => {
+            assert.strictEqual(outcome._tag, "Verified")
+            assert.strictEqual(outcome._tag === "Verified" ? outcome.cautions.length : 0, 1)
+          })
+        )
+        assert.strictEqual(lines.length, 1)
+        assert.include(lines[0], setting)
+      })
+    )
+  }
+})
+
+describe("the outcome", () => {
+  it.effect("of a missing topic is Created, which is logged", () =>
+    Effect.gen(function* () {
+      const kafka = new ScriptedKafka()
+      kafka.describes = [missing]
+      const lines = yield* logged(
+        "Info",
+        Effect.map(ensure(kafka), (outcome) =>
+          assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Created({ partitions: 1 }))
+        )
+      )
+      assert.deepStrictEqual(lines, [`${TOPIC}: created with 1 partition, cleanup.policy=compact`])
+    })
+  )
+
+  it.effect("of a topic that is as it should be is Verified", () =>
+    Effect.gen(function* () {
+      const outcome = yield* ensure(new ScriptedKafka())
+      assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Verified({ cautions: [] }))
+    })
+  )
+
+  it.effect("under ignore is Skipped", () =>
+    Effect.gen(function* () {
+      const outcome = yield* ensure(new ScriptedKafka(), { onPolicyMismatch: "ignore" })
+      assert.strictEqual(outcome._tag, "Skipped")
+    })
+  )
+
+  it.effect("of a topic with another policy holds the mismatch", () =>
+    Effect.gen(function* () {
+      const outcome = yield* ensure(topicWith({ "cleanup.policy": "delete" }))
+      assert.strictEqual(outcome._tag, "Mismatch")
+      if (outcome._tag !== "Mismatch") return
+      assert.deepStrictEqual(
+        outcome.mismatches.map(({ actual, expected, setting }) => [setting, actual, expected]),
+        [["cleanup.policy", "delete", "compact"]]
+      )
+    })
+  )
+})
+
+describe("a missing topic that is not to be created", () => {
+  it.effect("is TopicNotFound, once three brokers in a row have said so", () =>
+    Effect.gen(function* () {
+      const kafka = new ScriptedKafka()
+      kafka.describes = [missing, missing, missing]
+      const error = yield* Effect.flip(ensure(kafka, { create: false }))
+      assert.strictEqual(error._tag, "TopicNotFound")
+      assert.deepStrictEqual(kafka.created, [])
+    })
+  )
+
+  it.effect("and that one broker only does not know yet is judged as it is", () =>
+    Effect.gen(function* () {
+      const kafka = topicWith({ "cleanup.policy": "delete" })
+      kafka.describes = [missing, missing]
+      assert.strictEqual((yield* ensure(kafka, { create: false }))._tag, "Mismatch")
+    })
+  )
 })
 
 describe("a cluster that does not answer", () => {

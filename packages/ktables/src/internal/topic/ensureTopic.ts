@@ -2,27 +2,36 @@
  * Makes sure that a table's topic is there and compacted, without leaning on the broker's auto-creation, which makes
  * topics that delete.
  */
-import { type Duration, Effect, Result } from "effect"
+import { Data, type Duration, Effect, Result } from "effect"
 import { KafkaClient } from "../../KafkaClient.ts"
 import {
   type AuthenticationRefused,
-  type ClusterRefused,
+  ClusterRefused,
   type InvalidOption,
   type InvalidTopic,
-  type NotAuthorized,
-  PolicyMismatch,
+  NotAuthorized,
+  type PolicyMismatch,
+  type TopicNotFound,
   type Unreachable
 } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
 import * as Check from "../options.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
+import { describeWith } from "./describe.ts"
 import * as Patience from "./patience.ts"
 import { clusterRefused, isNotAuthorized, refused } from "./refusal.ts"
+import { judge, type Settings } from "./settings.ts"
 import { invalidTopic, MAX_REPLICAS } from "./validate.ts"
 
 /**
- * What to do with an existing topic whose `cleanup.policy` is not exactly `compact`: nothing, not even look; log a
- * warning; fail with `PolicyMismatch`; or change that one setting.
+ * What to do with an existing topic whose settings are not as its definition declares them, to a table's harm: another
+ * `cleanup.policy` than the declared one (`compact` by default), or, where they are declared, a shorter
+ * `delete.retention.ms`, or a shorter `retention.ms` or `retention.bytes` beside a policy that deletes.
+ *
+ * - `ignore`: not even look.
+ * - `warn`: log a warning.
+ * - `fail`: fail with `PolicyMismatch`, or with the reason why the settings cannot be read.
+ * - `reconcile`: set those settings as declared.
  *
  * @category models
  * @since 0.1.0
@@ -36,6 +45,11 @@ export type OnPolicyMismatch = "ignore" | "warn" | "fail" | "reconcile"
  * @since 0.1.0
  */
 export interface EnsureOptions {
+  /**
+   * Whether a missing topic is created; else it is `TopicNotFound`. Default: true. A table that was not asked for it
+   * creates the topic too, and warns that it did.
+   */
+  readonly create?: boolean | undefined
   /** Default: `warn`. */
   readonly onPolicyMismatch?: OnPolicyMismatch | undefined
   /** Default: the definition's. */
@@ -46,6 +60,37 @@ export interface EnsureOptions {
   readonly config?: Readonly<Record<string, string>> | undefined
 }
 
+/**
+ * What ensuring a topic found and did. `cautions` are sentences about settings that nobody declared and that harm a table;
+ * they are logged as warnings, too.
+ *
+ * - `Created`: it was missing.
+ * - `Verified`: it is as declared.
+ * - `Reconciled`: settings were altered; `previous` holds what they were.
+ * - `Mismatch`: settings are not as declared, and were left so.
+ * - `Unreadable`: it exists, and its settings cannot be read.
+ * - `Skipped`: it exists, and `ignore` looked no further.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type EnsureOutcome = Data.TaggedEnum<{
+  Created: { readonly partitions: number }
+  Verified: { readonly cautions: ReadonlyArray<string> }
+  Reconciled: { readonly previous: Readonly<Record<string, string>>; readonly cautions: ReadonlyArray<string> }
+  Mismatch: { readonly mismatches: ReadonlyArray<PolicyMismatch>; readonly cautions: ReadonlyArray<string> }
+  Unreadable: { readonly reason: string }
+  Skipped: {}
+}>
+
+/**
+ * Constructors and matchers.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const EnsureOutcome = Data.taggedEnum<EnsureOutcome>()
+
 /** How long `ensureTopic` is patient. */
 interface StartOptions {
   /** How long to look for a broker that answers. Default: 30 seconds. */
@@ -53,6 +98,7 @@ interface StartOptions {
 }
 
 const ensureChecks: Parameters<typeof Check.record<EnsureOptions>>[0] = {
+  create: Check.boolean,
   onPolicyMismatch: Check.oneOf("ignore", "warn", "fail", "reconcile"),
   partitions: Check.integer({ min: 1, max: Check.MAX_INT32 }),
   replicationFactor: Check.either(Check.integer({ min: 1, max: MAX_REPLICAS }), Check.oneOf(-1)),
@@ -76,6 +122,7 @@ const checkOptions = Check.record<EnsureOptions & StartOptions>({
 export type EnsureTopicError =
   | InvalidOption
   | InvalidTopic
+  | TopicNotFound
   | NotAuthorized
   | Unreachable
   | AuthenticationRefused
@@ -87,11 +134,14 @@ export const DEFAULT_START_TIMEOUT: Duration.Input = "30 seconds"
 /** Milliseconds that the controller gets to create a topic. */
 const CREATE_TIMEOUT = 15_000
 
-/** What ensuring found out: whether this call made the topic, and the settings of an existing one where they could be read. */
+/** The outcome, and the settings of an existing topic where they could be read. */
 export interface Ensured {
-  readonly created: boolean
-  readonly config: ReadonlyMap<string, string | undefined> | undefined
+  readonly outcome: EnsureOutcome
+  readonly config: Settings | undefined
 }
+
+/** This call made the topic, so that brokers may not know it yet. */
+export const isCreated = (ensured: Ensured | undefined): boolean => ensured?.outcome._tag === "Created"
 
 // oxlint-disable-next-line typescript/no-explicit-any
 type AnyTopic = TableTopic<any, any, any, any>
@@ -140,16 +190,16 @@ const create = Effect.fnUntraced(function* (
   return yield* error
 })
 
-const isCompact = (policy: string): boolean => policy.trim() === "compact"
-
 const reconcile = Effect.fnUntraced(function* (
   patience: Patience.Patience,
-  actual: string
+  mismatches: ReadonlyArray<PolicyMismatch>
 ): Effect.fn.Return<void, NotAuthorized | Patience.Impatience> {
   const { client, topic } = patience
-  const result = yield* Effect.result(patience.until(client.alterConfig(topic, { "cleanup.policy": "compact" })))
+  const declared = Object.fromEntries(mismatches.map(({ expected, setting }) => [setting, expected]))
+  const result = yield* Effect.result(patience.until(client.alterConfig(topic, declared)))
   if (Result.isSuccess(result)) {
-    return yield* Effect.logInfo(`${topic}: changed cleanup.policy from ${actual} to compact`)
+    const changes = mismatches.map(({ actual, expected, setting }) => `${setting} from ${actual} to ${expected}`)
+    return yield* Effect.logInfo(`${topic}: changed ${changes.join(", ")}`)
   }
   const error = result.failure
   if (error._tag === "BrokerError" || error._tag === "UnsupportedRequest") {
@@ -158,46 +208,63 @@ const reconcile = Effect.fnUntraced(function* (
   return yield* error
 })
 
-const unverified = (topic: string, why: string): Effect.Effect<undefined> =>
-  Effect.as(
-    Effect.logWarning(
-      `${topic}: its cleanup.policy is not verified (${why}); if it is not compact, the broker deletes entries that are still wanted`
-    ),
-    undefined
-  )
+const unverified = (why: string): string => `its settings are not verified (${why})`
 
-/** The settings of an existing topic, judged; undefined where they cannot be read. */
-const checkPolicy = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
-  onMismatch: Exclude<OnPolicyMismatch, "ignore">
+/** The settings of an existing topic, or why they cannot be read. */
+const readSettings = Effect.fnUntraced(function* (
+  patience: Patience.Patience
 ): Effect.fn.Return<
-  ReadonlyMap<string, string | undefined> | undefined,
-  NotAuthorized | PolicyMismatch | Patience.Impatience
+  { readonly config: Settings; readonly policy: string } | NotAuthorized | ClusterRefused,
+  Patience.Impatience
 > {
   const { client, topic } = patience
   const result = yield* Effect.result(patience.until(client.describeConfig(topic)))
   if (Result.isFailure(result)) {
     const error = result.failure
-    if (error._tag === "UnsupportedRequest") return yield* unverified(topic, error.message)
+    if (error._tag === "UnsupportedRequest") {
+      return new ClusterRefused({ topic, detail: unverified(error.message), cause: error })
+    }
     if (error._tag !== "BrokerError") return yield* error
-    if (isNotAuthorized(error.code)) return yield* unverified(topic, "not allowed to DescribeConfigs")
-    return yield* clusterRefused(topic, error)
+    return isNotAuthorized(error.code)
+      ? new NotAuthorized({ topic, operation: "DescribeConfigs", detail: unverified(error.message) })
+      : yield* clusterRefused(topic, error)
   }
   const config = result.success
-  const actual = config.get("cleanup.policy")
-  if (actual === undefined) return yield* unverified(topic, "the broker does not show it")
-  if (isCompact(actual)) return config
-  if (onMismatch === "reconcile") {
-    yield* reconcile(patience, actual)
-    return config
-  }
-  const mismatch = new PolicyMismatch({ topic, setting: "cleanup.policy", expected: "compact", actual })
-  if (onMismatch === "fail") return yield* mismatch
-  yield* Effect.logWarning(mismatch.message)
-  return config
+  const policy = config.get("cleanup.policy")
+  return policy === undefined
+    ? new ClusterRefused({ topic, detail: unverified("the broker does not show cleanup.policy") })
+    : { config, policy }
 })
 
-/** Creates the topic when it is missing, else judges its policy. */
+/** The settings of an existing topic, judged and where asked for altered. */
+const checkSettings = Effect.fnUntraced(function* (
+  patience: Patience.Patience,
+  declared: Readonly<Record<string, string>>,
+  onMismatch: Exclude<OnPolicyMismatch, "ignore">
+): Effect.fn.Return<Ensured, NotAuthorized | PolicyMismatch | Patience.Impatience> {
+  const read = yield* readSettings(patience)
+  if ("_tag" in read) {
+    if (onMismatch === "fail") return yield* read
+    yield* Effect.logWarning(
+      `${read.message}; where its cleanup.policy is not compact, the broker deletes entries that are still wanted`
+    )
+    return { outcome: EnsureOutcome.Unreadable({ reason: read.message }), config: undefined }
+  }
+  const { config, policy } = read
+  const { cautions, mismatches } = judge(patience.topic, declared, config, policy)
+  if (mismatches.length > 0 && onMismatch === "fail") return yield* mismatches[0]!
+  yield* Effect.forEach(cautions, (caution) => Effect.logWarning(caution))
+  if (mismatches.length === 0) return { outcome: EnsureOutcome.Verified({ cautions }), config }
+  if (onMismatch === "reconcile") {
+    yield* reconcile(patience, mismatches)
+    const previous = Object.fromEntries(mismatches.map(({ actual, setting }) => [setting, actual]))
+    return { outcome: EnsureOutcome.Reconciled({ previous, cautions }), config }
+  }
+  yield* Effect.forEach(mismatches, (mismatch) => Effect.logWarning(mismatch.message))
+  return { outcome: EnsureOutcome.Mismatch({ mismatches, cautions }), config }
+})
+
+/** Creates the topic when it is missing, else judges its settings. */
 export const ensureWith = Effect.fnUntraced(function* (
   client: KafkaClient["Service"],
   topic: AnyTopic,
@@ -208,17 +275,23 @@ export const ensureWith = Effect.fnUntraced(function* (
   const invalid = invalidTopic(definition)
   if (invalid !== undefined) return yield* invalid
   const patience = yield* Patience.make(client, topic.name, startTimeout)
-  if (!(yield* exists(patience)) && (yield* create(patience, definition))) return { created: true, config: undefined }
-  const onMismatch = options.onPolicyMismatch ?? "warn"
-  return {
-    created: false,
-    config: onMismatch === "ignore" ? undefined : yield* checkPolicy(patience, onMismatch)
+  if (options.create === false) yield* describeWith(patience, false)
+  else if (!(yield* exists(patience)) && (yield* create(patience, definition))) {
+    const { config, partitions } = definition
+    yield* Effect.logInfo(
+      `${topic.name}: created with ${partitions} partition${partitions === 1 ? "" : "s"}, cleanup.policy=${config["cleanup.policy"]}`
+    )
+    return { outcome: EnsureOutcome.Created({ partitions }), config: undefined }
   }
+  const onMismatch = options.onPolicyMismatch ?? "warn"
+  return onMismatch === "ignore"
+    ? { outcome: EnsureOutcome.Skipped(), config: undefined }
+    : yield* checkSettings(patience, definition.config, onMismatch)
 })
 
 /**
  * Creates the topic when it is missing (compacted, with the definition's partitions, replicas and settings), and checks
- * that an existing one is compacted.
+ * that an existing one is as declared, as far as that matters to a table; says which of it was the case.
  *
  * **When to use**
  *
@@ -228,7 +301,7 @@ export const ensureWith = Effect.fnUntraced(function* (
  * **Details**
  *
  * A topic that another process creates at the same moment is a success. Where the settings may not be read, that is
- * logged and the topic is taken as it is.
+ * logged and the topic is taken as it is, unless `onPolicyMismatch` is `fail`.
  *
  * **Example** (Ensure a topic at deploy time)
  *
@@ -247,11 +320,11 @@ export const ensureWith = Effect.fnUntraced(function* (
 export const ensureTopic: <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
   options?: EnsureOptions & StartOptions
-) => Effect.Effect<void, EnsureTopicError, KafkaClient> = Effect.fn("TableTopic.ensureTopic")(function* (
+) => Effect.Effect<EnsureOutcome, EnsureTopicError, KafkaClient> = Effect.fn("TableTopic.ensureTopic")(function* (
   topic: AnyTopic,
   options: EnsureOptions & StartOptions = {}
 ) {
   yield* Check.checked(checkOptions, options, topic.name)
   const client = yield* KafkaClient
-  yield* ensureWith(client, topic, options, options.startTimeout ?? DEFAULT_START_TIMEOUT)
+  return (yield* ensureWith(client, topic, options, options.startTimeout ?? DEFAULT_START_TIMEOUT)).outcome
 })
