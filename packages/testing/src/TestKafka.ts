@@ -96,6 +96,8 @@ export interface ClusterOptions {
   readonly version?: string
   /** Settings of each broker, above the ones that tests need. */
   readonly properties?: Readonly<Record<string, string>>
+  /** Settings of one broker, above `properties`; ids begin at 1. */
+  readonly nodeProperties?: (id: number) => Readonly<Record<string, string>>
   /** Each JVM's heap. Default 256m. */
   readonly heap?: string
   /** Puts a fault proxy in front of each broker; clients are told its address. Default false. */
@@ -170,7 +172,7 @@ const launchScoped = (options: ClusterOptions, secure: { readonly sessionLifetim
         nodes: options.nodes ?? 1,
         version: options.version,
         heap: options.heap ?? "256m",
-        properties: options.properties ?? {},
+        properties: (id) => ({ ...options.properties, ...options.nodeProperties?.(id) }),
         proxies: options.proxies ?? false,
         secure
       })

@@ -15,7 +15,8 @@ export interface ClusterOptions {
   readonly nodes: number
   readonly version: string | undefined
   readonly heap: string
-  readonly properties: Readonly<Record<string, string>>
+  /** Of each broker, by its id. */
+  readonly properties: (id: number) => Readonly<Record<string, string>>
   readonly proxies: boolean
   readonly secure: { readonly sessionLifetime: number | undefined } | undefined
 }
@@ -82,7 +83,7 @@ const launch = async (options: ClusterOptions, distribution: Distribution): Prom
           extra?.protocols
         ),
         ...(certificate === undefined ? {} : secureProperties(certificate, options.secure?.sessionLifetime)),
-        ...options.properties
+        ...options.properties(id)
       }
       const propertiesFile = path.join(home, "server.properties")
       await fs.writeFile(propertiesFile, renderProperties(properties))

@@ -53,7 +53,7 @@ const begin = async (): Promise<RunningKafka> => {
     nodes: 1,
     version: undefined,
     heap: "512m",
-    properties: {},
+    properties: () => ({}),
     proxies: false,
     secure: undefined
   })
