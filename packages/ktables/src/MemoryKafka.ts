@@ -14,8 +14,9 @@
  *
  * **Gotchas**
  *
- * There are no replicas: a record is below the high watermark once it is appended. A topic's `compression.type` is not
- * applied to what is produced. Nothing is ever compacted, expired or deleted by itself.
+ * Each broker has a copy of every partition, and none of them lags: a record is below the high watermark once it is
+ * appended. The copies differ where one broker was told to compact and another was not. A topic's `compression.type` is
+ * not applied to what is produced. Nothing is ever compacted, expired or deleted by itself.
  *
  * **Example** (A table's test)
  *
@@ -86,6 +87,30 @@ export interface TopicOptions {
   readonly partitions?: number | undefined
   /** Default: `{ "cleanup.policy": "compact" }`; what is given comes over it. */
   readonly config?: Readonly<Record<string, string>> | undefined
+}
+
+/**
+ * What one round of compaction is about.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CompactOptions {
+  /** Default: all. */
+  readonly partition?: number | undefined
+  /** Whose copy is compacted. Default: every broker's. */
+  readonly broker?: number | undefined
+  /**
+   * Where the segment begins that is written to, and that no cleaner touches. Nothing at or above the last stable offset
+   * is touched either. Default: the end of the log, as if the segment had just been rolled.
+   */
+  readonly below?: number | undefined
+  /**
+   * Drops tombstones and the markers of transactions without data at once. Default: false, which goes by the clock: the
+   * first round over a tombstone keeps it for another `delete.retention.ms`, and the first round after that drops it
+   * (KIP-534).
+   */
+  readonly dropTombstones?: boolean | undefined
 }
 
 /**
@@ -202,14 +227,8 @@ export interface Service {
     readonly producer?: ProducerIdentity | undefined
   }) => Effect.Effect<Transaction>
 
-  /**
-   * Runs one round of log compaction over everything below the last stable offset. `dropTombstones` (default: false)
-   * stands for `delete.retention.ms` having passed: tombstones go, and the markers of transactions without data.
-   */
-  readonly compact: (
-    topic: string,
-    options?: { readonly partition?: number | undefined; readonly dropTombstones?: boolean | undefined }
-  ) => Effect.Effect<void, BrokerError>
+  /** Runs one round of log compaction, as each broker does it on its own copy and at its own time. */
+  readonly compact: (topic: string, options?: CompactOptions) => Effect.Effect<void, BrokerError>
   /** Moves the start of the log, whatever the cleanup policy is (brokers want `delete` in it); -1 drops all records. */
   readonly deleteRecords: (topic: string, partition: number, before: number) => Effect.Effect<void, BrokerError>
   /** Loses everything from an offset on, as an unclean election does. The leader epoch goes up by 1 by default. */
@@ -219,15 +238,24 @@ export interface Service {
     to: number,
     options?: { readonly leaderEpoch?: number | undefined }
   ) => Effect.Effect<void, BrokerError>
-  /** Elects a broker, or none at all; the leader epoch goes up by 1. */
+  /**
+   * Elects a broker, or none at all; the leader epoch goes up by 1. From then on the new leader's copy is the one that is
+   * read, which may be compacted further than the old leader's or less far.
+   */
   readonly moveLeader: (
     topic: string,
     partition: number,
     broker: number | undefined
   ) => Effect.Effect<void, BrokerError>
 
-  /** Every data record of the log, by partition and offset, decoded independently of what tables use. */
-  readonly log: (topic: string) => Effect.Effect<ReadonlyArray<LoggedRecord>, BrokerError>
+  /**
+   * Every data record of the log, by partition and offset, decoded independently of what tables use: of the leaders'
+   * copies, or of one broker's.
+   */
+  readonly log: (
+    topic: string,
+    options?: { readonly broker?: number | undefined }
+  ) => Effect.Effect<ReadonlyArray<LoggedRecord>, BrokerError>
   /** How many requests of each kind have come in. */
   readonly requests: Effect.Effect<ReadonlyMap<RequestName, number>>
   /** How many requests are held back now: long polls, and requests to a frozen broker. */
@@ -266,19 +294,28 @@ export class MemoryKafka extends Context.Service<MemoryKafka, Service>()("effect
 export interface Options {
   /** How many brokers; their ids begin at 1, and partitions are led by them in turn. Default: 1. */
   readonly brokers?: number | undefined
+  /**
+   * The brokers' racks, by their order. A leader then sends readers that name the rack of another broker to that broker
+   * (KIP-392), which answers from its own copy. Default: none.
+   */
+  readonly racks?: ReadonlyArray<string> | undefined
   /** How long the client waits for a frozen broker. Default: 30 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
 }
 
 const checkOptions = Check.record<Options>({
   brokers: Check.integer({ min: 1 }),
+  racks: Check.satisfies(
+    "an array of racks, one for each broker",
+    (value) => Array.isArray(value) && value.every((rack) => typeof rack === "string" && rack !== "")
+  ),
   requestTimeout: Check.duration({ min: 1 })
 })
 
 const make = (options: Options) =>
   Effect.gen(function* () {
-    const cluster = new Cluster(options.brokers ?? 1)
-    const network = new Network(cluster.brokerIds, Duration.toMillis(options.requestTimeout ?? "30 seconds"))
+    const cluster = new Cluster(options.brokers ?? 1, options.racks ?? [])
+    const network = new Network(cluster, Duration.toMillis(options.requestTimeout ?? "30 seconds"))
     yield* Effect.addFinalizer(() => Effect.sync(() => network.set("cut", true, undefined)))
     return Context.make(KafkaClient, makeClient(cluster, network)).pipe(
       Context.add(MemoryKafka, makeControls(cluster, network))

@@ -6,7 +6,7 @@ import { ConnectionFailed } from "effect-ktables/KafkaError"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../src/internal/protocol/errorCodes.ts"
 import { encodeBatch } from "../src/internal/records/batchWriter.ts"
-import { dataOf, fetchFrom, fetchRequest, tableOf, texts } from "./memory/support.ts"
+import { dataOf, fetchFrom, fetchRequest, tableOf, type Text, texts } from "./memory/support.ts"
 
 const one = (key: string, value: string | null = "v") => [{ key, value }]
 
@@ -223,34 +223,48 @@ describe("MemoryKafka", () => {
   })
 
   describe("leaders", () => {
-    it.effect("a moved leader refuses on the old broker, names the new one, and fences the old epoch", () =>
-      Effect.gen(function* () {
-        const kafka = yield* MemoryKafka.MemoryKafka
-        const client = yield* KafkaClient.KafkaClient
-        yield* kafka.createTopic("t")
-        yield* kafka.append("t", one("a"))
-        const old = yield* client.openFetcher(1)
-        const poll = yield* Effect.forkChild(old.fetch(fetchRequest("t", 1, { maxWait: 5_000 })), {
-          startImmediately: true
-        })
-        yield* kafka.moveLeader("t", 0, 2)
-        const refused = (yield* Fiber.join(poll)).partitions[0]!
-        assert.strictEqual(refused.errorCode, ErrorCode.NOT_LEADER_OR_FOLLOWER)
-        assert.deepStrictEqual(refused.currentLeader, { id: 2, epoch: 1 })
-        const fetcher = yield* client.openFetcher(2)
-        const fenced = yield* fetcher.fetch(fetchRequest("t", 1, { currentLeaderEpoch: 0 }))
-        assert.strictEqual(fenced.partitions[0]!.errorCode, ErrorCode.FENCED_LEADER_EPOCH)
-        const known = yield* fetcher.fetch(fetchRequest("t", 0, { currentLeaderEpoch: 1 }))
-        assert.deepStrictEqual(dataOf(known), [[0, "a", "v"]])
-        yield* kafka.moveLeader("t", 0, undefined)
-        const [partition] = (yield* client.describeTopic("t")).partitions
-        assert.deepStrictEqual(partition, {
-          partition: 0,
-          errorCode: ErrorCode.LEADER_NOT_AVAILABLE,
-          leader: -1,
-          leaderEpoch: 2
-        })
-      }).pipe(Effect.provide(MemoryKafka.layerWith({ brokers: 2 })))
+    it.effect(
+      "a moved leader fences the old epoch and names the new broker, and the old one answers fetches as a follower",
+      () =>
+        Effect.gen(function* () {
+          const kafka = yield* MemoryKafka.MemoryKafka
+          const client = yield* KafkaClient.KafkaClient
+          yield* kafka.createTopic("t")
+          yield* kafka.append("t", one("a"))
+          const old = yield* client.openFetcher(1)
+          const poll = yield* Effect.forkChild(
+            old.fetch(fetchRequest("t", 1, { maxWait: 5_000, currentLeaderEpoch: 0 })),
+            {
+              startImmediately: true
+            }
+          )
+          yield* kafka.moveLeader("t", 0, 2)
+          const refused = (yield* Fiber.join(poll)).partitions[0]!
+          assert.strictEqual(refused.errorCode, ErrorCode.FENCED_LEADER_EPOCH)
+          assert.deepStrictEqual(refused.currentLeader, { id: 2, epoch: 1 })
+          const follower = yield* old.fetch(fetchRequest("t", 0, { currentLeaderEpoch: 1 }))
+          assert.deepStrictEqual(dataOf(follower), [[0, "a", "v"]])
+          const [listed] = yield* client.listOffsets(1, {
+            topic: "t",
+            at: "latest",
+            isolation: "read_committed",
+            partitions: [{ partition: 0, leaderEpoch: 1 }]
+          })
+          assert.strictEqual(listed!.errorCode, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+          const fetcher = yield* client.openFetcher(2)
+          const fenced = yield* fetcher.fetch(fetchRequest("t", 1, { currentLeaderEpoch: 0 }))
+          assert.strictEqual(fenced.partitions[0]!.errorCode, ErrorCode.FENCED_LEADER_EPOCH)
+          const known = yield* fetcher.fetch(fetchRequest("t", 0, { currentLeaderEpoch: 1 }))
+          assert.deepStrictEqual(dataOf(known), [[0, "a", "v"]])
+          yield* kafka.moveLeader("t", 0, undefined)
+          const [partition] = (yield* client.describeTopic("t")).partitions
+          assert.deepStrictEqual(partition, {
+            partition: 0,
+            errorCode: ErrorCode.LEADER_NOT_AVAILABLE,
+            leader: -1,
+            leaderEpoch: 2
+          })
+        }).pipe(Effect.provide(MemoryKafka.layerWith({ brokers: 2 })))
     )
 
     it.effect("a log that was truncated and has grown past a reader diverges where the reader's epoch ends", () =>
@@ -461,6 +475,128 @@ describe("MemoryKafka", () => {
         assert.strictEqual(yield* send(1), 1)
         assert.strictEqual(yield* send(2), 3)
       }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+  })
+
+  describe("replicas", () => {
+    const brokers = (options: MemoryKafka.Options) => Layer.fresh(MemoryKafka.layerWith(options))
+
+    const readFrom = Effect.fnUntraced(function* (broker: number, rack?: string, position = 0) {
+      const client = yield* KafkaClient.KafkaClient
+      const fetcher = yield* client.openFetcher(broker)
+      const answer = yield* fetcher.fetch({ ...fetchRequest("t", position), rack })
+      return { ...answer.partitions[0]!, data: dataOf(answer) }
+    }, Effect.scoped)
+
+    it.effect("one broker compacts its copy, and whoever is elected or fetched from shows its own", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", [...one("a", "1"), ...one("b", "1")])
+        yield* kafka.append("t", one("a", null))
+        yield* kafka.append("t", one("c", "1"))
+        yield* kafka.compact("t", { broker: 2, dropTombstones: true })
+        const whole: ReadonlyArray<Text> = [
+          [0, "a", "1"],
+          [1, "b", "1"],
+          [2, "a", null],
+          [3, "c", "1"]
+        ]
+        const compacted: ReadonlyArray<Text> = [
+          [1, "b", "1"],
+          [3, "c", "1"]
+        ]
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), whole)
+        assert.deepStrictEqual(texts(yield* kafka.log("t", { broker: 2 })), compacted)
+        assert.deepStrictEqual((yield* readFrom(1)).data, whole)
+        assert.deepStrictEqual((yield* readFrom(2)).data, compacted)
+        yield* kafka.moveLeader("t", 0, 2)
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), compacted)
+        yield* kafka.append("t", one("d", "1"))
+        assert.deepStrictEqual(texts(yield* kafka.log("t", { broker: 1 })), [...whole, [4, "d", "1"]])
+        assert.deepStrictEqual((yield* readFrom(2)).data, [...compacted, [4, "d", "1"]])
+      }).pipe(Effect.provide(brokers({ brokers: 2 })))
+    )
+
+    it.effect("a leader names the follower of a reader's rack, which answers from its own copy", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", one("a", "1"))
+        yield* kafka.append("t", one("a", "2"))
+        yield* kafka.compact("t", { broker: 2 })
+        const named = yield* readFrom(1, "east")
+        assert.deepStrictEqual([named.preferredReadReplica, named.data], [2, []])
+        assert.strictEqual(named.highWatermark, 2)
+        const near = yield* readFrom(2, "east")
+        assert.deepStrictEqual([near.preferredReadReplica, near.data], [-1, [[1, "a", "2"]]])
+        const elsewhere = yield* readFrom(1, "south")
+        assert.deepStrictEqual([elsewhere.preferredReadReplica, elsewhere.data.length], [-1, 2])
+      }).pipe(Effect.provide(brokers({ brokers: 2, racks: ["west", "east"] })))
+    )
+
+    it.effect("a tombstone stays for delete.retention.ms after a copy's first compaction that saw it", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t", { config: { "delete.retention.ms": "1000" } })
+        yield* kafka.append("t", one("a", "1"))
+        yield* kafka.append("t", one("a", null))
+        yield* kafka.append("t", one("b", "1"))
+        const hasTombstone = (broker: number) =>
+          Effect.map(kafka.log("t", { broker }), (log) => log.some(({ value }) => value === null))
+        // Time before the first compaction does not count.
+        yield* TestClock.adjust("1 hour")
+        yield* kafka.compact("t", { broker: 1 })
+        yield* TestClock.adjust("999 millis")
+        yield* kafka.compact("t", { broker: 1 })
+        assert.isTrue(yield* hasTombstone(1))
+        yield* TestClock.adjust("1 millis")
+        yield* kafka.compact("t")
+        assert.isFalse(yield* hasTombstone(1))
+        assert.isTrue(yield* hasTombstone(2))
+        yield* TestClock.adjust("1 second")
+        yield* kafka.compact("t")
+        assert.isFalse(yield* hasTombstone(2))
+        const { batches } = yield* fetchFrom("t", 0, "read_committed")
+        assert.deepStrictEqual(
+          batches.map(({ baseOffset }) => baseOffset),
+          [2]
+        )
+      }).pipe(Effect.provide(brokers({ brokers: 2 })))
+    )
+
+    it.effect("what lies in the segment that is written to is not compacted, and is in no older record's way", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        yield* kafka.append("t", one("a", "1"))
+        yield* kafka.append("t", one("a", "2"))
+        yield* kafka.append("t", one("a", "3"))
+        yield* kafka.compact("t", { below: 2 })
+        assert.deepStrictEqual(texts(yield* kafka.log("t")), [
+          [1, "a", "2"],
+          [2, "a", "3"]
+        ])
+      }).pipe(Effect.provide(brokers({})))
+    )
+
+    it.effect("truncation and DeleteRecords reach every copy, however it was compacted", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("t")
+        for (const key of ["a", "a", "b", "c", "d"]) yield* kafka.append("t", one(key, "1"))
+        yield* kafka.compact("t", { broker: 2 })
+        yield* kafka.deleteRecords("t", 0, 2)
+        yield* kafka.truncate("t", 0, 4)
+        for (const broker of [1, 2]) {
+          assert.deepStrictEqual(texts(yield* kafka.log("t", { broker })), [
+            [2, "b", "1"],
+            [3, "c", "1"]
+          ])
+        }
+        assert.strictEqual((yield* readFrom(1, undefined, 2)).logStartOffset, 2)
+        assert.strictEqual(yield* kafka.append("t", one("e")), 4)
+      }).pipe(Effect.provide(brokers({ brokers: 2 })))
     )
   })
 

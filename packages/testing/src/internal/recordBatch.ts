@@ -40,6 +40,8 @@ export interface ReadBatch {
   readonly isTransactional: boolean
   readonly isControl: boolean
   readonly isLogAppendTime: boolean
+  /** Whether a cleaner has written into the batch until when its tombstones stay (KIP-534). */
+  readonly hasDeleteHorizon: boolean
   readonly records: ReadonlyArray<ReadRecord>
 }
 
@@ -196,6 +198,7 @@ const readBatch = (bytes: Buffer): ReadBatch => {
     isTransactional: (attributes & 0x10) !== 0,
     isControl: (attributes & 0x20) !== 0,
     isLogAppendTime,
+    hasDeleteHorizon: (attributes & 0x40) !== 0,
     records: (attributes & 7) === 0 ? Array.from({ length: bytes.readInt32BE(57) }, readRecord) : []
   }
 }

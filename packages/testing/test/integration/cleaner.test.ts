@@ -47,6 +47,7 @@ const contents = Effect.fnUntraced(function* (topic: TestTopic) {
       sequence: batch.baseSequence,
       isTransactional: batch.isTransactional,
       isControl: batch.isControl,
+      hasDeleteHorizon: batch.hasDeleteHorizon,
       offsets: batch.records.map(({ offset }) => offset),
       records: batch.isControl ? [] : batch.records.map(({ key, value }) => [key, value])
     })),
@@ -113,9 +114,7 @@ const onBroker = (deleteRetention: string) => cleaned(deleteRetention, byBroker)
 const onMemory = (deleteRetention: string) =>
   Effect.gen(function* () {
     const kafka = yield* MemoryKafka.MemoryKafka
-    return yield* cleaned(deleteRetention, ({ topic }, round) =>
-      kafka.compact(topic, { dropTombstones: deleteRetention === "0" && round > 0 })
-    )
+    return yield* cleaned(deleteRetention, ({ topic }) => kafka.compact(topic))
   }).pipe(Effect.provide(KafkaClientContract.memoryAdmin.pipe(Layer.provideMerge(Layer.fresh(MemoryKafka.layer)))))
 
 layer(broker, { excludeTestServices: true })("the embedded Kafka compacts as a broker does", (it) => {

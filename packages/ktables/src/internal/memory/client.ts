@@ -72,11 +72,11 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           clusterId: cluster.id,
           topic: topic.name,
           topicId: topic.id,
-          partitions: topic.partitions.map(({ leader, log }, partition) => ({
+          partitions: topic.partitions.map(({ leader, leaderEpoch }, partition) => ({
             partition,
             errorCode: leader < 0 ? ErrorCode.LEADER_NOT_AVAILABLE : 0,
             leader,
-            leaderEpoch: log.leaderEpoch
+            leaderEpoch
           })),
           brokers: network.brokers
         }))
@@ -90,10 +90,9 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           return request.partitions.map(({ leaderEpoch, partition }) => {
             const found = failing.get(partition) ?? cluster.led(topic, partition, broker, leaderEpoch)
             if (typeof found === "number") return { partition, errorCode: found, offset: -1, leaderEpoch: -1 }
-            const { log } = found
             return request.at === "earliest"
-              ? { partition, errorCode: 0, offset: log.startOffset, leaderEpoch: log.epochs[0]!.epoch }
-              : { partition, errorCode: 0, offset: log.endFor(request.isolation), leaderEpoch: log.leaderEpoch }
+              ? { partition, errorCode: 0, offset: found.startOffset, leaderEpoch: found.epochs[0]!.epoch }
+              : { partition, errorCode: 0, offset: found.endFor(request.isolation), leaderEpoch: found.leaderEpoch }
           })
         })
       ),
@@ -105,7 +104,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           return request.partitions.map(({ currentLeaderEpoch, leaderEpoch, partition }) => {
             const found = failing.get(partition) ?? cluster.led(topic, partition, broker, currentLeaderEpoch)
             if (typeof found === "number") return { partition, errorCode: found, leaderEpoch: -1, endOffset: -1 }
-            const end = found.log.endOfEpoch(leaderEpoch)
+            const end = found.endOfEpoch(leaderEpoch)
             return { partition, errorCode: 0, leaderEpoch: end.epoch, endOffset: end.endOffset }
           })
         })
@@ -129,8 +128,8 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
               unknown ??
               (isAcks(request.acks) ? cluster.led(topic, partition, broker, -1) : ErrorCode.INVALID_REQUIRED_ACKS)
             if (typeof found === "number" || topic === undefined) return notProduced(partition, Number(found))
-            const appended = found.log.append(records, topic.config, now)
-            return { partition, ...appended, logStartOffset: appended.errorCode === 0 ? found.log.startOffset : -1 }
+            const appended = found.append(records, topic.config, now)
+            return { partition, ...appended, logStartOffset: appended.errorCode === 0 ? found.startOffset : -1 }
           })
           if (topic !== undefined) cluster.signal(topic.name).give()
           return request.acks === 0 ? request.partitions.map(({ partition }) => notProduced(partition, 0)) : answer

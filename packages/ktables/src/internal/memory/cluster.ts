@@ -5,16 +5,10 @@ import { PartitionLog } from "./partitionLog.ts"
 import { Signal } from "./signal.ts"
 import { configure, defaultConfig, type TopicConfig } from "./topicConfig.ts"
 
-export interface Partition {
-  readonly log: PartitionLog
-  /** A broker's id; -1 without a leader. */
-  leader: number
-}
-
 export interface Topic {
   readonly name: string
   readonly id: string
-  readonly partitions: Array<Partition>
+  readonly partitions: Array<PartitionLog>
   config: TopicConfig
 }
 
@@ -36,10 +30,12 @@ export class Cluster {
   readonly id: string
   readonly brokerIds: ReadonlyArray<number>
   readonly topics = new Map<string, Topic>()
+  private readonly racks: ReadonlyArray<string | undefined>
   private readonly signals = new Map<string, Signal>()
   private producerIds = 0
 
-  constructor(brokers: number) {
+  constructor(brokers: number, racks: ReadonlyArray<string | undefined>) {
+    this.racks = racks
     this.id = randomBytes(16).toString("base64url")
     this.brokerIds = Array.from({ length: brokers }, (_, index) => index + 1)
   }
@@ -99,7 +95,7 @@ export class Cluster {
   addPartitions(topic: Topic, count: number): void {
     while (topic.partitions.length < count) {
       const leader = this.brokerIds[topic.partitions.length % this.brokerIds.length]!
-      topic.partitions.push({ log: new PartitionLog(), leader })
+      topic.partitions.push(new PartitionLog(this.brokerIds, leader))
     }
     this.signal(topic.name).give()
   }
@@ -116,13 +112,29 @@ export class Cluster {
     return undefined
   }
 
-  /** The partition, if this broker leads it in the epoch that the caller knows; else the protocol's error code. */
-  led(topic: Topic | undefined, partition: number, broker: number, knownEpoch: number): Partition | number {
-    const found = topic?.partitions[partition]
-    if (found === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    const { leaderEpoch } = found.log
-    if (knownEpoch >= 0 && knownEpoch < leaderEpoch) return ErrorCode.FENCED_LEADER_EPOCH
-    if (knownEpoch > leaderEpoch) return ErrorCode.UNKNOWN_LEADER_EPOCH
-    return found.leader === broker ? found : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  /** The partition's log, if this broker leads it in the epoch that the caller knows; else the protocol's error code. */
+  led(topic: Topic | undefined, partition: number, broker: number, knownEpoch: number): PartitionLog | number {
+    const log = topic?.partitions[partition]
+    if (log === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (knownEpoch >= 0 && knownEpoch < log.leaderEpoch) return ErrorCode.FENCED_LEADER_EPOCH
+    if (knownEpoch > log.leaderEpoch) return ErrorCode.UNKNOWN_LEADER_EPOCH
+    return log.leader === broker ? log : ErrorCode.NOT_LEADER_OR_FOLLOWER
+  }
+
+  /** As `led`, for fetches: since KIP-392 a follower answers them too. */
+  read(topic: Topic | undefined, partition: number, broker: number, knownEpoch: number): PartitionLog | number {
+    const found = this.led(topic, partition, broker, knownEpoch)
+    const log = topic?.partitions[partition]
+    return found === ErrorCode.NOT_LEADER_OR_FOLLOWER && log?.replicas.has(broker) === true ? log : found
+  }
+
+  /** The follower that a leader names to a reader of this rack (KIP-392), if it has one that is nearer than itself. */
+  nearerReplica(log: PartitionLog, broker: number, rack: string | undefined): number | undefined {
+    if (log.leader !== broker || rack === undefined || this.rackOf(broker) === rack) return undefined
+    return this.brokerIds.find((id) => this.rackOf(id) === rack)
+  }
+
+  rackOf(broker: number): string | undefined {
+    return this.racks[broker - 1]
   }
 }

@@ -1,12 +1,17 @@
 /**
- * Log compaction, as Kafka's cleaner does it in one round over everything below the last stable offset
- * (https://kafka.apache.org/documentation/#compaction).
+ * Log compaction, as the cleaner of one broker does it in one round over its own copy of a log
+ * (https://kafka.apache.org/documentation/#compaction): over everything that is below the last stable offset and below
+ * the segment that is written to.
  *
  * Batches keep their base offset and last offset, so compaction shows as holes. A producer's last batch stays, empty if
  * need be, since it holds the producer's sequence; so does the last batch of the round, since it holds the log's end.
+ *
+ * The first round that keeps a tombstone, or the marker of a transaction whose data is gone, writes into its batch until
+ * when it stays (KIP-534): now and `delete.retention.ms`. The first round at that time or later drops it.
  */
 import { encodeBatch, patchBaseOffset } from "../records/batchWriter.ts"
-import type { AbortedSpan, PartitionLog } from "./partitionLog.ts"
+import type { PartitionLog } from "./partitionLog.ts"
+import type { AbortedSpan, Replica } from "./replica.ts"
 import { isCommitMarker, readRecords, type StoredBatch, storedBatch } from "./storedBatch.ts"
 
 /** Whether a batch holds data of an aborted transaction. */
@@ -18,7 +23,11 @@ const isAborted = (batch: StoredBatch, aborted: ReadonlyArray<AbortedSpan>): boo
   )
 
 /** The batch with only some of its records, or an empty one, everything else in its header as it was. */
-const withRecords = (batch: StoredBatch, records: ReturnType<typeof readRecords>): StoredBatch => {
+const withRecords = (
+  batch: StoredBatch,
+  records: ReturnType<typeof readRecords>,
+  deleteHorizon: number | undefined
+): StoredBatch => {
   const bytes = encodeBatch(records, {
     compression: batch.compression,
     producerId: batch.producerId,
@@ -27,25 +36,34 @@ const withRecords = (batch: StoredBatch, records: ReturnType<typeof readRecords>
     isTransactional: batch.isTransactional,
     isControl: batch.isControl,
     isLogAppendTime: batch.isLogAppendTime,
+    deleteHorizon,
     lastOffsetDelta: batch.lastOffset - batch.baseOffset
   })
   patchBaseOffset(bytes, batch.baseOffset, batch.leaderEpoch)
   return storedBatch(bytes)
 }
 
-/**
- * `dropTombstones` stands for `delete.retention.ms` having passed: tombstones go, and the markers of transactions whose
- * data an earlier round has removed.
- */
-export const compact = (log: PartitionLog, options: { readonly dropTombstones: boolean }): void => {
-  const end = log.lastStableOffset
-  const cleanable = log.batches.filter((batch) => batch.lastOffset < end)
-  const kept = log.batches.slice(cleanable.length)
+export interface Round {
+  readonly now: number
+  /** The topic's `delete.retention.ms`. */
+  readonly deleteRetention: number
+  /** Drops tombstones and markers without regard to the time. */
+  readonly dropTombstones: boolean
+  /** Where the segment begins that is written to. */
+  readonly below: number
+}
+
+export const compact = (log: PartitionLog, replica: Replica, round: Round): void => {
+  const end = Math.min(log.lastStableOffset, round.below)
+  const cleanable = replica.batches.slice(0, replica.batches.findLastIndex((batch) => batch.lastOffset < end) + 1)
+  const kept = replica.batches.slice(cleanable.length)
+  const isExpired = ({ deleteHorizon }: StoredBatch): boolean =>
+    round.dropTombstones || (deleteHorizon !== undefined && deleteHorizon <= round.now)
 
   /** Offsets by key; aborted records are in no key's way, and so are nowhere here. */
   const newest = new Map<string, number>()
   const lastOfProducer = new Map<number, StoredBatch>()
-  for (const batch of log.batches) {
+  for (const batch of replica.batches) {
     if (batch.producerId < 0) continue
     const known = lastOfProducer.get(batch.producerId)
     // A marker is what names the producer's epoch only where no data of that epoch does.
@@ -54,7 +72,7 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
     }
   }
   for (const batch of cleanable) {
-    if (batch.isControl || isAborted(batch, log.aborted)) continue
+    if (batch.isControl || isAborted(batch, replica.aborted)) continue
     for (const { key, offsetDelta } of readRecords(batch)) {
       if (key !== null) newest.set(Buffer.from(key).toString("latin1"), batch.baseOffset + offsetDelta)
     }
@@ -67,25 +85,33 @@ export const compact = (log: PartitionLog, options: { readonly dropTombstones: b
   for (const batch of cleanable) {
     const records = readRecords(batch)
     let retained: ReturnType<typeof readRecords>
+    /** Whether the batch is to be dropped after some time. */
+    let isPassing: boolean
     if (batch.isControl) {
       const isOfLogged = observed.delete(batch.producerId)
-      const span = log.aborted.find((one) => one.producerId === batch.producerId && one.lastOffset === batch.lastOffset)
+      const span = replica.aborted.find(
+        (one) => one.producerId === batch.producerId && one.lastOffset === batch.lastOffset
+      )
       if (isOfLogged && span !== undefined && !isCommitMarker(batch)) stillAborted.add(span)
-      retained = isOfLogged || !options.dropTombstones ? records : []
+      retained = isOfLogged || !isExpired(batch) ? records : []
+      isPassing = !isOfLogged
     } else {
       if (batch.isTransactional) observed.add(batch.producerId)
       retained = records.filter(
         ({ key, offsetDelta, value }) =>
           key !== null &&
           newest.get(Buffer.from(key).toString("latin1")) === batch.baseOffset + offsetDelta &&
-          (value !== null || !options.dropTombstones)
+          (value !== null || !isExpired(batch))
       )
+      isPassing = retained.some(({ value }) => value === null)
     }
-    if (retained.length === records.length && records.length > 0) cleaned.push(batch)
-    else if (retained.length > 0 || lastOfProducer.get(batch.producerId) === batch || batch === cleanable.at(-1)) {
-      cleaned.push(withRecords(batch, retained))
+    const deleteHorizon = batch.deleteHorizon ?? (isPassing ? round.now + round.deleteRetention : undefined)
+    if (retained.length === records.length && records.length > 0 && deleteHorizon === batch.deleteHorizon) {
+      cleaned.push(batch)
+    } else if (retained.length > 0 || lastOfProducer.get(batch.producerId) === batch || batch === cleanable.at(-1)) {
+      cleaned.push(withRecords(batch, retained, deleteHorizon))
     }
   }
-  const aborted = log.aborted.filter((span) => span.lastOffset >= end || stillAborted.has(span))
-  log.replace([...cleaned, ...kept], aborted)
+  replica.batches = [...cleaned, ...kept]
+  replica.aborted = replica.aborted.filter((span) => span.lastOffset >= end || stillAborted.has(span))
 }

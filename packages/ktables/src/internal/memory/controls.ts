@@ -5,9 +5,10 @@ import { BrokerError } from "../../KafkaError.ts"
 import type { AppendOptions, MemoryRecord, Service, TopicOptions, Transaction } from "../../MemoryKafka.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { encodeBatch } from "../records/batchWriter.ts"
-import { type Cluster, isRefusal, type Partition, type Topic } from "./cluster.ts"
+import { type Cluster, isRefusal, type Topic } from "./cluster.ts"
 import { compact } from "./compaction.ts"
 import type { Network } from "./network.ts"
+import type { PartitionLog } from "./partitionLog.ts"
 import { readLog } from "./readLog.ts"
 import { stampLogAppendTime } from "./storedBatch.ts"
 
@@ -34,7 +35,7 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
   const withPartition = <A>(
     name: string,
     partition: number,
-    use: (partition: Partition, topic: Topic) => Effect.Effect<A, BrokerError>
+    use: (log: PartitionLog, topic: Topic) => Effect.Effect<A, BrokerError>
   ): Effect.Effect<A, BrokerError> =>
     withTopic(name, (topic) => {
       const found = topic.partitions[partition]
@@ -65,7 +66,7 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
     options: AppendOptions | undefined,
     producer: ProducerIdentity | undefined
   ) =>
-    withPartition(name, options?.partition ?? 0, ({ log }, topic) =>
+    withPartition(name, options?.partition ?? 0, (log, topic) =>
       Effect.map(Clock.currentTimeMillis, (now) => {
         const bytes = encodeBatch(
           records.map(({ headers, key, timestamp, value }, offsetDelta) => ({
@@ -92,7 +93,7 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
     )
 
   const begin = (producer: ProducerIdentity): Transaction => {
-    const enlisted = new Map<Partition, Topic>()
+    const enlisted = new Map<PartitionLog, Topic>()
     let isOpen = true
     const whileOpen = <A>(use: Effect.Effect<A, BrokerError>, topic: string): Effect.Effect<A, BrokerError> =>
       Effect.suspend(() =>
@@ -106,7 +107,7 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
       whileOpen(
         Effect.map(Clock.currentTimeMillis, (now) => {
           isOpen = false
-          for (const { log } of enlisted.keys()) log.mark(producer, type, now)
+          for (const log of enlisted.keys()) log.mark(producer, type, now)
           for (const { name } of enlisted.values()) cluster.signal(name).give()
         }),
         "its topics"
@@ -147,7 +148,7 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
 
     append: (name, records, options) => place(name, records, options, undefined),
     appendBatch: (name, batch, options) =>
-      withPartition(name, options?.partition ?? 0, ({ log }) =>
+      withPartition(name, options?.partition ?? 0, (log) =>
         Effect.sync(() => log.place(Buffer.from(batch)).baseOffset)
       ),
     beginTransaction: (options) =>
@@ -155,15 +156,24 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
 
     compact: (name, options) =>
       withTopic(name, (topic) =>
-        Effect.sync(() => {
-          for (const [partition, { log }] of topic.partitions.entries()) {
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          for (const [partition, log] of topic.partitions.entries()) {
             if (options?.partition !== undefined && options.partition !== partition) continue
-            compact(log, { dropTombstones: options?.dropTombstones ?? false })
+            for (const [broker, replica] of log.replicas) {
+              if (options?.broker !== undefined && options.broker !== broker) continue
+              compact(log, replica, {
+                now,
+                deleteRetention: Number(topic.config.get("delete.retention.ms")),
+                dropTombstones: options?.dropTombstones ?? false,
+                below: options?.below ?? log.endOffset
+              })
+            }
           }
+          return Effect.void
         })
       ),
     deleteRecords: (name, partition, before) =>
-      withPartition(name, partition, ({ log }) => {
+      withPartition(name, partition, (log) => {
         const to = before === -1 ? log.endOffset : before
         if (to < 0 || to > log.endOffset) {
           const detail = `the log ends at ${log.endOffset}`
@@ -173,20 +183,20 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
         return Effect.void
       }),
     truncate: (name, partition, to, options) =>
-      withPartition(name, partition, ({ log }) =>
+      withPartition(name, partition, (log) =>
         Effect.sync(() => log.truncateTo(to, options?.leaderEpoch ?? log.leaderEpoch + 1))
       ),
     moveLeader: (name, partition, broker) =>
-      withPartition(name, partition, (found) =>
-        Effect.sync(() => {
-          found.leader = broker ?? -1
-          found.log.elect(found.log.leaderEpoch + 1)
-        })
-      ),
+      withPartition(name, partition, (log) => Effect.sync(() => log.elect(log.leaderEpoch + 1, broker ?? -1))),
 
-    log: (name) =>
+    log: (name, options) =>
       withTopic(name, (topic) =>
-        Effect.sync(() => topic.partitions.flatMap(({ log }, partition) => readLog(log, partition)))
+        Effect.sync(() =>
+          topic.partitions.flatMap((log, partition) => {
+            const replica = options?.broker === undefined ? log.led : log.replicas.get(options.broker)
+            return replica === undefined ? [] : readLog(log, replica, partition)
+          })
+        )
       ),
     requests: Effect.sync(() => new Map(network.counts)),
     held: Effect.sync(() => network.signal.waiting),

@@ -57,19 +57,18 @@ const fetchPartition = (
 ): FetchedPartition => {
   const { fetchOffset, lastFetchedEpoch, partition } = wanted
   if (topic === undefined && request.topicId !== undefined) return errored(partition, ErrorCode.UNKNOWN_TOPIC_ID)
-  const found = cluster.led(topic, partition, broker, wanted.currentLeaderEpoch)
-  if (typeof found === "number") {
-    const leader = topic?.partitions[partition]
-    const isElsewhere = found === ErrorCode.NOT_LEADER_OR_FOLLOWER || found === ErrorCode.FENCED_LEADER_EPOCH
+  const log = cluster.read(topic, partition, broker, wanted.currentLeaderEpoch)
+  if (typeof log === "number") {
+    const known = topic?.partitions[partition]
+    const isElsewhere = log === ErrorCode.NOT_LEADER_OR_FOLLOWER || log === ErrorCode.FENCED_LEADER_EPOCH
     return {
-      ...errored(partition, found),
+      ...errored(partition, log),
       currentLeader:
-        isElsewhere && leader !== undefined && leader.leader >= 0
-          ? { id: leader.leader, epoch: leader.log.leaderEpoch }
+        isElsewhere && known !== undefined && known.leader >= 0
+          ? { id: known.leader, epoch: known.leaderEpoch }
           : undefined
     }
   }
-  const { log } = found
   const empty: FetchedPartition = {
     ...errored(partition, 0),
     highWatermark: log.endOffset,
@@ -84,7 +83,10 @@ const fetchPartition = (
   if (fetchOffset < log.startOffset || fetchOffset > log.endOffset) {
     return errored(partition, ErrorCode.OFFSET_OUT_OF_RANGE)
   }
-  const { size, slices } = log.read({
+  const nearer = cluster.nearerReplica(log, broker, request.rack)
+  if (nearer !== undefined) return { ...empty, preferredReadReplica: nearer }
+  const replica = log.replicas.get(broker)!
+  const { size, slices } = replica.read({
     from: fetchOffset,
     to: log.endFor(request.isolation),
     maxBytes: Math.max(0, Math.min(bytesLeft, wanted.maxBytes)),
@@ -92,7 +94,7 @@ const fetchPartition = (
   })
   return {
     ...empty,
-    abortedTransactions: request.isolation === "read_committed" ? log.abortedFrom(fetchOffset) : [],
+    abortedTransactions: request.isolation === "read_committed" ? replica.abortedFrom(fetchOffset) : [],
     records: size === 0 ? noRecords : Buffer.concat(slices, size)
   }
 }

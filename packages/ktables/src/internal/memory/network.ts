@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { BrokerError, ConnectionFailed, type KafkaError, RequestTimedOut } from "../../KafkaError.ts"
 import type { FailOptions, RequestMatcher, RequestName } from "../../MemoryKafka.ts"
 import type { Broker } from "../../KafkaClient.ts"
+import type { Cluster } from "./cluster.ts"
 import { Signal, waitUntil } from "./signal.ts"
 
 interface Rule {
@@ -52,8 +53,8 @@ export class Network {
   private readonly frozen = new Set<number>()
   private rules: Array<Rule> = []
 
-  constructor(brokerIds: ReadonlyArray<number>, requestTimeout: number) {
-    this.brokers = brokerIds.map((id) => ({ id, host: `memory-${id}`, port: 9092, rack: undefined }))
+  constructor(cluster: Cluster, requestTimeout: number) {
+    this.brokers = cluster.brokerIds.map((id) => ({ id, host: `memory-${id}`, port: 9092, rack: cluster.rackOf(id) }))
     this.requestTimeout = requestTimeout
   }
 

@@ -1,11 +1,14 @@
 /**
- * The log of one partition as a Kafka leader keeps it: batches, offsets, leader epochs, producers and transactions.
+ * The log of one partition as a Kafka leader keeps it: offsets, leader epochs, producers and transactions, and each
+ * broker's copy of the batches.
  *
- * There are no followers: what is appended is at once below the high watermark.
+ * No copy lags: what is appended is in all of them, and at once below the high watermark. They differ in what their
+ * brokers' cleaners have left of them.
  */
-import type { AbortedTransaction, Isolation } from "../../KafkaClient.ts"
+import type { Isolation } from "../../KafkaClient.ts"
 import { encodeControlBatch, patchBaseOffset } from "../records/batchWriter.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
+import { Replica } from "./replica.ts"
 import {
   firstBatchSize,
   hasValidChecksum,
@@ -17,11 +20,6 @@ import {
   storedBatch
 } from "./storedBatch.ts"
 import { isCompacted, type TopicConfig } from "./topicConfig.ts"
-
-/** An aborted transaction with the offset of its marker, as the transaction index holds it. */
-export interface AbortedSpan extends AbortedTransaction {
-  readonly lastOffset: number
-}
 
 interface Producer {
   epoch: number
@@ -43,16 +41,29 @@ const MAX_SEQUENCE = 2147483647
 export const addSequence = (sequence: number, count: number): number => (sequence + count) % (MAX_SEQUENCE + 1)
 
 export class PartitionLog {
-  batches: Array<StoredBatch> = []
+  /** By broker. */
+  readonly replicas: ReadonlyMap<number, Replica>
+  /** The leader's id; -1 without a leader. */
+  leader: number
   startOffset = 0
   endOffset = 0
   /** Ascending; the last one is the current leader's. */
   epochs: Array<{ readonly epoch: number; readonly startOffset: number }> = [{ epoch: 0, startOffset: 0 }]
-  /** In the order of their markers. */
-  aborted: ReadonlyArray<AbortedSpan> = []
   /** First offsets of open transactions by producer, in that order. */
   readonly open = new Map<number, number>()
   private readonly producers = new Map<number, Producer>()
+  /** The leader's copy; of the last leader where there is none. */
+  private leading: Replica
+
+  constructor(brokers: ReadonlyArray<number>, leader: number) {
+    this.replicas = new Map(brokers.map((broker) => [broker, new Replica()]))
+    this.leader = leader
+    this.leading = this.replicas.get(leader)!
+  }
+
+  get led(): Replica {
+    return this.leading
+  }
 
   get leaderEpoch(): number {
     return this.epochs.at(-1)!.epoch
@@ -108,9 +119,13 @@ export class PartitionLog {
   place(bytes: Buffer): StoredBatch {
     patchBaseOffset(bytes, this.endOffset, this.leaderEpoch)
     const batch = storedBatch(bytes)
-    this.batches.push(batch)
+    for (const replica of this.replicas.values()) replica.batches.push(batch)
     this.endOffset = batch.lastOffset + 1
-    this.remember(batch)
+    const firstOffset = this.remember(batch)
+    if (firstOffset !== undefined && !isCommitMarker(batch)) {
+      const span = { producerId: batch.producerId, firstOffset, lastOffset: batch.lastOffset }
+      for (const replica of this.replicas.values()) replica.aborted = [...replica.aborted, span]
+    }
     return batch
   }
 
@@ -130,51 +145,6 @@ export class PartitionLog {
     return last === undefined ? 0 : addSequence(last, 1)
   }
 
-  /** The place in `batches` of the first one that ends at or behind an offset. */
-  indexOf(offset: number): number {
-    let low = 0
-    let high = this.batches.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.batches[middle]!.lastOffset < offset) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-
-  /**
-   * Batches from an offset up to a limit of bytes, the last one possibly cut short. `wholeFirst` returns the first batch
-   * however large it is (KIP-74); without it, a first batch over the limit is left out.
-   */
-  read(options: {
-    readonly from: number
-    readonly to: number
-    readonly maxBytes: number
-    readonly wholeFirst: boolean
-  }): { readonly slices: ReadonlyArray<Buffer>; readonly size: number } {
-    const slices: Array<Buffer> = []
-    let size = 0
-    for (let i = this.indexOf(options.from); i < this.batches.length; i++) {
-      const batch = this.batches[i]!
-      const left = options.maxBytes - size
-      // Deleted records may leave the last stable offset inside a batch, which is then not stable as a whole.
-      if (batch.lastOffset >= options.to || (slices.length > 0 && left <= 0)) break
-      const whole = batch.bytes.length <= left || (slices.length === 0 && options.wholeFirst)
-      if (!whole && slices.length === 0) break
-      const slice = whole ? batch.bytes : batch.bytes.subarray(0, left)
-      slices.push(slice)
-      size += slice.length
-    }
-    return { slices, size }
-  }
-
-  /** The aborted transactions that a reader from this offset may meet. */
-  abortedFrom(offset: number): ReadonlyArray<AbortedTransaction> {
-    return this.aborted
-      .filter((span) => span.lastOffset >= offset)
-      .map(({ producerId, firstOffset }) => ({ producerId, firstOffset }))
-  }
-
   /** KIP-101 and KIP-320: where the largest epoch that is not above the one asked for ends. */
   endOfEpoch(epoch: number): { readonly epoch: number; readonly endOffset: number } {
     if (epoch === this.leaderEpoch) return { epoch, endOffset: this.endOffset }
@@ -183,42 +153,35 @@ export class PartitionLog {
     return { epoch: this.epochs[higher - 1]?.epoch ?? epoch, endOffset: this.epochs[higher]!.startOffset }
   }
 
-  /** A new leader begins at the log's end. */
-  elect(epoch: number): void {
+  /** Another term begins at the log's end, led by a broker or by none. */
+  elect(epoch: number, leader: number = this.leader): void {
     // An epoch in which nothing was written leaves no entry.
     this.epochs = this.epochs.filter((entry) => entry.startOffset < this.endOffset)
     this.epochs.push({ epoch, startOffset: this.endOffset })
+    this.leader = leader
+    this.leading = this.replicas.get(leader) ?? this.leading
   }
 
-  /** Drops what lies below an offset, by whole batches: the one that holds the new start stays. */
+  /** Moves the start of the log; batches go as a whole. */
   deleteBefore(offset: number): void {
     this.startOffset = offset
-    this.batches = this.batches.slice(this.indexOf(offset))
+    for (const replica of this.replicas.values()) replica.deleteBefore(offset)
     const first = this.epochs.findLastIndex((entry) => entry.startOffset <= offset)
     this.epochs = this.epochs
       .slice(Math.max(first, 0))
       .map((entry) => ({ ...entry, startOffset: Math.max(entry.startOffset, offset) }))
-    this.aborted = this.aborted.filter((span) => span.lastOffset >= offset)
   }
 
   /** Loses the batches that reach to an offset or beyond, as an unclean election does. */
   truncateTo(offset: number, newEpoch: number): void {
-    const kept = this.batches.filter((batch) => batch.lastOffset < offset)
-    this.endOffset = Math.min(offset, this.endOffset, this.batches[kept.length]?.baseOffset ?? this.endOffset)
+    let end = Math.min(offset, this.endOffset)
+    for (const replica of this.replicas.values()) end = Math.min(end, replica.truncateTo(offset) ?? end)
+    this.endOffset = end
     this.startOffset = Math.min(this.startOffset, this.endOffset)
-    const aborted = this.aborted.filter((span) => span.lastOffset < offset)
-    this.batches = kept
     this.open.clear()
     this.producers.clear()
-    for (const batch of kept) this.remember(batch)
-    this.aborted = aborted
+    for (const batch of this.leading.batches) this.remember(batch)
     this.elect(newEpoch)
-  }
-
-  /** Takes over what compaction left. */
-  replace(batches: Array<StoredBatch>, aborted: ReadonlyArray<AbortedSpan>): void {
-    this.batches = batches
-    this.aborted = aborted
   }
 
   private findDuplicate(batch: StoredBatch): number | undefined {
@@ -238,8 +201,9 @@ export class PartitionLog {
       : ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
   }
 
-  private remember(batch: StoredBatch): void {
-    if (batch.producerId < 0) return
+  /** Takes note of a producer's batch, and gives the first offset of the transaction that it ends, if it ends one. */
+  private remember(batch: StoredBatch): number | undefined {
+    if (batch.producerId < 0) return undefined
     let producer = this.producers.get(batch.producerId)
     if (producer === undefined || producer.epoch !== batch.producerEpoch) {
       producer = { epoch: batch.producerEpoch, recent: [] }
@@ -248,15 +212,13 @@ export class PartitionLog {
     if (batch.isControl) {
       const firstOffset = this.open.get(batch.producerId)
       this.open.delete(batch.producerId)
-      if (firstOffset !== undefined && !isCommitMarker(batch)) {
-        this.aborted = [...this.aborted, { producerId: batch.producerId, firstOffset, lastOffset: batch.lastOffset }]
-      }
-      return
+      return firstOffset
     }
     const last = addSequence(batch.baseSequence, batch.lastOffset - batch.baseOffset)
     producer.recent.push({ first: batch.baseSequence, last, baseOffset: batch.baseOffset })
     if (producer.recent.length > REMEMBERED_BATCHES) producer.recent.shift()
     if (batch.isTransactional && !this.open.has(batch.producerId)) this.open.set(batch.producerId, batch.baseOffset)
+    return undefined
   }
 }
 

@@ -1,14 +1,15 @@
 /** A full read of a partition's log that shares no code with the engine: the oracle of tests. */
 import type { LoggedRecord } from "../../MemoryKafka.ts"
 import { addSequence, type PartitionLog } from "./partitionLog.ts"
+import type { Replica } from "./replica.ts"
 import { isCommitMarker, readRecords } from "./storedBatch.ts"
 
 type Mutable<A> = { -readonly [K in keyof A]: A[K] }
 
-export const readLog = (log: PartitionLog, partition: number): ReadonlyArray<LoggedRecord> => {
+export const readLog = (log: PartitionLog, replica: Replica, partition: number): ReadonlyArray<LoggedRecord> => {
   const all: Array<LoggedRecord> = []
   const undecided = new Map<number, Array<Mutable<LoggedRecord>>>()
-  for (const batch of log.batches) {
+  for (const batch of replica.batches) {
     const { baseOffset, baseSequence, leaderEpoch, producerEpoch, producerId } = batch
     if (batch.isControl) {
       const state = isCommitMarker(batch) ? "committed" : "aborted"

@@ -8,6 +8,7 @@ import {
   CONTROL_COMMIT,
   CONTROL_FLAG,
   CRC,
+  DELETE_HORIZON_FLAG,
   LAST_OFFSET_DELTA,
   LEADER_EPOCH,
   LOG_APPEND_TIME_FLAG,
@@ -35,6 +36,8 @@ export interface StoredBatch {
   readonly isLogAppendTime: boolean
   readonly isTransactional: boolean
   readonly isControl: boolean
+  /** Until when the batch's tombstones stay, once a cleaner has seen them (KIP-534). */
+  readonly deleteHorizon: number | undefined
   readonly maxTimestamp: number
   readonly producerId: number
   readonly producerEpoch: number
@@ -55,6 +58,7 @@ export const storedBatch = (bytes: Buffer): StoredBatch => {
     isLogAppendTime: (attributes & LOG_APPEND_TIME_FLAG) !== 0,
     isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,
     isControl: (attributes & CONTROL_FLAG) !== 0,
+    deleteHorizon: (attributes & DELETE_HORIZON_FLAG) !== 0 ? readInt64(bytes, BASE_TIMESTAMP) : undefined,
     maxTimestamp: readInt64(bytes, MAX_TIMESTAMP),
     producerId: readInt64(bytes, PRODUCER_ID),
     producerEpoch: bytes.readInt16BE(PRODUCER_EPOCH),

@@ -25,6 +25,8 @@ export const COMPRESSION_MASK = 0x07
 export const LOG_APPEND_TIME_FLAG = 0x08
 export const TRANSACTIONAL_FLAG = 0x10
 export const CONTROL_FLAG = 0x20
+/** The base timestamp is then the time from which on a cleaner drops the batch's tombstones (KIP-534). */
+export const DELETE_HORIZON_FLAG = 0x40
 
 /** The type in a control record's key, behind its version. */
 export const CONTROL_ABORT = 0

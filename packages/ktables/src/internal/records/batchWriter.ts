@@ -9,6 +9,7 @@ import {
   CONTROL_COMMIT,
   CONTROL_FLAG,
   CRC,
+  DELETE_HORIZON_FLAG,
   LAST_OFFSET_DELTA,
   LEADER_EPOCH,
   LOG_APPEND_TIME_FLAG,
@@ -46,6 +47,8 @@ export interface BatchOptions {
   readonly isTransactional?: boolean
   readonly isControl?: boolean
   readonly isLogAppendTime?: boolean
+  /** As a cleaner writes it into a batch with tombstones. */
+  readonly deleteHorizon?: number | undefined
   /** At least the last record's; larger where compaction removed the tail, and an empty batch keeps it. */
   readonly lastOffsetDelta?: number
 }
@@ -183,7 +186,7 @@ export const encodeRecords = (records: ReadonlyArray<BatchRecord>, baseTimestamp
  * beforehand.
  */
 export const encodeBatch = (records: ReadonlyArray<BatchRecord>, options: BatchOptions = {}): Buffer => {
-  const baseTimestamp = records[0]?.timestamp ?? -1
+  const baseTimestamp = options.deleteHorizon ?? records[0]?.timestamp ?? -1
   let maxTimestamp = -1
   for (const record of records) if (record.timestamp > maxTimestamp) maxTimestamp = record.timestamp
   const compression = records.length === 0 ? "none" : (options.compression ?? "none")
@@ -205,7 +208,8 @@ export const encodeBatch = (records: ReadonlyArray<BatchRecord>, options: BatchO
     compressionCode(compression) |
       (options.isLogAppendTime === true ? LOG_APPEND_TIME_FLAG : 0) |
       (options.isTransactional === true ? TRANSACTIONAL_FLAG : 0) |
-      (options.isControl === true ? CONTROL_FLAG : 0),
+      (options.isControl === true ? CONTROL_FLAG : 0) |
+      (options.deleteHorizon === undefined ? 0 : DELETE_HORIZON_FLAG),
     ATTRIBUTES
   )
   batch.writeInt32BE(options.lastOffsetDelta ?? records.at(-1)?.offsetDelta ?? 0, LAST_OFFSET_DELTA)
