@@ -204,6 +204,8 @@ export interface FetchAnswer {
   /** An error of the whole answer, else 0. */
   readonly errorCode: number
   readonly partitions: ReadonlyArray<FetchedPartition>
+  /** The version of Fetch that was spoken: 13 is Kafka 3.1, from which on tombstones are kept from their cleaning on. */
+  readonly version: number
 }
 
 /**

@@ -326,7 +326,7 @@ export interface Options {
   /** How long to look for a broker that answers before failing with `Unreachable`. Default: 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /**
-   * Whether a missing topic is created and an existing one's settings are checked; `false` makes no admin request at all.
+   * Whether a missing topic is created and an existing one's settings are checked; `false` does neither.
    * Default: `{ onPolicyMismatch: "warn" }`; a missing topic is created, with a warning unless `create` is true.
    */
   readonly ensureTopic?: false | EnsureOptions | undefined
@@ -346,6 +346,12 @@ export interface Options {
   readonly fetch?: FetchOptions | undefined
   /** How often the topic is described: added partitions are found within it. Default: 30 seconds. */
   readonly metadataRefresh?: Duration.Input | undefined
+  /**
+   * How long the topic keeps tombstones (`delete.retention.ms`), where this program may not read its settings. A table that
+   * could not read for longer reads the topic again, since deletions may be gone. Default: what the topic says, and 1 minute
+   * where that cannot be read.
+   */
+  readonly deleteRetention?: Duration.Input | undefined
   /** Changes a slow subscriber may be behind before it is handed a fresh snapshot. Default: 16,384. */
   readonly changesCapacity?: number | undefined
 }
@@ -382,15 +388,13 @@ const checkOptions = Check.record<Options>({
     maxPartitionBytes: Check.integer({ min: 1, max: Check.MAX_INT32 })
   }),
   metadataRefresh: Check.duration({ min: LEAST_REFRESH }),
+  deleteRetention: Check.duration({ min: 1 }),
   changesCapacity: Check.integer({ min: 1 })
 })
 
 const checkBarrierOptions = Check.record<{ readonly timeout?: Duration.Input | undefined }>({
   timeout: Check.duration({ min: 0 })
 })
-
-/** Brokers keep tombstones for `delete.retention.ms`, by default a day. */
-const DELETE_RETENTION = 86_400_000
 
 // ---------------------------------------------------------------------------------------------------------------------
 // constructors
@@ -459,7 +463,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     wantsChanges: () => feed.wantsChanges,
     report
   })
-  const { describe, ensured, retention, start } = makeStart(client, topic, options)
+  const { describe, ensured, start } = makeStart(client, topic, options)
   const reader = yield* TableReader.make<K, V>({
     client,
     topic: name,
@@ -471,7 +475,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
       maxBytes: options.fetch?.maxBytes ?? 16 * 1024 * 1024,
       maxPartitionBytes: options.fetch?.maxPartitionBytes ?? 2 * 1024 * 1024,
       metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
-      deleteRetention: retention,
+      deleteRetention: options.deleteRetention === undefined ? undefined : Duration.toMillis(options.deleteRetention),
       onDataLoss: options.onDataLoss ?? "rebuild",
       onTopicRecreated: options.onTopicRecreated ?? "rebuild",
       restart: options.restart
@@ -598,10 +602,9 @@ const passes = (error: TableError): boolean =>
     error.cause instanceof BrokerError &&
     (error.cause.isRetriable || error.cause.code === ErrorCode.UNKNOWN_SERVER_ERROR))
 
-/** How the topic is found at first and found again later, and how long its tombstones last. */
+/** How the topic is found at first and found again later. */
 const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
-  let retentionSetting: string | undefined
   let outcome: EnsureOutcome | undefined
   const start = Effect.gen(function* () {
     let justCreated = false
@@ -614,16 +617,11 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
           `${topic.name} did not exist, and this table created it, empty: is its name right? Say ensureTopic: { create: true } where that is meant, { create: false } to fail instead`
         )
       }
-      retentionSetting = justCreated ? topic.config["delete.retention.ms"] : ensured.config?.get("delete.retention.ms")
     }
     return yield* describeWithin(client, topic.name, startTimeout, { justCreated })
   })
   const describe = Effect.retry(describeWithin(client, topic.name, startTimeout), { while: passes, schedule: AGAIN })
-  const retention = Effect.sync(() => {
-    const setting = Number(retentionSetting)
-    return retentionSetting !== undefined && Number.isFinite(setting) ? setting : DELETE_RETENTION
-  })
-  return { start, describe, retention, ensured: () => Option.fromUndefinedOr(outcome) }
+  return { start, describe, ensured: () => Option.fromUndefinedOr(outcome) }
 }
 
 const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader, entries: number): Stats => {

@@ -132,7 +132,8 @@ describe("transactions", () => {
             const answer = (more: Partial<KafkaClient.FetchedPartition>): KafkaClient.FetchAnswer => ({
               throttle: 0,
               errorCode: 0,
-              partitions: [{ ...emptyAnswer, highWatermark: set.end, lastStableOffset: set.end, ...more }]
+              partitions: [{ ...emptyAnswer, highWatermark: set.end, lastStableOffset: set.end, ...more }],
+              version: 17
             })
             if (at >= set.end) return Effect.delay(Effect.succeed(answer({})), asks.maxWait)
             const { abortedTransactions, records } = set.answers.findLast(({ fetchOffset }) => fetchOffset <= at)!

@@ -50,6 +50,7 @@ const throttle = 123
 /** What `clients-4.3.1.json` was written with, by request, as far as the version carries it. */
 const everything: Readonly<Record<string, (version: number) => unknown>> = {
   Fetch: (version) => ({
+    version,
     throttle,
     errorCode: 0,
     partitions: [
@@ -151,8 +152,9 @@ describe("answers with every field set", () => {
   it("a fetch that fails as a whole has no partitions", () => {
     const failed = fromClients().filter(({ name }) => name.endsWith(": an error of the whole"))
     assert.strictEqual(failed.length, 7)
-    for (const { bytes, decode } of failed) {
-      assert.deepStrictEqual<unknown>(decode(bytes), { throttle: 0, errorCode: 70, partitions: [] })
+    for (const { bytes, decode, name } of failed) {
+      const version = Number(/\d+/.exec(name)![0])
+      assert.deepStrictEqual<unknown>(decode(bytes), { throttle: 0, errorCode: 70, partitions: [], version })
     }
   })
 

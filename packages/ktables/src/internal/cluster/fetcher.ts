@@ -29,7 +29,7 @@ export const makeFetcher = (slot: ConnectionSlot): Fetcher => {
       const partitions = request.partitions.filter(({ partition }) => !stopped.has(partition))
       const answer: FetchAnswer =
         partitions.length === 0
-          ? { throttle: 0, errorCode: ErrorCode.NONE, partitions: [] }
+          ? { throttle: 0, errorCode: ErrorCode.NONE, partitions: [], version }
           : yield* connection.call(fetch, { ...request, partitions }, { ...options, brokerWait: 0 })
       return { ...answer, partitions: [...answer.partitions, ...stopped.values()] }
     })

@@ -43,7 +43,10 @@ export const attemptFetch = (
     isUrgent ||= result.errorCode !== 0 || result.diverging !== undefined
     return result
   })
-  return { answer: { throttle: 0, errorCode: 0, partitions }, isEnough: isUrgent || bytes >= request.minBytes }
+  return {
+    answer: { throttle: 0, errorCode: 0, partitions, version: 17 },
+    isEnough: isUrgent || bytes >= request.minBytes
+  }
 }
 
 const fetchPartition = (

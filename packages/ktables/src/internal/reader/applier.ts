@@ -4,8 +4,9 @@ import * as Application from "./applier/application.ts"
 import * as Build from "./applier/build.ts"
 import * as Decoding from "./applier/decoding.ts"
 import * as Live from "./applier/live.ts"
+import { trim } from "./applier/trim.ts"
 import { Ownership } from "./applier/ownership.ts"
-import { Contents } from "./contents.ts"
+import { type Change, Contents } from "./contents.ts"
 
 export interface Applier<K, V> {
   readonly contents: () => Contents<K, V>
@@ -15,6 +16,12 @@ export interface Applier<K, V> {
   readonly hasForeign: () => boolean
   /** Partitions were added: keys belong elsewhere from here on. */
   readonly grown: (partitions: number) => void
+  /** Removes entries of a partition below an offset, and hands their changes to `publish`; succeeds with how many. */
+  readonly trim: (
+    partition: number,
+    offset: number,
+    publish: (changes: ReadonlyArray<Change<K, V>>) => void
+  ) => Effect.Effect<number>
   /** Puts new contents in place of the old ones. */
   readonly swap: (next: Contents<K, V>) => void
 }
@@ -44,6 +51,8 @@ export const make = <K, V, RD, RE>(
     grown: (partitions) => {
       ownership.partitions = partitions
     },
+    trim: (partition, offset, publish) =>
+      Effect.suspend(() => trim(current, partition, offset, wantsChanges() ? publish : undefined)),
     swap: (next) => {
       next.version = current.version + 1
       current = next

@@ -55,6 +55,7 @@ export class Contents<K, V> {
   /** The changes of the running `mutate`, when somebody listens. */
   #changes: Array<Change<K, V>> | undefined
   #touched = false
+  readonly #oldest = new Map<number, number>()
 
   get size(): number {
     return this.#size
@@ -206,6 +207,31 @@ export class Contents<K, V> {
     this.#size--
     if (this.#draft !== undefined) HashMap.remove(this.#draft, key)
     this.#touched = true
+  }
+
+  // ---------------------------------------------------------------------------------------------- places in the log
+
+  /** Keys and the slots of their entries, for `partitionOf` and `offsetOf`. */
+  slots(): Iterator<readonly [K, number]> {
+    return this.#index[Symbol.iterator]()
+  }
+  partitionOf(slot: number): number {
+    return this.#partitions[slot]!
+  }
+  offsetOf(slot: number): number {
+    return this.#offsets[slot]!
+  }
+  /** An offset that no entry of the partition lies below, as far as it is known. */
+  oldest(partition: number): number {
+    return this.#oldest.get(partition) ?? 0
+  }
+  noteOldest(partition: number, offset: number): void {
+    this.#oldest.set(partition, offset)
+  }
+  /** As `delete`, of an entry whose record is gone. */
+  remove(key: K): void {
+    const { offset, partition, timestamp } = this.place(key)!
+    this.delete(key, partition, offset, timestamp)
   }
 
   keepGraves(): void {

@@ -1,6 +1,8 @@
 /**
  * What the reader knows of one partition: where it reads, how far it has read, who leads it, and how that goes.
  */
+import type { Moment } from "./moment.ts"
+import { TombstoneWatch } from "./tombstoneWatch.ts"
 
 import { RecentBatches } from "./recentBatches.ts"
 
@@ -8,6 +10,10 @@ export class Partition {
   readonly partition: number
   leader = -1
   leaderEpoch = -1
+  /** When the newest description was asked for that says so. */
+  describedAt: Moment | undefined
+  /** The leader epoch whose leader is known to hold all that was committed before it. */
+  confirmedEpoch = -1
   /** The follower the leader told us to read from (KIP-392); -1 for the leader itself. */
   replica = -1
 
@@ -48,6 +54,7 @@ export class Partition {
   disconnectedSince: number | undefined
 
   readonly recent: RecentBatches = new RecentBatches()
+  readonly tombstones: TombstoneWatch = new TombstoneWatch()
 
   constructor(partition: number, maxBytes: number) {
     this.partition = partition
@@ -66,6 +73,7 @@ export class Partition {
     this.epochAt = offset
     this.recent.clear()
     this.question++
+    this.tombstones.begin()
   }
 
   /** Asks again for what was answered but not applied. */

@@ -24,7 +24,7 @@ import * as Offsets from "./session/offsets.ts"
 import * as Placement from "./session/placement.ts"
 import * as Reread from "./session/reread.ts"
 import * as Situation from "./session/situation.ts"
-import { type Consume, Stage } from "./session/stage.ts"
+import { type Consume, type Cut, Stage } from "./session/stage.ts"
 import * as Tombstones from "./session/tombstones.ts"
 
 export type { FetchSettings } from "./session/situation.ts"
@@ -43,8 +43,8 @@ export interface Session {
   readonly caughtUp: () => boolean
   /** Replays until every partition has reached its target, or `stop` is opened. */
   readonly load: (consume: Consume, stop: Deferred.Deferred<void>) => Effect.Effect<void, TableError>
-  /** Follows the log for ever; `onProgress` hears of every partition that moved. */
-  readonly follow: (consume: Consume) => Effect.Effect<never, TableError>
+  /** Follows the log for ever: records are taken, and what lies below a log's start is let go. */
+  readonly follow: (consume: Consume, cut: Cut) => Effect.Effect<never, TableError>
   /** Reads some partitions' logs anew from its start to where it has been applied, beside the session's own positions. */
   readonly reread: Reread.Reread
   /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
@@ -69,10 +69,12 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly metrics: ReaderMetrics
   /** Hears of positions that moved. */
   readonly onProgress: (partition: Partition) => void
+  /** What was loaded of a partition is void: it is read from its start again. */
+  readonly onRestart: (partition: Partition) => void
   /** Hears of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
 }): Effect.fn.Return<Session, never, Scope.Scope> {
-  const { client, gate, metrics, settings } = options
+  const { client, gate, metrics, onRestart, settings } = options
   const { clusterId, partitions: described, topic, topicId } = options.description
   const identity: Situation.Identity = { topicId, clusterId }
   const clock = yield* Clock.Clock
@@ -82,27 +84,27 @@ export const make = Effect.fnUntraced(function* (options: {
     described.length
   )
 
-  const situation = Situation.make({ client, topic, identity, settings, gate, metrics, clock, scope })
+  const situation = Situation.make({ client, topic, identity, settings, gate, metrics, clock, scope, onRestart })
   const stage = new Stage(situation, options.onProgress)
   const offsets = Offsets.make(situation)
-  const tombstones = Tombstones.make(situation, stage)
+  const tombstones = Tombstones.make(situation, stage, offsets)
   const answers = Answers.make(situation, stage, offsets, tombstones)
-  const fetchLoops = FetchLoops.make(situation, stage, answers, memory)
+  const fetchLoops = FetchLoops.make(situation, stage, answers, tombstones, memory)
   const placement = Placement.make(situation, stage, offsets, fetchLoops)
   const elections = Elections.make(situation, stage, offsets)
   const description = Description.make(situation, elections, options.onGrown)
-  const controller = Controller.make(situation, { fetchLoops, placement, elections, description })
+  const controller = Controller.make(situation, { fetchLoops, placement, elections, description, tombstones })
   const endOffsets = EndOffsets.make(situation, offsets, description)
   const reread = Reread.make(situation, offsets)
   const lookUp = yield* Lookups.make(situation, offsets)
   const { failure, guarded, hasFailed, partitions } = situation
 
   const begin = Effect.sync(() => {
-    description.adopt(options.description)
+    description.adopt(options.description, situation.moment())
     gate.confirmTopic(topicId)
   })
   yield* Effect.forkIn(guarded(Effect.andThen(begin, controller.run)), scope)
-  yield* Effect.forkIn(tombstones.learn, scope)
+  yield* Effect.forkIn(guarded(tombstones.learn), scope)
 
   return {
     identity,
@@ -120,10 +122,9 @@ export const make = Effect.fnUntraced(function* (options: {
         yield* Effect.raceFirst(fetchLoops.awaitIdle, failure)
         memory.close()
       }),
-    follow: (take) =>
+    follow: (take, cut) =>
       Effect.gen(function* () {
-        stage.follow(take)
-        tombstones.excuse()
+        stage.follow(take, cut)
         yield* fetchLoops.ensure
         return yield* failure
       }),

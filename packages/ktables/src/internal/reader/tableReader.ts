@@ -18,6 +18,7 @@ import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
 import { backoff } from "../topic/backoff.ts"
 import type { Applier } from "./applier.ts"
+import { trim } from "./applier/trim.ts"
 import { difference } from "./difference.ts"
 import { LOAD_SLICE } from "./slice.ts"
 import type { Change } from "./contents.ts"
@@ -142,6 +143,15 @@ export const make = <K, V>(options: {
         const reached = Deferred.makeUnsafe<void>()
         let isLive = false
         let isBuilding = false
+        const survivors = new Map<number, Survivors>()
+        /** An older record of a key that went may lie in another partition. */
+        const misplaced = Effect.suspend(() =>
+          applier.hasForeign()
+            ? Effect.fail(
+                new KeysMoved({ topic, detail: "records of keys that lie in several went below a log's start" })
+              )
+            : Effect.void
+        )
         const current: Session.Session = yield* Session.make({
           client,
           description,
@@ -153,6 +163,7 @@ export const make = <K, V>(options: {
               Deferred.doneUnsafe(reached, Effect.void)
             }
           },
+          onRestart: (partition) => survivors.delete(partition.partition),
           onGrown: (previous, now) => {
             if (!isBuilding) applier.grown(now)
             return isBuilding || applier.hasForeign()
@@ -163,7 +174,6 @@ export const make = <K, V>(options: {
         session = current
         yield* Deferred.succeed(sessionReady, current)
 
-        const survivors = new Map<number, Survivors>()
         yield* current
           .load(
             Effect.fnUntraced(function* (partition, cursor) {
@@ -186,7 +196,10 @@ export const make = <K, V>(options: {
         isBuilding = true
         const next = yield* applier.build([...survivors.values()], current)
         isBuilding = false
-        if (current.hasFailed()) return yield* current.follow(() => Effect.void)
+        for (const { logStart, partition } of current.partitions.values()) {
+          if ((yield* trim(next, partition, logStart, undefined)) > 0) yield* misplaced
+        }
+        if (current.hasFailed()) return yield* current.follow(nothing, nothing)
         if (applier.contents().hasMap) yield* next.prepareMap
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
         applier.swap(next)
@@ -216,13 +229,23 @@ export const make = <K, V>(options: {
           },
           listener.publish
         )
-        return yield* current.follow((partition, cursor) =>
-          Effect.andThen(
-            live(partition, cursor),
-            Effect.suspend(() =>
-              Deferred.isDoneUnsafe(caughtUp) ? metrics.sized(applier.contents().size) : showProgress
+        return yield* current.follow(
+          (partition, cursor) =>
+            Effect.andThen(
+              live(partition, cursor),
+              Effect.suspend(() =>
+                Deferred.isDoneUnsafe(caughtUp) ? metrics.sized(applier.contents().size) : showProgress
+              )
+            ),
+          Effect.fnUntraced(function* ({ logStart, partition }) {
+            const removed = yield* applier.trim(partition, logStart, listener.publish)
+            if (removed === 0) return
+            yield* Effect.logInfo(
+              `${topic}[${partition}]: ${removed} entries went with their records, which lay below the log's start, ${logStart} now`
             )
-          )
+            yield* metrics.sized(applier.contents().size)
+            yield* misplaced
+          })
         )
       })
 
@@ -487,5 +510,7 @@ export const make = <K, V>(options: {
       catchUp: () => catchUp
     }
   })
+
+const nothing = () => Effect.void
 
 const noPartitions: ReadonlyMap<number, Partition> = new Map()

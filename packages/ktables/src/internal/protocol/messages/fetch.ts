@@ -58,7 +58,7 @@ export const fetch: Api<FetchRequest, FetchAnswer> = {
       return { name, topicId, partitions }
     })
     reader.taggedFields()
-    return { throttle, errorCode, partitions: errorCode === 0 ? partitionsOf(request, topics) : [] }
+    return { throttle, errorCode, partitions: errorCode === 0 ? partitionsOf(request, topics) : [], version }
   }
 }
 

@@ -19,19 +19,21 @@ import type { Offsets } from "./offsets.ts"
 import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
 import { type Situation, STALE_METADATA } from "./situation.ts"
 import type { Stage } from "./stage.ts"
-import type { Tombstones } from "./tombstones.ts"
+import type { Asked, Tombstones } from "./tombstones.ts"
 
 /** Answers in a row that do not follow the protocol before the reader gives up. */
 const MALFORMED = 5
 
 /** A partition that was asked for, and which of its questions that was. */
-export interface Question {
+export interface Question extends Asked {
   readonly partition: Partition
   readonly question: number
 }
 
 export interface Readable extends Question {
   readonly fetched: KafkaClient.FetchedPartition
+  /** Of Fetch. */
+  readonly version: number
 }
 
 export interface Answers {
@@ -51,7 +53,7 @@ export interface Answers {
 }
 
 export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { disconnect, gate, lost, metrics, now, park, partitions, settings, summons, topic } = situation
+  const { disconnect, gate, lost, metrics, moment, park, partitions, settings, summons, topic } = situation
   let malformed = 0
 
   const onFailed: Answers["onFailed"] = (exit, asked) =>
@@ -81,9 +83,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
     })
 
   /** The loss that an answer tells of beside its records. */
-  const lossOf = (partition: Partition, fetched: KafkaClient.FetchedPartition, at: number): DataLoss | undefined => {
-    const missed = tombstones.missed(partition, fetched.logStartOffset, at)
-    if (missed !== undefined) return missed
+  const lossOf = (partition: Partition, fetched: KafkaClient.FetchedPartition): DataLoss | undefined => {
     // Where nothing was read yet, no epoch tells of a truncation.
     return partition.epoch < 0 && fetched.logStartOffset >= 0 && fetched.logStartOffset < partition.start
       ? lost(partition, fetched.logStartOffset, "the log begins below where reading began")
@@ -99,10 +99,17 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       return readable
     }
     malformed = 0
+    // Others run meanwhile, so that nothing may have been concluded from the questions yet.
+    for (const { logStartOffset, partition: number } of answer.partitions) {
+      const question = questions.get(number)
+      if (question === undefined || logStartOffset <= question.partition.logStart) continue
+      question.partition.logStart = logStartOffset
+      yield* stage.cut(question.partition)
+    }
     // Where all are told of and none has records, none was left out for want of room.
     let empty = answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
-    const at = now()
+    const at = moment()
     for (const fetched of answer.partitions) {
       const question = questions.get(fetched.partition)
       if (question === undefined || question.question !== question.partition.question) continue
@@ -113,17 +120,18 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
         continue
       }
       if (fetched.preferredReadReplica >= 0 && fetched.records.length === 0) {
+        tombstones.ended(partition, question, fetched, answer.version)
         partition.replica = fetched.preferredReadReplica
         summons.call()
         continue
       }
-      const loss = lossOf(partition, fetched, at)
+      const loss = lossOf(partition, fetched)
       if (loss !== undefined) return yield* loss
-      partition.answeredAt = at
+      if (!tombstones.trusts(partition, at)) continue
+      partition.answeredAt = at.wall
       partition.disconnectedSince = undefined
       partition.highWatermark = fetched.highWatermark
       partition.lastStableOffset = fetched.lastStableOffset
-      partition.logStart = Math.max(partition.logStart, fetched.logStartOffset)
       if (fetched.records.length > 0) {
         const summary = summarize(fetched.records)
         if (needsMore(partition, summary)) continue
@@ -140,10 +148,12 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
           partition.fetchEpoch = summary.lastEpoch
         }
         partition.readFrom = broker
-        readable.push({ partition, fetched, question: question.question })
+        tombstones.answered(partition, question, at)
+        readable.push({ ...question, fetched, version: answer.version })
         continue
       }
       partition.failures = 0
+      tombstones.answered(partition, question, at)
       if (empty) {
         const end = visibleEnd(settings.isolation, fetched)
         if (end > partition.readTo && partition.position === partition.fetchPosition) {
@@ -152,13 +162,15 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
           stage.moved(partition)
         }
       }
+      tombstones.ended(partition, question, fetched, answer.version)
     }
     // What the broker did not answer is asked again by the controller.
     for (const { partition, question } of questions.values()) if (partition.question === question) park(partition)
     return readable
   })
 
-  const read: Answers["read"] = Effect.fnUntraced(function* ({ fetched, partition, question }) {
+  const read: Answers["read"] = Effect.fnUntraced(function* (readable) {
+    const { fetched, partition, question } = readable
     const cursor = new RecordCursor({
       records: fetched.records,
       fromOffset: partition.position,
@@ -187,6 +199,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
         partition.rewind()
         summons.call()
       }
+      tombstones.ended(partition, readable, fetched, readable.version)
     }
     yield* metrics.read(partition, fetched.records.length)
     stage.moved(partition)

@@ -10,6 +10,7 @@ import type { Elections } from "./elections.ts"
 import type { FetchLoops } from "./fetchLoops.ts"
 import type { Placement } from "./placement.ts"
 import type { Situation } from "./situation.ts"
+import type { Tombstones } from "./tombstones.ts"
 
 /** Milliseconds that a record waits for a description of the topic that tells whose it is. */
 const LOOK = 1000
@@ -28,16 +29,19 @@ export const make = (
     readonly placement: Placement
     readonly elections: Elections
     readonly description: Description
+    readonly tombstones: Tombstones
   }
 ): Controller => {
-  const { now, partitions, settings, summons, unplaced } = situation
-  const { description, elections, fetchLoops, placement } = parts
+  const { guarded, now, partitions, retention, scope, settings, summons, unplaced } = situation
+  const { description, elections, fetchLoops, placement, tombstones } = parts
+  /** Leaders are looked for more often where tombstones are kept for a short time only. */
+  const refresh = (): number => Math.min(settings.metadataRefresh, retention.patience)
   /** Who waits for the next description. */
   let looking: Deferred.Deferred<void> | undefined
 
   /** The failures to back off for before the topic is described; undefined where nothing asks for a description. */
   const dueFailures = (described: number): number | undefined => {
-    let isDue = summons.isOutdated || description.failures() > 0 || now() - described >= settings.metadataRefresh
+    let isDue = summons.isOutdated || description.failures() > 0 || now() - described >= refresh()
     for (const partition of unplaced) if (!placement.isUnderWay(partition)) isDue = true
     // Who failed last is served first: partitions that have been away for long do not hold it up.
     let failures = Number.POSITIVE_INFINITY
@@ -55,9 +59,10 @@ export const make = (
       yield* placement.place
       let described = now()
       while (true) {
+        yield* tombstones.check
         yield* fetchLoops.ensure
         yield* elections.confirm
-        yield* summons.await(described + settings.metadataRefresh, now)
+        yield* summons.await(described + refresh(), now)
         const failures = dueFailures(described)
         if (failures === undefined) continue
         if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
@@ -65,7 +70,10 @@ export const make = (
         summons.serve()
         const asked = looking
         looking = undefined
-        if (yield* description.describe) yield* placement.place
+        if (yield* description.describe) {
+          yield* placement.place
+          yield* Effect.forkIn(guarded(tombstones.learn), scope)
+        }
         if (asked !== undefined) Deferred.doneUnsafe(asked, Effect.void)
       }
     }),

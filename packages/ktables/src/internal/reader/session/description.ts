@@ -8,6 +8,7 @@ import type { KafkaError } from "../../../KafkaError.ts"
 import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecreated } from "../../../TableError.ts"
 import { differs } from "../../differs.ts"
 import { ErrorCode } from "../../protocol/errorCodes.ts"
+import type { Moment } from "../moment.ts"
 import type { Elections } from "./elections.ts"
 import { type Situation, STALE_METADATA } from "./situation.ts"
 
@@ -19,8 +20,8 @@ const ABSENT_FOR = 3000
 export type OnGrown = (previous: number, current: number) => TableError | undefined
 
 export interface Description {
-  /** Takes over leaders and partitions; what the description does not tell is asked for again. */
-  readonly adopt: (description: KafkaClient.TopicDescription) => void
+  /** Takes over leaders and partitions, as of when that was asked for; what the description does not tell is asked for again. */
+  readonly adopt: (description: KafkaClient.TopicDescription, sent: Moment) => void
   /** Asks for a description, and adopts it where it is of the same topic; succeeds with whether it was. */
   readonly describe: Effect.Effect<boolean, TableError>
   /** How many descriptions in a row told nothing that can be believed. */
@@ -28,14 +29,28 @@ export interface Description {
 }
 
 export const make = (situation: Situation, elections: Elections, onGrown: OnGrown): Description => {
-  const { admit, client, failUnsafe, gate, identity, metrics, now, park, partitions, summons, topic } = situation
+  const {
+    admit,
+    client,
+    failUnsafe,
+    gate,
+    identity,
+    metrics,
+    moment,
+    now,
+    park,
+    partitions,
+    summons,
+    topic,
+    unplaced
+  } = situation
   let failures = 0
   let absences = 0
   let absentSince = 0
   /** What was described last instead of the topic. */
   let suspected: string | undefined
 
-  const adopt = (description: KafkaClient.TopicDescription): void => {
+  const adopt = (description: KafkaClient.TopicDescription, sent: Moment): void => {
     const known = partitions.size
     for (const described of description.partitions) {
       const partition = admit(described.partition)
@@ -52,13 +67,19 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
         continue
       }
       if (described.leader !== partition.leader || described.leaderEpoch !== partition.leaderEpoch) {
-        if (partition.leaderEpoch >= 0) elections.elected(partition)
+        if (partition.leaderEpoch >= 0) {
+          elections.elected(partition)
+          partition.tombstones.elected(partition.describedAt ?? sent)
+        }
         partition.leader = described.leader
         partition.leaderEpoch = described.leaderEpoch
         partition.replica = -1
         // What the old leader is still to answer is asked of the new one.
         partition.rewind()
+      } else if (partition.confirmedEpoch !== partition.leaderEpoch && !unplaced.has(partition)) {
+        elections.elected(partition)
       }
+      partition.describedAt = sent
       partition.parked = false
     }
     for (const partition of partitions.values()) {
@@ -110,7 +131,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
   return {
     adopt,
     describe: Effect.gen(function* () {
-      const askedAt = now()
+      const sent = moment()
       const described = yield* Effect.result(client.describeTopic(topic))
       if (described._tag === "Failure") return yield* onFailed(described.failure)
       absences = 0
@@ -124,8 +145,8 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       suspected = undefined
       failures = 0
-      gate.confirmTopic(description.topicId, askedAt)
-      adopt(description)
+      gate.confirmTopic(description.topicId, sent.wall)
+      adopt(description, sent)
       return true
     }),
     failures: () => failures

@@ -71,14 +71,17 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
     return true
   })
 
-  /** A log that lost records behind our position may end below what was to be replayed: the target is never raised. */
+  /**
+   * A leader tells its end once it holds all that was committed before its time. A log that lost records behind our
+   * position may end below what was to be replayed: the target is never raised.
+   */
   const lowerTarget = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean> {
-    if (partition.caughtUp || unplaced.has(partition)) return true
+    if (unplaced.has(partition)) return true
     const listed = yield* Effect.result(offsets.list(partition.leader, "latest", settings.isolation, [partition]))
     if (listed._tag === "Failure") return false
     const end = listed.success.find((l) => l.partition === partition.partition)
     if (end === undefined || end.errorCode !== 0 || end.offset < 0) return false
-    if (end.offset < partition.target) {
+    if (!partition.caughtUp && end.offset < partition.target) {
       partition.target = Math.max(end.offset, partition.start)
       stage.moved(partition)
     }
@@ -91,7 +94,10 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
       if (partition.leader < 0) continue
       const epoch = partition.leaderEpoch
       const isConfirmed = (yield* validate(partition)) && (yield* lowerTarget(partition))
-      if (isConfirmed && partition.leaderEpoch === epoch) unconfirmed.delete(partition)
+      if (isConfirmed && partition.leaderEpoch === epoch) {
+        unconfirmed.delete(partition)
+        partition.confirmedEpoch = epoch
+      }
     }
     unconfirmed.delete(partition)
     gate.again()

@@ -11,7 +11,7 @@ const REGRESSIONS = 10
 
 /** The ends now, whatever the isolation, partitions that were added meanwhile included. */
 export const make = (
-  { client, identity, partitions, summons, topic }: Situation,
+  { client, identity, moment, partitions, summons, topic }: Situation,
   offsets: Offsets,
   description: Description
 ): Effect.Effect<ReadonlyMap<number, number>> =>
@@ -38,12 +38,16 @@ export const make = (
     )
     // Partitions that were added since the topic was last described belong to the promise, too.
     let isCurrent = false
-    const describeAgain = Effect.map(Effect.result(client.describeTopic(topic)), (described) => {
+    const asked = Effect.suspend(() => {
+      const sent = moment()
+      return Effect.map(Effect.result(client.describeTopic(topic)), (described) => ({ described, sent }))
+    })
+    const describeAgain = Effect.map(asked, ({ described, sent }) => {
       isCurrent = described._tag === "Success" && described.success.topicId === identity.topicId
       // Another topic by now, or none: this session is about to end, or the broker lags.
       if (!isCurrent) return summons.refresh()
       if (described._tag === "Success" && described.success.partitions.length > partitions.size) {
-        description.adopt(described.success)
+        description.adopt(described.success, sent)
         summons.refresh()
       }
     })

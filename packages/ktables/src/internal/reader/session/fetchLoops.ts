@@ -10,6 +10,7 @@ import type { Partition } from "../partition.ts"
 import type { Answers, Question } from "./answers.ts"
 import type { Situation } from "./situation.ts"
 import { LOADING_WAIT, type Stage } from "./stage.ts"
+import type { Tombstones } from "./tombstones.ts"
 
 /** Failures in a row from which on a partition does not cut the running long poll short more often than every `CUT` milliseconds. */
 const PATIENT = 3
@@ -41,8 +42,14 @@ export interface FetchLoops {
 const isBusy = (partition: Partition, broker: number): boolean =>
   partition.readFrom >= 0 && (partition.readFrom !== broker || partition.fetchPosition <= partition.position)
 
-export const make = (situation: Situation, stage: Stage, answers: Answers, memory: AnswerMemory): FetchLoops => {
-  const { client, guarded, identity, now, partitions, scope, settings, summons, topic } = situation
+export const make = (
+  situation: Situation,
+  stage: Stage,
+  answers: Answers,
+  tombstones: Tombstones,
+  memory: AnswerMemory
+): FetchLoops => {
+  const { client, guarded, identity, moment, now, partitions, retention, scope, settings, summons, topic } = situation
   /** Running loops by broker. */
   const loops = new Map<number, Loop>()
   /** Open while no loop runs. */
@@ -55,9 +62,16 @@ export const make = (situation: Situation, stage: Stage, answers: Answers, memor
       const questions = new Map<number, Question>()
       const asked: Array<KafkaClient.FetchRequest["partitions"][number]> = []
       let { maxBytes } = settings
+      const sent = moment()
       for (const partition of partitions.values()) {
         if (partition.source !== broker || !stage.wants(partition) || isBusy(partition, broker)) continue
-        questions.set(partition.partition, { partition, question: partition.question })
+        questions.set(partition.partition, {
+          partition,
+          question: partition.question,
+          broker,
+          leaderEpoch: partition.leaderEpoch,
+          sent
+        })
         maxBytes = Math.max(maxBytes, partition.maxBytes)
         asked.push({
           partition: partition.partition,
@@ -74,10 +88,10 @@ export const make = (situation: Situation, stage: Stage, answers: Answers, memor
         topic,
         topicId: identity.topicId,
         isolation: settings.isolation,
-        maxWait: stage.isLoading ? Math.min(LOADING_WAIT, settings.maxWait) : settings.maxWait,
+        maxWait: Math.min(settings.maxWait, stage.isLoading ? LOADING_WAIT : retention.patience),
         minBytes: settings.minBytes,
         maxBytes,
-        rack: settings.rack,
+        rack: tombstones.mayFollow() ? settings.rack : undefined,
         partitions: asked,
         allocate: stage.isLoading ? memory.allocate : undefined
       }
@@ -152,6 +166,8 @@ export const make = (situation: Situation, stage: Stage, answers: Answers, memor
   return {
     ensure: Effect.suspend(() => {
       if (!stage.isOpen) return Effect.void
+      // Who is complete while others load is asked again in time.
+      if (stage.isLoading) summons.callAt(now() + retention.patience)
       const missing = new Set<number>()
       for (const partition of partitions.values()) {
         if (partition.source < 0 || !stage.wants(partition) || partition.readFrom >= 0) continue

@@ -24,6 +24,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, fetch
     leader: number,
     group: ReadonlyArray<Partition>
   ): Effect.fn.Return<void, TableError> {
+    const epochs = new Map(group.map((partition) => [partition, partition.leaderEpoch]))
     const listed = yield* Effect.result(
       Effect.all(
         [
@@ -53,6 +54,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, fetch
       }
       partition.begin(start.offset, end.offset)
       partition.logStart = start.offset
+      partition.confirmedEpoch = epochs.get(partition)!
       partition.failures = 0
       placed(partition)
       stage.moved(partition)

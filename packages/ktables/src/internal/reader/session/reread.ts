@@ -6,7 +6,9 @@ import { NotAuthorized, type TableError } from "../../../TableError.ts"
 import { ErrorCode } from "../../protocol/errorCodes.ts"
 import { RecordCursor, summarize } from "../../records/batchReader.ts"
 import { backoff } from "../../topic/backoff.ts"
+import { elapsed } from "../moment.ts"
 import { Partition } from "../partition.ts"
+import { trustedFor } from "../tombstoneWatch.ts"
 import type { Offsets } from "./offsets.ts"
 import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
 import type { Situation } from "./situation.ts"
@@ -16,7 +18,7 @@ import { type Consume, LOADING_WAIT } from "./stage.ts"
 export type Reread = (consume: Consume, of: ReadonlySet<number>) => Effect.Effect<void, TableError>
 
 export const make = (
-  { client, identity, lost, partitions, settings, summons, topic }: Situation,
+  { client, identity, lost, moment, partitions, retention, settings, summons, topic }: Situation,
   offsets: Offsets
 ): Reread => {
   /** One question over a connection of its own. */
@@ -82,7 +84,13 @@ export const make = (
   ): Effect.fn.Return<void, TableError> {
     const shadow = new Partition(partition.partition, partition.maxBytes)
     shadow.begin(partition.start, partition.position)
+    const { leaderEpoch } = partition
+    const began = moment()
+    const untrusted = () =>
+      partition.leaderEpoch !== leaderEpoch || elapsed(began, moment()) >= trustedFor(retention.effective)
     while (shadow.position < shadow.target) {
+      // As for a load: another log, or a later one, may have neither a record that was seen nor its tombstone.
+      if (untrusted()) return yield* lost(partition, partition.start, "older values could not be looked up in one go")
       const fetched = yield* fetchAlone(shadow, partition)
       if (fetched.records.length === 0) break
       const summary = summarize(fetched.records)

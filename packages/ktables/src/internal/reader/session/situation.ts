@@ -7,7 +7,9 @@ import type * as KafkaClient from "../../../KafkaClient.ts"
 import { DataLoss, ReaderDied, type TableError } from "../../../TableError.ts"
 import type { Gate } from "../gate.ts"
 import type { ReaderMetrics } from "../metrics.ts"
+import { type Moment, momentOf } from "../moment.ts"
 import { Partition } from "../partition.ts"
+import { Retention } from "../retention.ts"
 import { Summons } from "./summons.ts"
 
 /** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
@@ -23,8 +25,8 @@ export interface FetchSettings {
   readonly maxPartitionBytes: number
   /** Milliseconds between two looks at the topic's description. */
   readonly metadataRefresh: number
-  /** Milliseconds for which the topic's tombstones are kept at least. */
-  readonly deleteRetention: Effect.Effect<number>
+  /** Milliseconds that the topic keeps tombstones, where it does not say so itself; undefined where nobody knows. */
+  readonly deleteRetention: number | undefined
 }
 
 export interface Identity {
@@ -42,10 +44,13 @@ export interface Surroundings {
   readonly clock: Clock.Clock
   /** What the session's fibers live in. */
   readonly scope: Scope.Scope
+  /** What was taken of a partition is void: it is read from its start again. */
+  readonly onRestart: (partition: Partition) => void
 }
 
 export interface Situation extends Surroundings {
   readonly summons: Summons
+  readonly retention: Retention
   readonly partitions: ReadonlyMap<number, Partition>
   /** Partitions whose start and target are not known yet. */
   readonly unplaced: ReadonlySet<Partition>
@@ -55,6 +60,9 @@ export interface Situation extends Surroundings {
   readonly placed: (partition: Partition) => void
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  readonly moment: () => Moment
+  /** Gives a partition a new start and target. Nothing of it may be about to be applied. */
+  readonly restart: (partition: Partition) => void
   /** Leaves a partition alone until the topic has been described again. */
   readonly park: (partition: Partition) => void
   /** Parks a partition whose broker does not answer. */
@@ -89,6 +97,7 @@ export const make = (surroundings: Surroundings): Situation => {
   return {
     ...surroundings,
     summons,
+    retention: new Retention(settings.deleteRetention),
     partitions,
     unplaced,
     admit: (number) => {
@@ -104,6 +113,13 @@ export const make = (surroundings: Surroundings): Situation => {
       unplaced.delete(partition)
     },
     now,
+    moment: () => momentOf(clock),
+    restart: (partition) => {
+      partition.question++
+      unplaced.add(partition)
+      surroundings.onRestart(partition)
+      summons.call()
+    },
     park,
     disconnect: (partition) => {
       partition.disconnectedSince ??= now()

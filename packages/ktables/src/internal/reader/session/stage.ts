@@ -14,11 +14,15 @@ export const LOADING_WAIT = 100
 /** Takes a partition's records up to the cursor's end, in slices. */
 export type Consume = (partition: Partition, cursor: RecordCursor) => Effect.Effect<void, TableError>
 
+/** Lets go of what lies below the start of a partition's log. */
+export type Cut = (partition: Partition) => Effect.Effect<void, TableError>
+
 export class Stage {
   readonly #situation: Situation
   readonly #onProgress: (partition: Partition) => void
   readonly #loaded = Deferred.makeUnsafe<void>()
   #consume: Consume | undefined
+  #cut: Cut | undefined
   #isLoading = true
   #stop: Deferred.Deferred<void> = Deferred.makeUnsafe()
 
@@ -35,8 +39,9 @@ export class Stage {
   }
 
   /** From here on records are followed for ever. */
-  follow(take: Consume): void {
+  follow(take: Consume, cut: Cut): void {
     this.#consume = take
+    this.#cut = cut
     this.#isLoading = false
   }
 
@@ -75,18 +80,32 @@ export class Stage {
     return this.#consume!(partition, cursor)
   }
 
+  /** To be run after the start of a partition's log has moved. */
+  cut(partition: Partition): Effect.Effect<void, TableError> {
+    return this.#cut === undefined ? Effect.void : this.#cut(partition)
+  }
+
   /** Whether the partition is to be fetched now. */
   wants(partition: Partition): boolean {
     return (
       !partition.parked &&
       !this.#situation.unplaced.has(partition) &&
-      (!this.#isLoading || partition.fetchPosition < partition.target) &&
-      !(this.#isLoading && partition.caughtUp)
+      partition.tombstones.allows(partition.source, partition.leaderEpoch) &&
+      (!this.#isLoading ||
+        (!partition.caughtUp && partition.fetchPosition < partition.target) ||
+        this.#isDue(partition))
     )
+  }
+
+  /** Whether a partition that is complete is asked all the same, so that what is read of it stays to be trusted. */
+  #isDue(partition: Partition): boolean {
+    const { moment, retention } = this.#situation
+    return partition.caughtUp && (partition.tombstones.since(moment()) ?? 0) >= retention.patience
   }
 
   /** To be called after a partition's position, `readTo` or target changed. */
   moved(partition: Partition): void {
+    partition.tombstones.reached(partition.readTo)
     this.#situation.gate.advance(partition)
     this.#onProgress(partition)
     if (this.#isLoading && this.isLoaded) Deferred.doneUnsafe(this.#loaded, Effect.void)

@@ -1,0 +1,46 @@
+/** How long a topic keeps tombstones (`delete.retention.ms`), as far as it is known. */
+
+/** Milliseconds that stand for a retention that may not be read, where no option gives it. */
+export const ASSUMED = 60_000
+/** Milliseconds: a shorter retention is followed as if it were this long, since nobody asks often enough for it. */
+export const SHORTEST = 1000
+
+export class Retention {
+  readonly #fallback: number
+  #observed: number | undefined
+  #isRefused = false
+
+  /** @param given milliseconds, by an option; undefined where there is none */
+  constructor(given: number | undefined) {
+    this.#fallback = Math.max(SHORTEST, given ?? ASSUMED)
+  }
+
+  /** As the topic says; undefined before it did, and where it does not. */
+  get observed(): number | undefined {
+    return this.#observed
+  }
+  get isRefused(): boolean {
+    return this.#isRefused
+  }
+  /** What stands for a retention that was never observed: infinite as long as there may still be an answer. */
+  get assumed(): number {
+    return this.#isRefused ? this.#fallback : Number.POSITIVE_INFINITY
+  }
+  /** Milliseconds to reckon with. */
+  get effective(): number {
+    return Math.max(SHORTEST, this.#observed ?? this.assumed)
+  }
+  /** Milliseconds that may pass between two looks at where a log ends: several of them fit into the retention. */
+  get patience(): number {
+    return this.effective / 4
+  }
+
+  observe(millis: number): void {
+    this.#observed = millis
+    this.#isRefused = false
+  }
+  refuse(): void {
+    this.#observed = undefined
+    this.#isRefused = true
+  }
+}
