@@ -3,7 +3,7 @@
 /** Milliseconds that stand for a retention that may not be read, where no option gives it. */
 export const ASSUMED = 60_000
 /** Milliseconds: a shorter retention is followed as if it were this long, since nobody asks often enough for it. */
-export const SHORTEST = 1000
+export const SHORTEST = 5000
 
 export class Retention {
   readonly #fallback: number

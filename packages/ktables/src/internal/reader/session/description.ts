@@ -42,7 +42,8 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
     partitions,
     summons,
     topic,
-    unplaced
+    unplaced,
+    wall
   } = situation
   let failures = 0
   let absences = 0
@@ -62,7 +63,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       if (described.leader < 0) {
         partition.leader = -1
-        partition.disconnectedSince ??= now()
+        partition.disconnectedSince ??= wall()
         park(partition)
         continue
       }

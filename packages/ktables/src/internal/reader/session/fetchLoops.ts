@@ -101,11 +101,11 @@ export const make = (
       }))
     })
 
-  /** Until when brokers want to be left alone, in milliseconds since the epoch. */
+  /** Until when brokers want to be left alone, in milliseconds of the monotonic clock. */
   const throttledUntil = new Map<number, number>()
   const awaitThrottle = (broker: number): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const left = (throttledUntil.get(broker) ?? 0) - now()
+      const left = (throttledUntil.get(broker) ?? Number.NEGATIVE_INFINITY) - now()
       return left > 0 ? stage.orStop(Effect.sleep(left)) : Effect.void
     })
 
@@ -153,7 +153,7 @@ export const make = (
       )
     )
 
-  /** When a broker's long poll was cut short last for a partition that had failed often, in milliseconds since the epoch. */
+  /** When a broker's long poll was cut short last for a partition that had failed often, by `now`. */
   const cutAt = new Map<number, number>()
   const mayCut = (broker: number): boolean => {
     const at = now()

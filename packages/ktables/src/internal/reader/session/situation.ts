@@ -58,8 +58,10 @@ export interface Situation extends Surroundings {
   readonly admit: (number: number) => Partition
   /** A partition has been given its start and target. */
   readonly placed: (partition: Partition) => void
-  /** Milliseconds since the epoch. */
+  /** Milliseconds of the monotonic clock, for intervals: the wall clock may be set back. */
   readonly now: () => number
+  /** Milliseconds since the epoch, for people. */
+  readonly wall: () => number
   readonly moment: () => Moment
   /** Gives a partition a new start and target. Nothing of it may be about to be applied. */
   readonly restart: (partition: Partition) => void
@@ -85,7 +87,8 @@ export const make = (surroundings: Surroundings): Situation => {
   const failure = Deferred.makeUnsafe<never, TableError>()
 
   const fail = (error: TableError): Effect.Effect<void> => Deferred.fail(failure, error)
-  const now = (): number => clock.currentTimeMillisUnsafe()
+  const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const wall = (): number => clock.currentTimeMillisUnsafe()
   const park = (partition: Partition): void => {
     partition.parked = true
     partition.replica = -1
@@ -113,6 +116,7 @@ export const make = (surroundings: Surroundings): Situation => {
       unplaced.delete(partition)
     },
     now,
+    wall,
     moment: () => momentOf(clock),
     restart: (partition) => {
       partition.question++
@@ -122,7 +126,7 @@ export const make = (surroundings: Surroundings): Situation => {
     },
     park,
     disconnect: (partition) => {
-      partition.disconnectedSince ??= now()
+      partition.disconnectedSince ??= wall()
       park(partition)
     },
     lost: (partition, resetTo, detail) =>

@@ -22,12 +22,12 @@ export class Summons {
     this.call()
   }
 
-  /** Calls at a time, in milliseconds since the epoch, at the latest. */
+  /** Calls at a time, in milliseconds of the monotonic clock, at the latest. */
   callAt(at: number): void {
     this.#at = Math.min(this.#at, at)
   }
 
-  /** Waits for a call, until `due` in milliseconds since the epoch at the most. */
+  /** Waits for a call, until `due` in milliseconds of the monotonic clock at the most. */
   await(due: number, now: () => number): Effect.Effect<void> {
     return Effect.suspend(() => {
       const left = Math.min(due, this.#at) - now()

@@ -1,0 +1,289 @@
+/** Tombstones that expire before they are read, in every way: no deleted key stays in a table that says it is caught up. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect } from "effect"
+import { KafkaClient, type KafkaTable, type MemoryKafka } from "effect-ktables"
+import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
+import { keys, memory, onCluster, write } from "../support/kafka.ts"
+import { onScript } from "../support/script.ts"
+import { cut, observeNumbers, scriptedTopic, withTopic, writeBatches } from "./fixtures.ts"
+
+const MINUTE = 60_000
+
+const keeping = (millis: number, partitions = 1): MemoryKafka.TopicOptions => ({
+  partitions,
+  config: { "delete.retention.ms": String(millis) }
+})
+
+/** An answer of a leader that knows of nothing new. */
+const nothingNew = (end: number): KafkaClient.FetchAnswer => ({
+  throttle: 0,
+  errorCode: 0,
+  partitions: [
+    {
+      partition: 0,
+      errorCode: 0,
+      highWatermark: end,
+      lastStableOffset: end,
+      logStartOffset: 0,
+      diverging: undefined,
+      currentLeader: undefined,
+      preferredReadReplica: -1,
+      abortedTransactions: [],
+      records: Buffer.alloc(0)
+    }
+  ],
+  version: 17
+})
+
+/** Cut off for `away` milliseconds, in which `k1` is deleted and its tombstone expires. */
+const missTombstone = Effect.fnUntraced(function* (
+  kafka: MemoryKafka.Service,
+  subject: { readonly pass: (millis: number) => Effect.Effect<void> },
+  away: number
+) {
+  yield* kafka.disconnect()
+  yield* subject.pass(away / 2)
+  yield* write("numbers", [["k1", null], "k2"])
+  yield* kafka.compact("numbers", { dropTombstones: true })
+  yield* subject.pass(away / 2)
+  yield* kafka.reconnect()
+})
+
+/** A deletion that was missed while the table could not read is found by reading the topic again. */
+const rebuildsAfter = (
+  title: string,
+  away: number,
+  options: {
+    readonly topic?: MemoryKafka.TopicOptions
+    readonly table?: KafkaTable.Options
+    readonly before?: (kafka: MemoryKafka.Service) => Effect.Effect<unknown, unknown>
+    readonly live?: Effect.Effect<unknown, unknown, KafkaClient.KafkaClient>
+  }
+): void =>
+  it.effect(title, () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic(options.topic)
+        yield* Effect.orDie(options.before?.(kafka) ?? Effect.void)
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers({ table: options.table })
+        yield* Effect.orDie(options.live ?? Effect.void)
+        yield* subject.pass(31_000)
+        yield* missTombstone(kafka, subject, away)
+        const { reason } = yield* subject.saw("Rebuilding", 30_000)
+        assert.strictEqual(reason._tag, "DataLoss")
+        yield* subject.become("CaughtUp")
+        assert.isFalse(subject.contents().has("k1"))
+        yield* subject.verify()
+      })
+    )
+  )
+
+const lowerRetention = Effect.gen(function* () {
+  const client = yield* KafkaClient.KafkaClient
+  yield* client.alterConfig("numbers", { "delete.retention.ms": String(MINUTE) })
+})
+
+describe("a tombstone that expires while a table cannot read", () => {
+  rebuildsAfter("is found without ensureTopic", 2 * MINUTE, {
+    topic: keeping(MINUTE),
+    table: { ensureTopic: false }
+  })
+
+  rebuildsAfter("is found where a policy is ignored", 2 * MINUTE, {
+    topic: keeping(MINUTE),
+    table: { ensureTopic: { onPolicyMismatch: "ignore" } }
+  })
+
+  rebuildsAfter("is found where the retention may not be read, and no option gives it", 2 * MINUTE, {
+    topic: keeping(MINUTE),
+    before: (kafka) =>
+      kafka.fail({ request: "describeConfig" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED, { times: Infinity })
+  })
+
+  rebuildsAfter("is found where the retention was lowered while the table was live", 2 * MINUTE, {
+    topic: keeping(24 * 60 * MINUTE),
+    live: lowerRetention
+  })
+
+  rebuildsAfter("is found when it was away for no longer than two long polls", 8000, { topic: keeping(6000) })
+
+  it.effect("is found of a topic that the table created with a retention of its own", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* memory
+        const subject = yield* observeNumbers({
+          table: { ensureTopic: { config: { "delete.retention.ms": "60000" } } }
+        })
+        yield* write("numbers", keys(10))
+        yield* subject.agrees()
+        yield* missTombstone(kafka, subject, 2 * MINUTE)
+        yield* subject.saw("Rebuilding", 30_000)
+        yield* subject.become("CaughtUp")
+        assert.isFalse(subject.contents().has("k1"))
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("costs nothing where an option says that the topic keeps it for longer", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        yield* kafka.fail({ request: "describeConfig" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED, { times: Infinity })
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers({ table: { deleteRetention: "1 day" } })
+        yield* kafka.disconnect()
+        yield* subject.pass(10 * MINUTE)
+        yield* write("numbers", [["k1", null]])
+        yield* kafka.reconnect()
+        yield* subject.until("the deletion", 30_000, () => !subject.contents().has("k1"))
+        assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("is found although the wall clock was set back meanwhile", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const clock = yield* Clock.Clock
+        let shift = 0
+        /** The wall clock is set, and the monotonic one goes on. */
+        const shifted = { ...clock, currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + shift }
+        yield* Effect.gen(function* () {
+          const kafka = yield* withTopic(keeping(MINUTE))
+          yield* write("numbers", keys(10))
+          const subject = yield* observeNumbers()
+          yield* kafka.disconnect()
+          yield* subject.pass(MINUTE)
+          shift = -60 * MINUTE
+          yield* write("numbers", [["k1", null]])
+          yield* kafka.compact("numbers", { dropTombstones: true })
+          yield* subject.pass(MINUTE)
+          yield* kafka.reconnect()
+          yield* subject.saw("Rebuilding")
+          yield* subject.become("CaughtUp")
+          assert.isFalse(subject.contents().has("k1"))
+        }).pipe(Effect.provideService(Clock.Clock, shifted))
+      })
+    )
+  )
+})
+
+describe("a tombstone that expires while a table loads", () => {
+  it.effect("has a partition read again that took longer than it is kept, though answers kept coming", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script } = yield* scriptedTopic(keeping(10_000))
+        yield* writeBatches(20, 1)
+        script.on("fetch", (_asks, next) => Effect.delay(next, 1000), 20)
+        const subject = yield* observeNumbers({
+          table: { catchUp: { mode: "background" }, fetch: { maxPartitionBytes: 1 } }
+        })
+        yield* subject.until("a part of the load", 30_000, () => script.requests.fetch.length >= 3)
+        // Deleted after it was read, and expired before the load has come to it.
+        yield* write("numbers", [["0-0", null], "other"])
+        yield* kafka.compact("numbers")
+        yield* subject.pass(10_000)
+        yield* kafka.compact("numbers", { dropTombstones: true })
+        yield* subject.become("CaughtUp", 2 * MINUTE)
+        assert.isFalse(subject.contents().has("0-0"))
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("is read in time in a partition that is complete while another broker is away", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic(keeping(MINUTE, 2))
+        yield* write("numbers", keys(10), { partition: 0 })
+        yield* write("numbers", keys(10, "other-"), { partition: 1 })
+        yield* kafka.disconnect(2)
+        const subject = yield* observeNumbers({ table: { catchUp: { mode: "background" } } })
+        yield* subject.pass(90_000)
+        yield* write("numbers", [["k1", null], "k2"], { partition: 0 })
+        yield* subject.pass(MINUTE)
+        yield* kafka.compact("numbers", { dropTombstones: true })
+        yield* subject.pass(10_000)
+        yield* kafka.reconnect(2)
+        yield* subject.become("CaughtUp")
+        assert.isFalse(subject.contents().has("k1"))
+        assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+})
+
+describe("a tombstone that expires while a table follows", () => {
+  it.effect("has the topic read again by a table that lags for longer than it is kept", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script } = yield* scriptedTopic(keeping(MINUTE))
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers({ table: { fetch: { maxPartitionBytes: 1 } } })
+        script.on("fetch", (_asks, next) => Effect.delay(next, 5000), 20)
+        yield* writeBatches(30, 1)
+        yield* write("numbers", [["k1", null]])
+        yield* write("numbers", ["k2"])
+        yield* kafka.compact("numbers")
+        yield* subject.pass(MINUTE)
+        yield* kafka.compact("numbers", { dropTombstones: true })
+        yield* subject.saw("Rebuilding", 3 * MINUTE)
+        yield* subject.become("CaughtUp")
+        assert.isFalse(subject.contents().has("k1"))
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("rebuilds no table that is read in time, for hours and through elections", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic(keeping(MINUTE))
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers()
+        for (let i = 0; i < 40; i++) {
+          yield* subject.pass(MINUTE, 500)
+          yield* write("numbers", [`new-${i}`, [`k${i % 10}`, null]])
+          if (i % 5 === 0) yield* kafka.moveLeader("numbers", 0, 1 + (i % 3))
+        }
+        yield* subject.agrees()
+        assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+        yield* subject.verify()
+      }),
+      { brokers: 3 }
+    )
+  )
+
+  it.effect("is found by a table that an old leader kept telling that nothing is new", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script } = yield* scriptedTopic(keeping(MINUTE))
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers({ table: { metadataRefresh: "10 minutes" } })
+        yield* subject.pass(20_000)
+        // Cut off from its peers, the leader answers as before: to metadata nobody does, and to fetches with nothing.
+        script.on("describeTopic", () => cut("Metadata"))
+        script.on("fetch", (asks, _next) =>
+          Effect.delay(Effect.succeed(nothingNew(asks.partitions[0]!.fetchOffset)), asks.maxWait)
+        )
+        yield* subject.pass(MINUTE)
+        yield* write("numbers", [["k1", null], "k2"])
+        yield* kafka.compact("numbers", { dropTombstones: true })
+        yield* kafka.moveLeader("numbers", 0, 2)
+        yield* subject.pass(MINUTE)
+        script.clear("describeTopic")
+        script.clear("fetch")
+        yield* subject.saw("Rebuilding", 5 * MINUTE)
+        yield* subject.become("CaughtUp")
+        assert.isFalse(subject.contents().has("k1"))
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+})
