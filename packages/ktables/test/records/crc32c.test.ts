@@ -38,10 +38,18 @@ describe("crc32c", () => {
 
   it.effect("falls back to the tables where the native package does not load", () =>
     Effect.sync(() => {
+      let asked = 0
       const fallback = makeCrc32c(() => {
+        asked++
         throw new Error("Cannot find module '@node-rs/crc32'")
       })
-      assert.strictEqual(fallback, crc32cPortable)
+      assert.strictEqual(asked, 0)
+      const bytes = Buffer.from(Array.from({ length: 1000 }, (_, i) => (i * 31) & 255))
+      for (let time = 0; time < 3; time++) {
+        assert.strictEqual(fallback(bytes, 7, 990), crc32cPortable(bytes, 7, 990))
+        assert.strictEqual(fallback(bytes, 7, 20), crc32cPortable(bytes, 7, 20))
+      }
+      assert.strictEqual(asked, 1)
     })
   )
 })

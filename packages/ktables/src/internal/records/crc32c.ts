@@ -46,16 +46,18 @@ export const crc32cPortable: Crc32c = (bytes, start, end) => {
 /** Below this many bytes the call into native code costs more than the tables do. */
 const NATIVE_FROM = 144
 
-/** The fastest form that loads here. */
+/** The fastest form that loads here; it is looked for when the first checksum of a large batch is wanted. */
 export const makeCrc32c = (load: LoadPackage): Crc32c => {
-  let native: (bytes: Uint8Array) => number
-  try {
-    native = (load("@node-rs/crc32") as { readonly crc32c: (bytes: Uint8Array) => number }).crc32c
-  } catch {
-    return crc32cPortable
+  let whole: ((bytes: Uint8Array) => number) | undefined
+  const find = (): ((bytes: Uint8Array) => number) => {
+    try {
+      return (load("@node-rs/crc32") as { readonly crc32c: (bytes: Uint8Array) => number }).crc32c
+    } catch {
+      return (bytes) => crc32cPortable(bytes as Buffer, 0, bytes.length)
+    }
   }
   return (bytes, start, end) =>
-    end - start < NATIVE_FROM ? crc32cPortable(bytes, start, end) : native(bytes.subarray(start, end))
+    end - start < NATIVE_FROM ? crc32cPortable(bytes, start, end) : (whole ??= find())(bytes.subarray(start, end))
 }
 
 export const crc32c: Crc32c = makeCrc32c(loadPackage)
