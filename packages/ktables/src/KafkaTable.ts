@@ -38,10 +38,10 @@ import {
   Option,
   Schedule,
   type Scope,
-  Stream,
-  SubscriptionRef
+  Stream
 } from "effect"
 import { ChangeFeed } from "./internal/feed/changeFeed.ts"
+import { StatusFeed } from "./internal/feed/statusFeed.ts"
 import * as Applier from "./internal/reader/applier.ts"
 import * as Metrics from "./internal/reader/metrics.ts"
 import { reading } from "./internal/reader/reading.ts"
@@ -205,7 +205,10 @@ export interface KafkaTable<in out K, in out V> {
   readonly watch: (key: K) => Stream.Stream<Option.Option<V>, TableError>
 
   readonly status: Effect.Effect<TableStatus>
-  /** The status now, and whenever it changes; ends with `Closed`. */
+  /**
+   * The status now, and whenever it changes; ends with `Closed`. A subscriber that is slow is given the newest progress,
+   * and of many changes the last ones.
+   */
   readonly statusChanges: Stream.Stream<TableStatus>
   /** Status, counts, progress and the place of every partition's reader, as of now. */
   readonly health: Effect.Effect<Health>
@@ -441,7 +444,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   const name = topic.name
   yield* Check.checked(checkOptions, options, name)
   const catchUp = options.catchUp ?? { mode: "await" as const }
-  const status = yield* SubscriptionRef.make<TableStatus>(TableStatus.Loading({ replayed: 0, target: 0 }))
+  const status = new StatusFeed(TableStatus.Loading({ replayed: 0, target: 0 }))
   const failed = Deferred.makeUnsafe<never, TableError>()
   const metrics = Metrics.make(name)
   const report = yield* rateLimited
@@ -483,7 +486,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     applier,
     metrics,
     listener: {
-      status: (next) => SubscriptionRef.set(status, next),
+      status: (next) => status.set(next),
       publish: (changes) => feed.publish(changes),
       wantsChanges: () => feed.wantsChanges
     },
@@ -496,13 +499,10 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       reader.close,
-      Effect.andThen(
-        SubscriptionRef.set(status, TableStatus.Closed()),
-        Effect.suspend(() => {
-          feed.end("closed")
-          return Deferred.fail(failed, new TableClosed({ topic: name }))
-        })
-      )
+      Effect.suspend(() => {
+        feed.end("closed")
+        return Deferred.fail(failed, new TableClosed({ topic: name }))
+      })
     )
   )
   yield* reader.run.pipe(
@@ -568,10 +568,10 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     changeBatches,
     states: feed.states,
     watch: (key) => feed.watch(key),
-    status: SubscriptionRef.get(status),
-    statusChanges: Stream.takeUntil(SubscriptionRef.changes(status), (status) => status._tag === "Closed"),
-    health: Effect.map(SubscriptionRef.get(status), (status) => ({
-      status,
+    status: Effect.sync(() => status.current),
+    statusChanges: status.changes,
+    health: Effect.sync(() => ({
+      status: status.current,
       ensured: ensured(),
       stats: statsOf(metrics, reader, contents().size),
       progress: reader.progress(),
@@ -579,7 +579,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     })),
     failure: Deferred.await(failed),
     awaitCaughtUp: reader.awaitCaughtUp,
-    isCaughtUp: Effect.map(SubscriptionRef.get(status), (status) => status._tag === "CaughtUp"),
+    isCaughtUp: Effect.sync(() => status.current._tag === "CaughtUp"),
     awaitOffset: reader.awaitOffset,
     barrier: (options = {}) =>
       Effect.andThen(

@@ -40,7 +40,7 @@ export interface Settings extends Session.FetchSettings {
 
 /** What the reader tells the table. */
 export interface Listener<K, V> {
-  readonly status: (status: TableStatus) => Effect.Effect<void>
+  readonly status: (status: TableStatus) => void
   readonly publish: (changes: ReadonlyArray<Change<K, V>>) => void
   readonly wantsChanges: () => boolean
 }
@@ -125,15 +125,15 @@ export const make = <K, V>(options: {
       degraded = undefined
       reason = undefined
       yield* metrics.sized(applier.contents().size)
-      yield* listener.status(TableStatus.CaughtUp())
+      listener.status(TableStatus.CaughtUp())
       yield* Deferred.succeed(caughtUp, undefined)
     })
 
-    const showProgress = Effect.suspend(() => {
+    const showProgress = Effect.sync(() => {
       const at = clock.currentTimeMillisUnsafe()
-      if (Deferred.isDoneUnsafe(caughtUp) || at - reported < PROGRESS) return Effect.void
+      if (Deferred.isDoneUnsafe(caughtUp) || at - reported < PROGRESS) return
       reported = at
-      return listener.status(currentStatus())
+      listener.status(currentStatus())
     })
 
     const generation = (description: KafkaClient.TopicDescription): Effect.Effect<never, TableError, Scope.Scope> =>
@@ -214,7 +214,7 @@ export const make = <K, V>(options: {
         isLive = true
         if (current.caughtUp()) yield* complete
         else {
-          yield* listener.status(currentStatus())
+          listener.status(currentStatus())
           // The rest may be holes and markers, so that no record tells of the end.
           yield* Effect.forkScoped(Effect.andThen(Deferred.await(reached), complete))
         }
@@ -270,7 +270,7 @@ export const make = <K, V>(options: {
         yield* metrics.rebuilt
         yield* metrics.failed(because._tag)
         yield* Effect.logWarning(`building the table of ${topic} anew: ${because.message}`)
-        yield* listener.status(TableStatus.Rebuilding({ reason: because, replayed: 0, target: 0 }))
+        listener.status(TableStatus.Rebuilding({ reason: because, replayed: 0, target: 0 }))
       })
 
     /** No restart brings it back: the contents are to stay as they are. */
@@ -330,11 +330,12 @@ export const make = <K, V>(options: {
     const announce = (error: TableError): Effect.Effect<void> =>
       Effect.gen(function* () {
         ended = error
+        // First, so that whoever hears of the failure finds it here, too.
+        listener.status(TableStatus.Failed({ error }))
         gate.fail(error, true)
         yield* Deferred.fail(sessionReady, error)
         yield* metrics.failed(error._tag)
         yield* Effect.logError(`the reader of ${topic} failed: ${error.message}`)
-        yield* listener.status(TableStatus.Failed({ error }))
         yield* Deferred.fail(started, error)
         yield* Deferred.fail(caughtUp, error)
       })
@@ -476,7 +477,7 @@ export const make = <K, V>(options: {
           if (Deferred.isDoneUnsafe(caughtUp)) return
           degraded = error
           yield* Effect.logWarning(`${error.message}: serving it incomplete`)
-          yield* listener.status(currentStatus())
+          listener.status(currentStatus())
           yield* Deferred.succeed(stop, undefined)
           // A codec or a broker may hold up even that: then it is shown as soon as it can be.
           yield* Effect.raceFirst(
@@ -487,6 +488,7 @@ export const make = <K, V>(options: {
       close: Effect.suspend(() => {
         const closed = new TableClosed({ topic })
         ended ??= closed
+        listener.status(TableStatus.Closed())
         gate.fail(closed, true)
         Deferred.doneUnsafe(sessionEnded, Effect.void)
         return Effect.all(

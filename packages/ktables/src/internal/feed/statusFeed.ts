@@ -1,0 +1,78 @@
+/** A table's status, and whoever follows it: set in one step, so that nobody finds an older one after what came of it. */
+import { Cause, Effect, Stream } from "effect"
+import type { TableStatus } from "../../TableStatus.ts"
+
+/** The most that are kept for a subscriber that does not take them; the newest is always among them. */
+const KEPT = 16
+
+interface Subscriber {
+  readonly pending: Array<TableStatus>
+  wake: (() => void) | undefined
+}
+
+/** Progress of one and the same state: only the newest is of use. */
+const isProgress = (before: TableStatus | undefined, status: TableStatus): boolean =>
+  before !== undefined &&
+  before._tag === status._tag &&
+  !(before._tag === "Rebuilding" && status._tag === "Rebuilding" && before.reason !== status.reason)
+
+export class StatusFeed {
+  readonly #subscribers = new Set<Subscriber>()
+  #current: TableStatus
+
+  constructor(initial: TableStatus) {
+    this.#current = initial
+  }
+
+  get current(): TableStatus {
+    return this.#current
+  }
+
+  /** Nothing follows `Closed`. */
+  set(status: TableStatus): void {
+    if (this.#current._tag === "Closed") return
+    this.#current = status
+    for (const subscriber of this.#subscribers) {
+      const { pending } = subscriber
+      if (isProgress(pending.at(-1), status)) pending.pop()
+      else if (pending.length >= KEPT) pending.shift()
+      pending.push(status)
+      const { wake } = subscriber
+      subscriber.wake = undefined
+      wake?.()
+    }
+  }
+
+  /** The status now, and whenever it changes; ends with `Closed`. */
+  readonly changes: Stream.Stream<TableStatus> = Stream.unwrap(
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const subscriber: Subscriber = { pending: [this.#current], wake: undefined }
+          this.#subscribers.add(subscriber)
+          return subscriber
+        }),
+        (subscriber) => Effect.sync(() => this.#subscribers.delete(subscriber))
+      ),
+      (subscriber) => {
+        let isOver = false
+        const step: Effect.Effect<readonly [TableStatus], Cause.Done> = Effect.suspend(() => {
+          const status = subscriber.pending.shift()
+          if (status !== undefined) {
+            isOver = status._tag === "Closed"
+            return Effect.succeed([status] as const)
+          }
+          return isOver ? Cause.done() : Effect.andThen(news, step)
+        })
+        const news = Effect.callback<void>((resume) => {
+          if (subscriber.pending.length > 0) return resume(Effect.void)
+          subscriber.wake = () => resume(Effect.void)
+          return Effect.sync(() => {
+            subscriber.wake = undefined
+          })
+        })
+        return Stream.fromPull(Effect.succeed(step))
+      }
+    )
+  )
+}
