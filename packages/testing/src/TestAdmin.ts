@@ -118,6 +118,8 @@ export interface TestAdmin {
     partition: number,
     kind: "preferred" | "unclean"
   ) => Effect.Effect<void, TestAdminError>
+  /** Makes a replica the preferred leader, elects it, and returns when every broker that answers shows it as leader. */
+  readonly moveLeader: (topic: string, partition: number, broker: number) => Effect.Effect<void, TestAdminError>
   readonly alterConfig: (topic: string, set: Readonly<Record<string, string>>) => Effect.Effect<void, TestAdminError>
   /**
    * Sets quotas of a client id, or of every client id that has none of its own, and returns when every broker that
@@ -129,6 +131,9 @@ export interface TestAdmin {
 }
 
 const settleTimeout = 60_000
+
+// PREFERRED_LEADER_NOT_AVAILABLE, ELIGIBLE_LEADERS_NOT_AVAILABLE.
+const notYetElectable = [80, 83]
 
 const refused = (request: string, code: number, detail: string | null): void => {
   if (code !== 0) throw new TestAdminError({ request, code, detail: detail ?? "refused" })
@@ -278,6 +283,59 @@ export const make = (addresses: ReadonlyArray<string>): TestAdmin => {
     return broker.address
   }
 
+  const assignReplicas: TestAdmin["assignReplicas"] = (topic, partition, replicas) =>
+    effect("AlterPartitionReassignments", async () => {
+      const body = new Writer().int32(30_000).varint(2).compactString(topic).varint(2).int32(partition)
+      body.compactArray(replicas, (id) => body.int32(id))
+      body.varint(0).varint(0).varint(0)
+      const answer = await request({
+        name: "AlterPartitionReassignments",
+        apiKey: 45,
+        version: 0,
+        flexible: true,
+        body
+      })
+      answer.int32()
+      refused("AlterPartitionReassignments", answer.int16(), answer.compactString())
+      answer.compactArray(() => {
+        answer.compactString()
+        answer.compactArray(() => {
+          answer.int32()
+          refused(`AlterPartitionReassignments ${topic}[${partition}]`, answer.int16(), answer.compactString())
+          answer.tags()
+        })
+        answer.tags()
+      })
+      const wanted = [...replicas].sort().join()
+      await settled("AlterPartitionReassignments", topic, (seen) => {
+        const now = seen.partitions.find((p) => p.partition === partition)
+        return now !== undefined && now.leader >= 0 && [...now.replicas].sort().join() === wanted
+      })
+    })
+
+  const electLeader: TestAdmin["electLeader"] = (topic, partition, kind) =>
+    effect("ElectLeaders", async () => {
+      const body = new Writer()
+        .int8(kind === "unclean" ? 1 : 0)
+        .int32(1)
+        .string(topic)
+        .int32(1)
+        .int32(partition)
+      body.int32(30_000)
+      const answer = await request({ name: "ElectLeaders", apiKey: 43, version: 1, body })
+      answer.int32()
+      refused("ElectLeaders", answer.int16(), null)
+      answer.array(() => {
+        answer.string()
+        answer.array(() => {
+          answer.int32()
+          const code = answer.int16()
+          const detail = answer.string()
+          // ELECTION_NOT_NEEDED: it leads already.
+          if (code !== 84) refused(`ElectLeaders ${topic}[${partition}]`, code, detail)
+        })
+      })
+    })
   return {
     describe: (topic) =>
       effect("Metadata", () => describe(topic)).pipe(
@@ -356,58 +414,41 @@ export const make = (addresses: ReadonlyArray<string>): TestAdmin => {
         return start ?? -1
       }),
 
-    assignReplicas: (topic, partition, replicas) =>
-      effect("AlterPartitionReassignments", async () => {
-        const body = new Writer().int32(30_000).varint(2).compactString(topic).varint(2).int32(partition)
-        body.compactArray(replicas, (id) => body.int32(id))
-        body.varint(0).varint(0).varint(0)
-        const answer = await request({
-          name: "AlterPartitionReassignments",
-          apiKey: 45,
-          version: 0,
-          flexible: true,
-          body
-        })
-        answer.int32()
-        refused("AlterPartitionReassignments", answer.int16(), answer.compactString())
-        answer.compactArray(() => {
-          answer.compactString()
-          answer.compactArray(() => {
-            answer.int32()
-            refused(`AlterPartitionReassignments ${topic}[${partition}]`, answer.int16(), answer.compactString())
-            answer.tags()
-          })
-          answer.tags()
-        })
-        const wanted = [...replicas].sort().join()
-        await settled("AlterPartitionReassignments", topic, (seen) => {
-          const now = seen.partitions.find((p) => p.partition === partition)
-          return now !== undefined && now.leader >= 0 && [...now.replicas].sort().join() === wanted
-        })
-      }),
+    assignReplicas,
 
-    electLeader: (topic, partition, kind) =>
-      effect("ElectLeaders", async () => {
-        const body = new Writer()
-          .int8(kind === "unclean" ? 1 : 0)
-          .int32(1)
-          .string(topic)
-          .int32(1)
-          .int32(partition)
-        body.int32(30_000)
-        const answer = await request({ name: "ElectLeaders", apiKey: 43, version: 1, body })
-        answer.int32()
-        refused("ElectLeaders", answer.int16(), null)
-        answer.array(() => {
-          answer.string()
-          answer.array(() => {
-            answer.int32()
-            const code = answer.int16()
-            const detail = answer.string()
-            // ELECTION_NOT_NEEDED: it leads already.
-            if (code !== 84) refused(`ElectLeaders ${topic}[${partition}]`, code, detail)
+    electLeader,
+
+    moveLeader: (topic, partition, broker) =>
+      Effect.gen(function* () {
+        const until = performance.now() + settleTimeout
+        const state = Effect.map(
+          effect("Metadata", () => describe(topic)),
+          ({ partitions }) => partitions.find((one) => one.partition === partition)
+        )
+        const replicas = (yield* state)?.replicas ?? []
+        if (!replicas.includes(broker)) {
+          return yield* new TestAdminError({
+            request: "moveLeader",
+            code: -1,
+            detail: `broker ${broker} has no replica of ${topic}[${partition}]`
           })
-        })
+        }
+        yield* assignReplicas(topic, partition, [broker, ...replicas.filter((id) => id !== broker)])
+        // A replica that is not in sync yet is not elected.
+        while (performance.now() < until) {
+          yield* Effect.catchIf(
+            electLeader(topic, partition, "preferred"),
+            ({ code }) => notYetElectable.includes(code),
+            () => Effect.void
+          )
+          if ((yield* state)?.leader === broker) break
+          yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+        }
+        yield* effect("ElectLeaders", () =>
+          settled("ElectLeaders", topic, ({ partitions }) =>
+            partitions.some((one) => one.partition === partition && one.leader === broker)
+          )
+        )
       }),
 
     alterConfig: (topic, set) =>

@@ -1,8 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { TestAdmin, TestKafka } from "@effect-ktables/testing"
 import { Effect, Fiber } from "effect"
+import * as KafkaClient from "effect-ktables/KafkaClient"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { eventually, fetchRequest } from "../../src/internal/contract/support.ts"
+import { encodeBatch, readBatches } from "../../src/internal/recordBatch.ts"
 
 describe("TestKafka", () => {
   it.layer(TestKafka.layer)("the Kafka of the test run", (it) => {
@@ -55,6 +59,70 @@ describe("TestKafka", () => {
         yield* cluster.admin.assignReplicas(topic, 0, [1])
         assert.deepStrictEqual((yield* cluster.admin.describe(topic)).partitions[0]!.replicas, [1])
         assert.strictEqual((yield* cluster.admin.describe(topic)).partitions[0]!.leader, 1)
+      }),
+    120_000
+  )
+
+  it.live(
+    "of two brokers the one whose cleaner starves keeps a tombstone that the other has dropped, and leads when told to",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* TestKafka.startCluster({
+          nodes: 2,
+          heap: "192m",
+          properties: { "log.cleaner.backoff.ms": "100" },
+          nodeProperties: (id) => (id === 2 ? { "log.cleaner.io.max.bytes.per.second": "1" } : {})
+        })
+        const topic = yield* TestKafka.uniqueName("replicas")
+        yield* cluster.admin.createTopic({
+          topic,
+          assignments: [[1, 2]],
+          config: {
+            "cleanup.policy": "compact",
+            "segment.ms": "1000",
+            "delete.retention.ms": "0",
+            "min.cleanable.dirty.ratio": "0"
+          }
+        })
+        const keys = yield* Effect.gen(function* () {
+          const client = yield* KafkaClient.KafkaClient
+          const { topicId } = yield* client.describeTopic(topic)
+          let now = Date.now() - 60_000
+          const write = (key: string, value: string | null) =>
+            client.produce(1, {
+              topic,
+              topicId,
+              acks: -1,
+              timeout: 10_000,
+              partitions: [{ partition: 0, records: encodeBatch([{ key, value, timestamp: (now += 2_000) }]) }]
+            })
+          /** What a broker's own copy holds: a follower answers fetches too. */
+          const keysAt = Effect.fnUntraced(function* (broker: number) {
+            const fetcher = yield* client.openFetcher(broker)
+            const seen: Array<string | null> = []
+            for (let position = 0; ;) {
+              const answer = yield* fetcher.fetch(fetchRequest({ topic, topicId }, position))
+              const batches = readBatches(answer.partitions[0]!.records)
+              if (batches.length === 0) return seen
+              seen.push(...batches.flatMap(({ records }) => records.map(({ key }) => key)))
+              position = batches.at(-1)!.lastOffset + 1
+            }
+          }, Effect.scoped)
+          yield* write("gone", "1")
+          yield* write("gone", null)
+          // Each write rolls the segment. A round is over when the older one of its two records is gone; the one after the
+          // round that first saw the tombstone drops it.
+          for (const pulse of ["first", "second"]) {
+            for (const value of ["1", "2"]) yield* write(pulse, value)
+            yield* write("roll", "")
+            yield* eventually(keysAt(1), (seen) => seen.filter((key) => key === pulse).length === 1)
+          }
+          assert.notInclude(yield* keysAt(1), "gone")
+          yield* cluster.admin.moveLeader(topic, 0, 2)
+          return yield* keysAt(2)
+        }).pipe(Effect.provide(KafkaJsClient.layer({ brokers: cluster.brokers })))
+        assert.deepStrictEqual(keys.slice(0, 2), ["gone", "gone"])
+        assert.strictEqual((yield* cluster.admin.describe(topic)).partitions[0]!.leader, 2)
       }),
     120_000
   )
