@@ -119,7 +119,10 @@ export interface CommonOptions {
   readonly closeTimeout?: Duration.Input | undefined
   /** How long a write waits for others to share its batch. Default: 0, only with those of the same moment. */
   readonly linger?: Duration.Input | undefined
-  /** How old the knowledge of leaders and partitions may get. Default: 5 minutes. */
+  /**
+   * How old the knowledge of leaders and partitions may get. Partitions that were added are found by then, and at once where
+   * a table or another writer of the same client sees them. Default: 30 seconds, as tables.
+   */
   readonly metadataMaxAge?: Duration.Input | undefined
   /** The largest batch before compression, and so the largest record, its overhead included. Default: 1 MiB. */
   readonly maxBatchBytes?: number | undefined
@@ -251,7 +254,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     deliveryTimeout: Duration.toMillis(options.deliveryTimeout ?? "2 minutes"),
     closeTimeout: Duration.toMillis(options.closeTimeout ?? "5 seconds"),
     linger: Duration.toMillis(options.linger ?? 0),
-    metadataMaxAge: Duration.toMillis(options.metadataMaxAge ?? "5 minutes"),
+    metadataMaxAge: Duration.toMillis(options.metadataMaxAge ?? "30 seconds"),
     maxBatchBytes: options.maxBatchBytes ?? MEBIBYTE,
     maxMessageBytes: toLimit(ensured?.config?.get("max.message.bytes")),
     maxBufferedBytes: options.maxBufferedBytes ?? 32 * MEBIBYTE,

@@ -329,6 +329,26 @@ export class NotAwaitable extends Schema.TaggedError<NotAwaitable>()("NotAwaitab
 }
 
 /**
+ * An acknowledged write that is never to be read: the topic had grown, the writer did not know it yet and put the record
+ * where its key belonged before, and the key's partition of today has a record, which counts. It is in the log, and no
+ * table shows it. Writing again, with a writer that has learned of the growth, makes it count.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class WriteSuperseded extends Schema.TaggedError<WriteSuperseded>()("WriteSuperseded", {
+  topic,
+  partition,
+  offset,
+  /** The partition that the key belongs to now. */
+  owner: partition
+}) {
+  override get message(): string {
+    return `the write to ${this.topic}[${this.partition}]@${this.offset} does not count: the topic has grown, its key belongs to partition ${this.owner} now and has a record there; write it again`
+  }
+}
+
+/**
  * The table's scope was closed.
  *
  * @category errors
@@ -384,6 +404,7 @@ export type TableError =
   | ClusterRefused
   | BarrierTimeout
   | NotAwaitable
+  | WriteSuperseded
   | TableClosed
   | ReaderDied
 

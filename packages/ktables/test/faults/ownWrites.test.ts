@@ -46,7 +46,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         for (let i = 0; i < 10; i++) {
           if (i === 3) yield* kafka.moveLeader("numbers", 0, 2)
           if (i === 6) {
@@ -103,7 +103,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
         yield* subject.within("its wait", 10_000, subject.table.awaitOffset(ack))
         yield* kafka.truncate("numbers", 0, 10)
@@ -121,7 +121,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
         yield* kafka.recreateTopic("numbers")
         yield* subject.saw("Rebuilding", 60_000)
@@ -232,7 +232,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
         yield* kafka.truncate("numbers", 0, 10)
         yield* writeBatches(MANY_BATCHES, 1)
@@ -249,7 +249,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         yield* kafka.fail({ request: "fetch" }, ErrorCode.KAFKA_STORAGE_ERROR, { times: 1_000_000 })
         yield* subject.pass(10_000)
         const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
@@ -267,7 +267,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         const { acks } = yield* subject.within(
           "the writes",
           10_000,
@@ -290,7 +290,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
         yield* subject.within("the other", 10_000, writer.set("mine", 8))
         yield* writeBatches(MANY_BATCHES, 1)
@@ -306,7 +306,7 @@ describe("waits for one's own writes", () => {
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()
-        const writer = yield* KafkaTableWriter.make(numbers)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day" })
         const ack = yield* subject.within("the write", 10_000, writer.set("mine", 7))
         yield* writeBatches(MANY_BATCHES, 1)
         yield* subject.agrees()

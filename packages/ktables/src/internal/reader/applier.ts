@@ -7,6 +7,7 @@ import * as Live from "./applier/live.ts"
 import { trim } from "./applier/trim.ts"
 import { Ownership } from "./applier/ownership.ts"
 import { type Change, Contents } from "./contents.ts"
+import type { Outdone } from "./outdone.ts"
 
 export interface Applier<K, V> {
   readonly contents: () => Contents<K, V>
@@ -14,6 +15,8 @@ export interface Applier<K, V> {
   readonly build: Build.Build<K, V>
   /** Whether the contents hold, or were denied, a record outside its key's partition. */
   readonly hasForeign: () => boolean
+  /** Records that were passed over for one of their key's own partition. */
+  readonly outdone: Outdone
   /** Partitions were added: keys belong elsewhere from here on. */
   readonly grown: (partitions: number) => void
   /** Removes entries of a partition below an offset, and hands their changes to `publish`; succeeds with how many. */
@@ -48,6 +51,7 @@ export const make = <K, V, RD, RE>(
         return build(survivors, session)
       }),
     hasForeign: () => metrics.counts.foreign > foreignAtBuild,
+    outdone: ownership.outdone,
     grown: (partitions) => {
       ownership.partitions = partitions
     },

@@ -6,9 +6,10 @@
  * log, which is not this module's (`unknown`).
  */
 import { Deferred, Effect } from "effect"
-import { DataLoss, type TableError } from "../../TableError.ts"
+import { DataLoss, type TableError, WriteSuperseded } from "../../TableError.ts"
 import type { BatchListener } from "../records/batchReader.ts"
 import { type AckWait, AckWaits, type Found } from "./ackWaits.ts"
+import type { Outdone } from "./outdone.ts"
 import type { Partition } from "./partition.ts"
 import type { PlacedAck } from "./recentBatches.ts"
 
@@ -38,6 +39,7 @@ export const deleted = (ack: PlacedAck, logStart: number): DataLoss =>
 const recreated = (ack: PlacedAck): DataLoss => lost(ack, 0, "the topic was recreated after the write")
 
 export class Gate {
+  readonly #outdone: Outdone
   readonly #positions = new Set<PositionsWait>()
   /** Waits for acknowledged records, by partition. */
   readonly #acks = new Map<number, AckWaits>()
@@ -50,6 +52,10 @@ export class Gate {
 
   /** While contents are being built, positions are ahead of what can be read: nothing is met until `release`. */
   #held = true
+
+  constructor(outdone: Outdone) {
+    this.#outdone = outdone
+  }
 
   /** Partitions that somebody waits for an acknowledged write in. */
   get awaitedPartitions(): ReadonlyArray<number> {
@@ -102,7 +108,7 @@ export class Gate {
     if (ack.topicId !== undefined && this.#former.has(ack.topicId)) return Effect.fail(recreated(ack))
     const partition = partitions.get(ack.partition)
     return !this.#held && partition !== undefined && this.#speaksOf(ack) && partition.position > ack.offset
-      ? verdict(ack, partition.recent.holds(ack))
+      ? this.#verdict(ack, partition.recent.holds(ack))
       : undefined
   }
 
@@ -161,7 +167,7 @@ export class Gate {
     const passed = this.#acks
       .get(partition.partition)
       ?.take(Number.NEGATIVE_INFINITY, partition.position, ({ ack }) => this.#speaksOf(ack))
-    if (passed !== undefined) for (const wait of passed) end(wait, verdict(wait.ack, wait.isThere))
+    if (passed !== undefined) for (const wait of passed) end(wait, this.#verdict(wait.ack, wait.isThere))
   }
 
   /** How many waits were registered so far: a question that leaves now can only speak of these. */
@@ -214,6 +220,16 @@ export class Gate {
     }
   }
 
+  #verdict(ack: PlacedAck, isThere: boolean | undefined): Effect.Effect<Found, TableError> {
+    return isThere === undefined ? unknown : isThere ? this.applied(ack) : Effect.fail(replaced(ack))
+  }
+
+  /** What a record that was applied came to: it could be read, unless it was passed over. */
+  applied({ offset, partition, topic }: PlacedAck): Effect.Effect<Found, WriteSuperseded> {
+    const owner = this.#outdone.ownerOf(partition, offset)
+    return owner === undefined ? applied : Effect.fail(new WriteSuperseded({ topic, partition, offset, owner }))
+  }
+
   #speaksOf(ack: PlacedAck): boolean {
     return ack.topicId === undefined || this.#topicId === undefined || ack.topicId === this.#topicId
   }
@@ -240,9 +256,6 @@ export class Gate {
 
 const applied: Effect.Effect<Found> = Effect.succeed("applied")
 const unknown: Effect.Effect<Found> = Effect.succeed("unknown")
-
-const verdict = (ack: PlacedAck, isThere: boolean | undefined): Effect.Effect<Found, DataLoss> =>
-  isThere === undefined ? unknown : isThere ? applied : Effect.fail(replaced(ack))
 
 const end = (wait: AckWait, result: Effect.Effect<Found, TableError>): void => {
   Deferred.doneUnsafe(wait.done, result)

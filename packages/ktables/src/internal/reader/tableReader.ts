@@ -93,7 +93,7 @@ export const make = <K, V>(options: {
   Effect.gen(function* () {
     const { applier, client, listener, metrics, settings, topic } = options
     const clock = yield* Clock.Clock
-    const gate = new Gate()
+    const gate = new Gate(applier.outdone)
     const started = Deferred.makeUnsafe<void, TableError>()
     let caughtUp = Deferred.makeUnsafe<void, TableError>()
     let session: Session.Session | undefined
@@ -404,7 +404,7 @@ export const make = <K, V>(options: {
           backoff(attempt),
           Effect.suspend(() => awaitRecord(ack, attempt + 1))
         )
-        return Effect.flatMap(isThere, (isThere) => (isThere === true ? Effect.void : again))
+        return Effect.flatMap(isThere, (isThere) => (isThere === true ? Effect.asVoid(gate.applied(ack)) : again))
       })
 
     /** What a barrier waits for; undefined until the brokers have told. */

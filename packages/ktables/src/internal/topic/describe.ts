@@ -7,6 +7,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import { backoff } from "./backoff.ts"
 import * as Patience from "./patience.ts"
 import { refused } from "./refusal.ts"
+import * as Sightings from "./sightings.ts"
 
 /** Brokers learn of a topic one after another, so its absence has to be repeated to be believed. */
 const REPETITIONS = 3
@@ -40,7 +41,10 @@ export const describeWith = Effect.fnUntraced(function* (
     if (Result.isSuccess(result)) {
       const description = result.success
       if (leaderless === 0) leaderlessSince = now
-      if (hasLeaders(description) || now - leaderlessSince >= ELECTION) return description
+      if (hasLeaders(description) || now - leaderlessSince >= ELECTION) {
+        Sightings.report(client, description)
+        return description
+      }
       yield* backoff(++leaderless)
       continue
     }

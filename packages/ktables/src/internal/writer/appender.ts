@@ -8,6 +8,7 @@ import { CompressionUnavailable, type NotAuthorized, WriterClosed, WriteRejected
 import { BATCH_OVERHEAD, estimateRecordSize } from "../records/batchWriter.ts"
 import { type Compression, unavailable } from "../records/compression.ts"
 import type * as Patience from "../topic/patience.ts"
+import * as Sightings from "../topic/sightings.ts"
 import { WriteBuffer } from "./buffer.ts"
 import * as Identities from "./identities.ts"
 import * as Metrics from "./metrics.ts"
@@ -45,6 +46,9 @@ export interface TableAppender {
   /** Waits until it does. */
   readonly room: Effect.Effect<void>
 }
+
+/** Milliseconds between two refreshes at least, whatever others see: brokers may say different things of a topic. */
+const REFRESH_PACE = 100
 
 const tooLarge = (topic: string, partition: number, size: number, limit: number): WriteRejected =>
   new WriteRejected({
@@ -147,8 +151,28 @@ export const make = Effect.fnUntraced(function* (
 
   yield* Effect.addFinalizer(() => close)
   yield* grow
-  yield* Effect.sleep(options.metadataMaxAge).pipe(
-    Effect.andThen(Effect.suspend(() => metadata.refresh(metadata.version()))),
+  let isOutdated = false
+  let learn: (() => void) | undefined
+  yield* Sightings.listen(client, topic, (seen) => {
+    if (!metadata.isOutdatedBy(seen)) return
+    isOutdated = true
+    learn?.()
+  })
+  const outdated = Effect.callback<void>((resume) => {
+    if (isOutdated) return resume(Effect.void)
+    learn = () => resume(Effect.void)
+    return Effect.sync(() => {
+      learn = undefined
+    })
+  })
+  yield* Effect.sleep(REFRESH_PACE).pipe(
+    Effect.andThen(Effect.raceFirst(outdated, Effect.sleep(options.metadataMaxAge - REFRESH_PACE))),
+    Effect.andThen(
+      Effect.suspend(() => {
+        isOutdated = false
+        return metadata.refresh(metadata.version())
+      })
+    ),
     Effect.forever,
     Effect.forkIn(fibers)
   )

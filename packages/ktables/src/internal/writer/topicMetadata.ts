@@ -4,6 +4,7 @@ import type * as KafkaClient from "../../KafkaClient.ts"
 import { TopicNotFound, type WriteError } from "../../TableError.ts"
 import { differs } from "../differs.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
+import * as Sightings from "../topic/sightings.ts"
 import { authenticationRefused, isNotAuthorized, notAuthorized } from "../topic/refusal.ts"
 
 /** A deleted topic is told from metadata that lags by being absent this often, over this many milliseconds. */
@@ -29,6 +30,8 @@ export interface TopicMetadata {
   readonly leaderOf: (partition: number) => number | undefined
   /** What the last refresh said that retrying does not cure. */
   readonly refusal: () => WriteError | undefined
+  /** Whether a description that somebody else got tells of a topic that is not written to as it should be. */
+  readonly isOutdatedBy: (seen: KafkaClient.TopicDescription) => boolean
   /** Refreshes unless that happened since version `seen`; many callers share one request. */
   readonly refresh: (seen: number) => Effect.Effect<void>
 }
@@ -64,6 +67,7 @@ export const make = (
     }
     clusterId = next.clusterId ?? clusterId
     topicId = next.topicId ?? topicId
+    Sightings.report(client, next)
     yield* onChange(next)
   })
 
@@ -94,6 +98,10 @@ export const make = (
     version: () => version,
     leaderOf: (partition) => home.description.partitions[partition]?.leader,
     refusal: () => refusal,
+    isOutdatedBy: (seen) =>
+      differs(clusterId, seen.clusterId) ||
+      differs(topicId, seen.topicId) ||
+      seen.partitions.length > home.description.partitions.length,
     refresh: (seen) => one.withPermit(Effect.suspend(() => (version > seen ? Effect.void : fetch)))
   }
 }

@@ -69,7 +69,9 @@ export const make = <K, V>(options: {
     if (owner === source.partition) return false
     counts.foreign++
     const there = loaded.get(owner)
-    return there !== undefined && there.find(source.keyBuffer, source.keyStart, source.keyLength) >= 0
+    const isOutdone = there !== undefined && there.find(source.keyBuffer, source.keyStart, source.keyLength) >= 0
+    if (isOutdone) ownership.outdone.add(source.partition, source.offset, owner)
+    return isOutdone
   }
 
   /** Applies those survivors of a partition that `isWanted` names; hands back the entries whose value was refused. */
@@ -197,6 +199,7 @@ export const make = <K, V>(options: {
     ownership.partitions = session.partitions.size
     ownership.isDoubtful = false
     ownership.isIgnorant = false
+    ownership.outdone.clear()
     for (const survivors of all) {
       counts.records += survivors.records
       counts.tombstones += survivors.tombstones
@@ -222,7 +225,9 @@ export const make = <K, V>(options: {
           const owner = ownership.ownerOf(source)
           const left = owner === source.partition ? undefined : valueless.get(owner)
           if (left === undefined) return false
-          return left.has(loaded.get(owner)!.find(source.keyBuffer, source.keyStart, source.keyLength))
+          const counts = left.has(loaded.get(owner)!.find(source.keyBuffer, source.keyStart, source.keyLength))
+          if (counts) ownership.outdone.remove(source.partition, source.offset)
+          return counts
         })
       }
     }

@@ -6,6 +6,7 @@
 import { partitionOf } from "../../writer/partitioner.ts"
 import type { Contents } from "../contents.ts"
 import type { ReaderMetrics } from "../metrics.ts"
+import { Outdone } from "../outdone.ts"
 import type { Source } from "./source.ts"
 
 /**
@@ -25,6 +26,8 @@ export class Ownership {
   isDoubtful = false
   /** Set by a record outside its key's partition, where nobody remembers whether the key was deleted in its own. */
   isIgnorant = false
+  /** The records that did not count. */
+  readonly outdone: Outdone = new Outdone()
   readonly #counts: ReaderMetrics["counts"]
 
   constructor(counts: ReaderMetrics["counts"]) {
@@ -67,6 +70,7 @@ export class Ownership {
     }
     this.#counts.foreign++
     target.keepGraves()
+    if (isDisowned) this.outdone.add(source.partition, source.offset, previous.partition)
     return !isDisowned
   }
 }

@@ -8,6 +8,7 @@ import type { KafkaError } from "../../../KafkaError.ts"
 import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecreated } from "../../../TableError.ts"
 import { differs } from "../../differs.ts"
 import { ErrorCode } from "../../protocol/errorCodes.ts"
+import * as Sightings from "../../topic/sightings.ts"
 import type { Moment } from "../moment.ts"
 import type { Elections } from "./elections.ts"
 import { type Situation, STALE_METADATA } from "./situation.ts"
@@ -148,6 +149,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       failures = 0
       gate.confirmTopic(description.topicId, sent.wall)
       adopt(description, sent)
+      Sightings.report(client, description)
       return true
     }),
     failures: () => failures
