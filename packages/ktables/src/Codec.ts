@@ -13,6 +13,7 @@
  */
 import { Cause, Effect, Exit, Option, Pipeable, Result, Schema } from "effect"
 import { dual } from "effect/Function"
+import { TaggedError } from "./internal/taggedError.ts"
 import { decodeUtf8, encodeUtf8 } from "./internal/utf8.ts"
 
 const TypeId = "~effect-ktables/Codec"
@@ -23,7 +24,7 @@ const TypeId = "~effect-ktables/Codec"
  * @category errors
  * @since 0.1.0
  */
-export class CodecError extends Schema.TaggedError<CodecError>()("CodecError", {
+export class CodecError extends TaggedError<CodecError>()("CodecError", {
   detail: Schema.String,
   /**
    * The bytes are not to blame: what the codec leans on (a schema registry) failed and may work again. A table keeps

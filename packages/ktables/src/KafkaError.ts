@@ -9,6 +9,7 @@
  */
 import { Schema } from "effect"
 import { errorName, isRetriableCode } from "./internal/protocol/errorCodes.ts"
+import { TaggedError } from "./internal/taggedError.ts"
 
 /**
  * No connection to a broker could be opened, or an open one was lost with the request outstanding: whether the broker
@@ -17,7 +18,7 @@ import { errorName, isRetriableCode } from "./internal/protocol/errorCodes.ts"
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("ConnectionFailed", {
+export class ConnectionFailed extends TaggedError<ConnectionFailed>()("ConnectionFailed", {
   /** `host:port`. */
   broker: Schema.String,
   /** What was being done: `connect`, or the request's name. */
@@ -37,7 +38,7 @@ export class ConnectionFailed extends Schema.TaggedError<ConnectionFailed>()("Co
  * @category errors
  * @since 0.1.0
  */
-export class RequestTimedOut extends Schema.TaggedError<RequestTimedOut>()("RequestTimedOut", {
+export class RequestTimedOut extends TaggedError<RequestTimedOut>()("RequestTimedOut", {
   broker: Schema.String,
   request: Schema.String,
   /** Milliseconds waited. */
@@ -55,7 +56,7 @@ export class RequestTimedOut extends Schema.TaggedError<RequestTimedOut>()("Requ
  * @category errors
  * @since 0.1.0
  */
-export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
+export class AuthenticationFailed extends TaggedError<AuthenticationFailed>()("AuthenticationFailed", {
   broker: Schema.String,
   /** A sentence with the likely cause: "is TLS misconfigured on the client or the broker?". */
   detail: Schema.String,
@@ -73,7 +74,7 @@ export class AuthenticationFailed extends Schema.TaggedError<AuthenticationFaile
  * @category errors
  * @since 0.1.0
  */
-export class BrokersUnreachable extends Schema.TaggedError<BrokersUnreachable>()("BrokersUnreachable", {
+export class BrokersUnreachable extends TaggedError<BrokersUnreachable>()("BrokersUnreachable", {
   brokers: Schema.Array(Schema.Struct({ address: Schema.String, cause: Schema.String }))
 }) {
   readonly isRetriable: boolean = true
@@ -88,7 +89,7 @@ export class BrokersUnreachable extends Schema.TaggedError<BrokersUnreachable>()
  * @category errors
  * @since 0.1.0
  */
-export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
+export class BrokerError extends TaggedError<BrokerError>()("BrokerError", {
   broker: Schema.String,
   request: Schema.String,
   /** The protocol's error code, for example 3. */
@@ -122,7 +123,7 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
  * @category errors
  * @since 0.1.0
  */
-export class UnsupportedRequest extends Schema.TaggedError<UnsupportedRequest>()("UnsupportedRequest", {
+export class UnsupportedRequest extends TaggedError<UnsupportedRequest>()("UnsupportedRequest", {
   broker: Schema.String,
   request: Schema.String,
   detail: Schema.String
@@ -139,7 +140,7 @@ export class UnsupportedRequest extends Schema.TaggedError<UnsupportedRequest>()
  * @category errors
  * @since 0.1.0
  */
-export class MalformedAnswer extends Schema.TaggedError<MalformedAnswer>()("MalformedAnswer", {
+export class MalformedAnswer extends TaggedError<MalformedAnswer>()("MalformedAnswer", {
   broker: Schema.String,
   request: Schema.String,
   detail: Schema.String

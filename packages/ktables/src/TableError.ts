@@ -22,6 +22,7 @@
  * @since 0.1.0
  */
 import { Data, Schema } from "effect"
+import { printedWhole, TaggedError } from "./internal/taggedError.ts"
 import type { WriteAck } from "./WriteAck.ts"
 
 const topic = Schema.String
@@ -34,7 +35,7 @@ const offset = Schema.Number
  * @category errors
  * @since 0.1.0
  */
-export class TopicNotFound extends Schema.TaggedError<TopicNotFound>()("TopicNotFound", { topic }) {
+export class TopicNotFound extends TaggedError<TopicNotFound>()("TopicNotFound", { topic }) {
   override get message(): string {
     return `topic ${this.topic} does not exist: is the name right? Create it with TableTopic.ensureTopic at deploy time, by starting its writer first, or with ensureTopic: { create: true }`
   }
@@ -46,7 +47,7 @@ export class TopicNotFound extends Schema.TaggedError<TopicNotFound>()("TopicNot
  * @category errors
  * @since 0.1.0
  */
-export class NotAuthorized extends Schema.TaggedError<NotAuthorized>()("NotAuthorized", {
+export class NotAuthorized extends TaggedError<NotAuthorized>()("NotAuthorized", {
   topic,
   /** The ACL operation that is missing: `Read`, `Write`, `Describe`, `Create`, `IdempotentWrite`. */
   operation: Schema.String,
@@ -63,7 +64,7 @@ export class NotAuthorized extends Schema.TaggedError<NotAuthorized>()("NotAutho
  * @category errors
  * @since 0.1.0
  */
-export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable", {
+export class Unreachable extends TaggedError<Unreachable>()("Unreachable", {
   topic,
   /** Milliseconds tried. */
   waited: Schema.Number,
@@ -81,7 +82,7 @@ export class Unreachable extends Schema.TaggedError<Unreachable>()("Unreachable"
  * @category errors
  * @since 0.1.0
  */
-export class AuthenticationRefused extends Schema.TaggedError<AuthenticationRefused>()("AuthenticationRefused", {
+export class AuthenticationRefused extends TaggedError<AuthenticationRefused>()("AuthenticationRefused", {
   topic,
   broker: Schema.String,
   detail: Schema.String
@@ -97,7 +98,7 @@ export class AuthenticationRefused extends Schema.TaggedError<AuthenticationRefu
  * @category errors
  * @since 0.1.0
  */
-export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTopic", { topic, detail: Schema.String }) {
+export class InvalidTopic extends TaggedError<InvalidTopic>()("InvalidTopic", { topic, detail: Schema.String }) {
   override get message(): string {
     return `invalid topic definition ${this.topic}: ${this.detail}`
   }
@@ -109,7 +110,7 @@ export class InvalidTopic extends Schema.TaggedError<InvalidTopic>()("InvalidTop
  * @category errors
  * @since 0.1.0
  */
-export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidOption", {
+export class InvalidOption extends TaggedError<InvalidOption>()("InvalidOption", {
   /** Of which topic's table or writer; absent where the option is of a client. */
   topic: Schema.optionalKey(topic),
   /** With its path, for example `fetch.maxWait`. */
@@ -129,7 +130,7 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>()("InvalidO
  * @category errors
  * @since 0.1.0
  */
-export class PolicyMismatch extends Schema.TaggedError<PolicyMismatch>()("PolicyMismatch", {
+export class PolicyMismatch extends TaggedError<PolicyMismatch>()("PolicyMismatch", {
   topic,
   setting: Schema.String,
   /** As declared; a `cleanup.policy` is `compact` unless the definition declares another. */
@@ -149,7 +150,7 @@ export class PolicyMismatch extends Schema.TaggedError<PolicyMismatch>()("Policy
  * @category errors
  * @since 0.1.0
  */
-export class CatchUpTimeout extends Schema.TaggedError<CatchUpTimeout>()("CatchUpTimeout", {
+export class CatchUpTimeout extends TaggedError<CatchUpTimeout>()("CatchUpTimeout", {
   topic,
   /** Milliseconds waited. */
   waited: Schema.Number,
@@ -168,7 +169,7 @@ export class CatchUpTimeout extends Schema.TaggedError<CatchUpTimeout>()("CatchU
  * @category errors
  * @since 0.1.0
  */
-export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError", {
+export class DecodeError extends TaggedError<DecodeError>()("DecodeError", {
   topic,
   partition,
   offset,
@@ -187,7 +188,7 @@ export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError"
  * @category errors
  * @since 0.1.0
  */
-export class DataLoss extends Schema.TaggedError<DataLoss>()("DataLoss", {
+export class DataLoss extends TaggedError<DataLoss>()("DataLoss", {
   topic,
   partition,
   /** One past the last offset the table had applied. */
@@ -207,7 +208,7 @@ export class DataLoss extends Schema.TaggedError<DataLoss>()("DataLoss", {
  * @category errors
  * @since 0.1.0
  */
-export class TopicRecreated extends Schema.TaggedError<TopicRecreated>()("TopicRecreated", {
+export class TopicRecreated extends TaggedError<TopicRecreated>()("TopicRecreated", {
   topic,
   previous: Schema.String,
   current: Schema.String
@@ -225,7 +226,7 @@ export class TopicRecreated extends Schema.TaggedError<TopicRecreated>()("TopicR
  * @category errors
  * @since 0.1.0
  */
-export class KeysMoved extends Schema.TaggedError<KeysMoved>()("KeysMoved", { topic, detail: Schema.String }) {
+export class KeysMoved extends TaggedError<KeysMoved>()("KeysMoved", { topic, detail: Schema.String }) {
   override get message(): string {
     return `keys of ${this.topic} are in several partitions: ${this.detail}; reading it again settles which record counts`
   }
@@ -237,7 +238,7 @@ export class KeysMoved extends Schema.TaggedError<KeysMoved>()("KeysMoved", { to
  * @category errors
  * @since 0.1.0
  */
-export class TopicDeleted extends Schema.TaggedError<TopicDeleted>()("TopicDeleted", { topic }) {
+export class TopicDeleted extends TaggedError<TopicDeleted>()("TopicDeleted", { topic }) {
   override get message(): string {
     return `topic ${this.topic} was deleted; the table keeps its last contents`
   }
@@ -249,7 +250,7 @@ export class TopicDeleted extends Schema.TaggedError<TopicDeleted>()("TopicDelet
  * @category errors
  * @since 0.1.0
  */
-export class UnreadableRecords extends Schema.TaggedError<UnreadableRecords>()("UnreadableRecords", {
+export class UnreadableRecords extends TaggedError<UnreadableRecords>()("UnreadableRecords", {
   topic,
   partition,
   /** The first that was not read. */
@@ -269,7 +270,7 @@ export class UnreadableRecords extends Schema.TaggedError<UnreadableRecords>()("
  * @category errors
  * @since 0.1.0
  */
-export class ClusterRefused extends Schema.TaggedError<ClusterRefused>()("ClusterRefused", {
+export class ClusterRefused extends TaggedError<ClusterRefused>()("ClusterRefused", {
   topic,
   detail: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
@@ -304,7 +305,7 @@ export const WaitingFor: Schema.Struct<{
  * @category errors
  * @since 0.1.0
  */
-export class BarrierTimeout extends Schema.TaggedError<BarrierTimeout>()("BarrierTimeout", {
+export class BarrierTimeout extends TaggedError<BarrierTimeout>()("BarrierTimeout", {
   topic,
   /** Milliseconds waited. */
   waited: Schema.Number,
@@ -322,7 +323,7 @@ export class BarrierTimeout extends Schema.TaggedError<BarrierTimeout>()("Barrie
  * @category errors
  * @since 0.1.0
  */
-export class NotAwaitable extends Schema.TaggedError<NotAwaitable>()("NotAwaitable", { topic, detail: Schema.String }) {
+export class NotAwaitable extends TaggedError<NotAwaitable>()("NotAwaitable", { topic, detail: Schema.String }) {
   override get message(): string {
     return `cannot wait on ${this.topic}: ${this.detail}`
   }
@@ -354,7 +355,7 @@ export class WriteSuperseded extends Schema.TaggedError<WriteSuperseded>()("Writ
  * @category errors
  * @since 0.1.0
  */
-export class TableClosed extends Schema.TaggedError<TableClosed>()("TableClosed", { topic }) {
+export class TableClosed extends TaggedError<TableClosed>()("TableClosed", { topic }) {
   override get message(): string {
     return `the table of ${this.topic} is closed`
   }
@@ -374,7 +375,7 @@ const reasonOf = (cause: unknown): string =>
  * @category errors
  * @since 0.1.0
  */
-export class ReaderDied extends Schema.TaggedError<ReaderDied>()("ReaderDied", { topic, cause: Schema.Defect() }) {
+export class ReaderDied extends TaggedError<ReaderDied>()("ReaderDied", { topic, cause: Schema.Defect() }) {
   override get message(): string {
     return `the reader of ${this.topic} died: ${reasonOf(this.cause)}`
   }
@@ -414,7 +415,7 @@ export type TableError =
  * @category errors
  * @since 0.1.0
  */
-export class EncodeError extends Schema.TaggedError<EncodeError>()("EncodeError", {
+export class EncodeError extends TaggedError<EncodeError>()("EncodeError", {
   topic,
   part: Schema.Literals(["key", "value"]),
   detail: Schema.String
@@ -430,7 +431,7 @@ export class EncodeError extends Schema.TaggedError<EncodeError>()("EncodeError"
  * @category errors
  * @since 0.1.0
  */
-export class WriteRejected extends Schema.TaggedError<WriteRejected>()("WriteRejected", {
+export class WriteRejected extends TaggedError<WriteRejected>()("WriteRejected", {
   topic,
   partition,
   /** The protocol's error name, for example `MESSAGE_TOO_LARGE`. */
@@ -449,7 +450,7 @@ export class WriteRejected extends Schema.TaggedError<WriteRejected>()("WriteRej
  * @category errors
  * @since 0.1.0
  */
-export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
+export class WriteOutcomeUnknown extends TaggedError<WriteOutcomeUnknown>()("WriteOutcomeUnknown", {
   topic,
   partition,
   detail: Schema.String
@@ -465,7 +466,7 @@ export class WriteOutcomeUnknown extends Schema.TaggedError<WriteOutcomeUnknown>
  * @category errors
  * @since 0.1.0
  */
-export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeout", {
+export class WriteTimeout extends TaggedError<WriteTimeout>()("WriteTimeout", {
   topic,
   partition,
   /** Milliseconds waited. */
@@ -483,7 +484,7 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>()("WriteTimeo
  * @category errors
  * @since 0.1.0
  */
-export class WriterClosed extends Schema.TaggedError<WriterClosed>()("WriterClosed", { topic }) {
+export class WriterClosed extends TaggedError<WriterClosed>()("WriterClosed", { topic }) {
   override get message(): string {
     return `the writer of ${this.topic} is closed`
   }
@@ -495,7 +496,7 @@ export class WriterClosed extends Schema.TaggedError<WriterClosed>()("WriterClos
  * @category errors
  * @since 0.1.0
  */
-export class CompressionUnavailable extends Schema.TaggedError<CompressionUnavailable>()("CompressionUnavailable", {
+export class CompressionUnavailable extends TaggedError<CompressionUnavailable>()("CompressionUnavailable", {
   topic,
   compression: Schema.String,
   detail: Schema.String
@@ -529,7 +530,7 @@ export type WriteError =
  * @category errors
  * @since 0.1.0
  */
-export class SetAllError<K> extends Data.TaggedError("SetAllError")<{
+export class SetAllError<K> extends printedWhole(Data.TaggedError("SetAllError"))<{
   readonly topic: string
   readonly failures: ReadonlyArray<{ readonly key: K; readonly error: WriteError }>
   readonly acks: ReadonlyArray<{ readonly key: K; readonly ack: WriteAck }>

@@ -1,0 +1,32 @@
+/** Errors that are printed whole: with their message, their place in the program, their fields and their cause. */
+import { Schema } from "effect"
+
+/** Node, Bun and Deno ask it of what they print. */
+const inspection = Symbol.for("nodejs.util.inspect.custom")
+
+type Inspect = (value: unknown, options: object) => string
+
+/** Effect's own errors print their fields only, so that `console.log` would show neither the message nor where it is from. */
+export const printedWhole = <Class extends { readonly prototype: object }>(base: Class): Class => {
+  Object.defineProperty(base.prototype, inspection, {
+    configurable: true,
+    writable: true,
+    value(this: Error, depth: number, options: object, inspect: Inspect): string {
+      const text = `${this.name}: ${this.message}`
+      if (depth < 0) return `[${text}]`
+      const frames = (this.stack ?? "").split("\n").filter((line) => /^ {4}at /.test(line))
+      const { name: _, message: __, stack: ___, ...fields } = this as Error & Record<string, unknown>
+      // A cause is not among what can be enumerated.
+      if (this.cause !== undefined) fields["cause"] = this.cause
+      return `${[text, ...frames].join("\n")} ${inspect(fields, options)}`
+    }
+  })
+  return base
+}
+
+/** `Schema.TaggedError` of errors that are printed whole. */
+export const TaggedError: typeof Schema.TaggedError = ((identifier?: string) => {
+  // A class of any error, whose fields its caller's types tell.
+  const make = Schema.TaggedError<Error>(identifier)
+  return (tag: string, fields: Schema.Struct.Fields) => printedWhole(make(tag, fields))
+}) as unknown as typeof Schema.TaggedError
