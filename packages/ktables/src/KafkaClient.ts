@@ -199,7 +199,10 @@ export interface FetchedPartition {
  * @since 0.1.0
  */
 export interface FetchAnswer {
-  /** Milliseconds the broker asks to hold off. */
+  /**
+   * Milliseconds the broker asks to hold off. Above zero the answer may have no partitions at all: a broker that throttles
+   * a client holds back what it would have answered (KIP-219), and is to be asked the same again.
+   */
   readonly throttle: number
   /** An error of the whole answer, else 0. */
   readonly errorCode: number

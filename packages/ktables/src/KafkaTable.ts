@@ -26,6 +26,7 @@
  * @since 0.1.0
  */
 import {
+  Clock,
   Cause,
   Context,
   Deferred,
@@ -133,6 +134,11 @@ export interface PartitionHealth {
   readonly connected: boolean
   /** Milliseconds since the epoch. */
   readonly disconnectedSince: Option.Option<number>
+  /**
+   * While a quota holds this client back: until when the broker asked to be left alone, in milliseconds since the epoch.
+   * The partition is connected meanwhile, and read on after that.
+   */
+  readonly throttledUntil: Option.Option<number>
 }
 
 /**
@@ -570,12 +576,12 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     watch: (key) => feed.watch(key),
     status: Effect.sync(() => status.current),
     statusChanges: status.changes,
-    health: Effect.sync(() => ({
+    health: Effect.map(Clock.currentTimeMillis, (now) => ({
       status: status.current,
       ensured: ensured(),
       stats: statsOf(metrics, reader, contents().size),
       progress: reader.progress(),
-      partitions: reader.partitions().map(healthOf)
+      partitions: reader.partitions().map((partition) => healthOf(partition, now))
     })),
     failure: Deferred.await(failed),
     awaitCaughtUp: reader.awaitCaughtUp,
@@ -645,7 +651,10 @@ const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader
   }
 }
 
-const healthOf = (partition: ReturnType<TableReader.TableReader["partitions"]>[number]): PartitionHealth => ({
+const healthOf = (
+  partition: ReturnType<TableReader.TableReader["partitions"]>[number],
+  now: number
+): PartitionHealth => ({
   partition: partition.partition,
   position: partition.position,
   highWatermark: partition.highWatermark,
@@ -653,7 +662,8 @@ const healthOf = (partition: ReturnType<TableReader.TableReader["partitions"]>[n
   lag: Math.max(0, partition.highWatermark - partition.readTo),
   leader: partition.leader,
   connected: partition.disconnectedSince === undefined,
-  disconnectedSince: Option.fromUndefinedOr(partition.disconnectedSince)
+  disconnectedSince: Option.fromUndefinedOr(partition.disconnectedSince),
+  throttledUntil: partition.throttledUntil > now ? Option.some(partition.throttledUntil) : Option.none()
 })
 
 // ---------------------------------------------------------------------------------------------------------------------

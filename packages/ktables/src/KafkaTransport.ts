@@ -58,6 +58,11 @@ export interface KafkaConnection {
   readonly send: (request: RawRequest) => Effect.Effect<Buffer, KafkaError>
   /** False once the connection is lost or closed: every later `send` fails with `ConnectionFailed`. */
   readonly isOpen: () => boolean
+  /**
+   * The broker reads nothing from this connection for so many milliseconds (KIP-219): the time-outs of outstanding
+   * requests, and of those that are sent meanwhile, begin when that is over.
+   */
+  readonly holdTimeouts: (millis: number) => void
 }
 
 /**

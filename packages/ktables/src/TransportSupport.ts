@@ -16,6 +16,14 @@ import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from 
 const defaultPort = 9092
 
 /**
+ * The longest time, in milliseconds, that a timer of Node can wait for: one that is to wait longer fires at once.
+ *
+ * @category timers
+ * @since 0.1.0
+ */
+export const LONGEST_TIMER = 0x7fffffff
+
+/**
  * Reads `host:port`, `host` or `[ipv6]:port`, one each or many in one string with commas between them.
  *
  * @throws a sentence about what cannot be read.
@@ -271,6 +279,8 @@ export interface Channel {
   readonly isOpen: () => boolean
   /** Requests other than ApiVersions that were answered: zero while the broker may still turn out to refuse us. */
   readonly answered: () => number
+  /** Has time-outs begin in so many milliseconds at the earliest, also those of requests that are outstanding. */
+  readonly holdTimeouts: (millis: number) => void
   /** True when the other end hung up, rather than this one. */
   readonly lostToPeer: () => boolean
   /** Destroys the socket and fails what is outstanding; `detail` says why. */
@@ -365,6 +375,7 @@ export const makeTransport = <Sasl>(
       Effect.map((channel) => ({
         address,
         isOpen: channel.isOpen,
+        holdTimeouts: channel.holdTimeouts,
         send: (request) =>
           authenticates || channel.answered() > 0
             ? sendOver(channel, request)

@@ -162,6 +162,21 @@ export const suite = (name: string, make: (options: Options) => Transport): void
         })
       )
 
+      it.effect("requests that wait for a broker that throttles are not late before its time is over", () =>
+        Effect.gen(function* () {
+          const { connection, proxy } = yield* throughProxy(make)
+          yield* connection.send(metadata)
+          yield* proxy.freeze()
+          const since = performance.now()
+          const outstanding = yield* Effect.forkChild(Effect.flip(connection.send(request({ timeout: 100 }))), {
+            startImmediately: true
+          })
+          connection.holdTimeouts(500)
+          assert.strictEqual((yield* Fiber.join(outstanding))._tag, "RequestTimedOut")
+          assert.isAtLeast(performance.now() - since, 590)
+        })
+      )
+
       it.effect("callers that give up early do not keep a dead connection alive", () =>
         Effect.gen(function* () {
           const { connection, proxy } = yield* throughProxy(make)

@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import type { KafkaError } from "effect-ktables/KafkaError"
 import { ConnectionFailed, MalformedAnswer, RequestTimedOut } from "effect-ktables/KafkaError"
 import type { RawRequest } from "effect-ktables/KafkaTransport"
-import { behindTaggedFields, type Channel } from "effect-ktables/TransportSupport"
+import { behindTaggedFields, type Channel, LONGEST_TIMER } from "effect-ktables/TransportSupport"
 import type { Socket } from "node:net"
 import { makeAnswers, type Onread } from "./answers.ts"
 
@@ -72,6 +72,7 @@ export const makeChannel = ({
   let lost: string | undefined
   let lostToPeer = false
   let lastRead = 0
+  let timeoutsHeldUntil = 0
   let answered = 0
 
   const failed = (request: RawRequest, detail: string, cause?: unknown): ConnectionFailed =>
@@ -129,10 +130,10 @@ export const makeChannel = ({
     setImmediate(() => {
       if (pending.get(correlationId) !== entry) return
       const { timeout } = entry.request
-      const left = Math.max(entry.sentAt, lastRead) + timeout - performance.now()
+      const left = Math.max(entry.sentAt, lastRead, timeoutsHeldUntil) + timeout - performance.now()
       // A long answer that still flows in is not late.
       if (left > 1) {
-        entry.timer = setTimeout(onTimeout, left, correlationId, entry)
+        entry.timer = setTimeout(onTimeout, Math.min(left, LONGEST_TIMER), correlationId, entry)
         return
       }
       pending.delete(correlationId)
@@ -208,6 +209,9 @@ export const makeChannel = ({
       },
       isOpen: () => lost === undefined,
       answered: () => answered,
+      holdTimeouts: (millis) => {
+        timeoutsHeldUntil = Math.max(timeoutsHeldUntil, performance.now() + millis)
+      },
       lostToPeer: () => lostToPeer,
       close: (detail) => lose(detail)
     }

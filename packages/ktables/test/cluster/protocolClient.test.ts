@@ -520,6 +520,61 @@ describe("requests", () => {
     )
   )
 
+  it.effect("that are sent one after another on a throttled connection wait for all the time it was given", () =>
+    withClient([a], { [a]: one }, (client, cluster) =>
+      Effect.gen(function* () {
+        yield* client.describeTopic(topic)
+        const throttledFor = (millis: number) => {
+          const answer = Buffer.from(bytesOf(fixture, "ListOffsets 7: the start"))
+          answer.writeInt32BE(millis, 0)
+          return answer
+        }
+        const answers = [throttledFor(1000), throttledFor(3000), throttledFor(0)]
+        let late = 0
+        // The second is on its way when the first is answered.
+        cluster.doors.set(
+          a,
+          answering({
+            ListOffsets: () =>
+              Effect.delay(
+                Effect.sync(() => answers.shift()!),
+                late++ === 0 ? 100 : 500
+              )
+          })
+        )
+        yield* Effect.all([client.listOffsets(1, listRequest), client.listOffsets(1, listRequest)], {
+          concurrency: "unbounded"
+        }).pipe(Effect.forkChild({ startImmediately: true }))
+        yield* TestClock.adjust(500)
+        const next = yield* Effect.forkChild(client.listOffsets(1, listRequest), { startImmediately: true })
+        assert.deepStrictEqual(cluster.heldTimeouts, [1000, 3000], "outstanding requests are given that time, too")
+        yield* TestClock.adjust(2999)
+        assert.strictEqual(cluster.requests.length, 3)
+        yield* TestClock.adjust(1 + 500)
+        yield* Fiber.join(next)
+        assert.strictEqual(cluster.requests.length, 4)
+      })
+    )
+  )
+
+  it.effect("to fetch that a quota holds back are answered with a throttle time and nothing else", () =>
+    withClient([a], { [a]: one }, (client, cluster) =>
+      Effect.gen(function* () {
+        yield* client.describeTopic(topic)
+        const throttled = readFixture<BrokerFixture>("throttled-4.3.1")
+        const fetcher = yield* client.openFetcher(1)
+        cluster.doors.set(a, answering({ Fetch: always(bytesOf(throttled, "Fetch 17: records")) }))
+        const answer = yield* fetcher.fetch(fetchRequest())
+        assert.deepStrictEqual(answer, { throttle: answer.throttle, errorCode: 0, partitions: [], version: 17 })
+        cluster.doors.set(a, one)
+        const next = yield* Effect.forkChild(fetcher.fetch(fetchRequest()), { startImmediately: true })
+        yield* TestClock.adjust(answer.throttle)
+        assert.strictEqual((yield* Fiber.join(next)).partitions.length, 1)
+        assert.strictEqual(cluster.open().length, 2, "over the same connection")
+      })
+    )
+  )
+
   it.effect("that no version carries are refused with the versions of both sides", () =>
     withClient(
       [a],

@@ -1,11 +1,11 @@
 /** Answers that no healthy broker gives, scripted in front of the embedded Kafka. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Clock, Effect, Fiber, Option } from "effect"
 import { KafkaError } from "effect-ktables"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { keys, write } from "../support/kafka.ts"
-import { altered, fetched, onScript } from "../support/script.ts"
-import { requestsWhile } from "../support/subject.ts"
+import { altered, fetched, onScript, type Script } from "../support/script.ts"
+import { requestsWhile, type Subject } from "../support/subject.ts"
 import { observeNumbers, scriptedTable, scriptedTopic } from "./fixtures.ts"
 
 /** Changes the records of the next answers that have some. */
@@ -15,6 +15,33 @@ const withRecords = (change: (records: Buffer) => Buffer, times = Number.POSITIV
     partition.records.length === 0 || left-- <= 0 ? {} : { records: change(Buffer.from(partition.records)) }
   )
 }
+
+/** What a broker answers whose quota is used up: a throttle time, and no topics (KIP-219). */
+const heldBack = (throttle: number) =>
+  altered<"fetch">((answer) => ({ ...answer, throttle, errorCode: 0, partitions: [] }))
+
+/** Lets time pass under answers that are held back: the health says so all along, and nothing else is asked for. */
+const passHeldBack = Effect.fnUntraced(function* (
+  { requests }: Script,
+  { pass, table }: Subject<string, number>,
+  millis: number
+) {
+  const before = { described: requests.describeTopic.length, asked: requests.fetch.length }
+  let throttled = 0
+  for (let passed = 0; passed < millis; passed += 500) {
+    yield* pass(500)
+    const now = yield* Clock.currentTimeMillis
+    for (const { connected, throttledUntil } of (yield* table.health).partitions) {
+      assert.isTrue(connected)
+      if (Option.isNone(throttledUntil)) continue
+      throttled++
+      assert.isAbove(throttledUntil.value, now)
+    }
+  }
+  assert.isAbove(throttled, 0, "the health says so")
+  assert.strictEqual(requests.describeTopic.length, before.described, "nothing is asked for beside")
+  assert.isAtMost(requests.fetch.length - before.asked, (millis / 2000) * 2 + 2)
+})
 
 describe("answers", () => {
   for (const [what, change] of [
@@ -193,6 +220,45 @@ describe("answers", () => {
         assert.strictEqual(script.requests.fetch.length, before, "it waits")
         assert.isTrue((yield* subject.table.health).partitions[0]!.connected)
         yield* subject.pass(15_000)
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 51: answers that a quota holds back delay a live table, and are no disconnect and no failure", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { script, subject } = yield* scriptedTable(2, { metadataRefresh: "10 minutes" })
+        script.on("fetch", heldBack(5000))
+        yield* write("numbers", ["x"])
+        yield* subject.until("it is throttled", 6000, () => script.requests.fetch.length > 2)
+        yield* passHeldBack(script, subject, 60_000)
+        script.clear("fetch")
+        yield* subject.until("the record", 10_000, () => subject.contents().has("x"))
+        yield* subject.pass(6000)
+        assert.isTrue((yield* subject.table.health).partitions.every((p) => Option.isNone(p.throttledUntil)))
+        assert.deepStrictEqual(
+          subject.statuses.map(({ _tag }) => _tag),
+          ["CaughtUp"]
+        )
+        yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 51: a load that a quota holds back ends when the quota lets it, and is connected meanwhile", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { script } = yield* scriptedTopic()
+        yield* write("numbers", keys(50))
+        script.on("fetch", heldBack(2000), 30)
+        const subject = yield* observeNumbers({
+          table: { catchUp: { mode: "background" }, metadataRefresh: "10 minutes" }
+        })
+        yield* subject.pass(1000)
+        yield* passHeldBack(script, subject, 50_000)
+        assert.strictEqual((yield* subject.table.status)._tag, "Loading")
+        yield* subject.become("CaughtUp", 20_000)
         yield* subject.verify()
       })
     )

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { decodeAnswer } from "../../src/internal/protocol/api.ts"
 import { fetch } from "../../src/internal/protocol/messages/fetch.ts"
 import { fromClients, placeOf, releases } from "./support/decodable.ts"
-import { conversations, creations } from "./support/exchanges.ts"
+import { conversations, creations, throttledExchanges } from "./support/exchanges.ts"
 import { type BrokerFixture, bytesOf, type Fixture, readFixture } from "./support/fixtures.ts"
 
 describe.each(releases)("answers of Kafka %s", (release) => {
@@ -18,6 +18,21 @@ describe.each(releases)("answers of Kafka %s", (release) => {
     const answer = decodeAnswer(exchange.api, bytesOf(fixture, name), exchange.version, exchange.request(place))
     assert.doesNotThrow(() => exchange.check(answer, place))
   })
+})
+
+describe("answers of a broker that throttles its client", () => {
+  const fixture = readFixture<BrokerFixture>("throttled-4.3.1")
+  const place = placeOf(fixture)
+
+  it.each(throttledExchanges.map((exchange) => [exchange.name, exchange] as const))(
+    "say for how long in %s",
+    (name, { api, request, version }) => {
+      const answer = decodeAnswer(api, bytesOf(fixture, name), version, request(place))
+      const { throttle } = answer
+      assert.isAbove(throttle, 0)
+      if (api.key === fetch.key) assert.deepEqual<object>(answer, { throttle, errorCode: 0, partitions: [], version })
+    }
+  )
 })
 
 describe("answers with aborted transactions", () => {

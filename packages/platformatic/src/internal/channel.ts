@@ -9,7 +9,7 @@ import { type Connection, type Reader, UnexpectedCorrelationIdError, Writer } fr
 import { Effect } from "effect"
 import { ConnectionFailed, type KafkaError, MalformedAnswer, RequestTimedOut } from "effect-ktables/KafkaError"
 import type { RawRequest } from "effect-ktables/KafkaTransport"
-import { behindTaggedFields, type Channel } from "effect-ktables/TransportSupport"
+import { behindTaggedFields, type Channel, LONGEST_TIMER } from "effect-ktables/TransportSupport"
 
 /** Takes the one outcome of a request. */
 type Settle = (outcome: Effect.Effect<Buffer, KafkaError>) => void
@@ -35,6 +35,7 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
   let lost: string | undefined
   let lostToPeer = false
   let lastRead = 0
+  let timeoutsHeldUntil = 0
   let answered = 0
 
   const settle = (entry: Pending, outcome: Effect.Effect<Buffer, KafkaError>): void => {
@@ -78,10 +79,10 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
     setImmediate(() => {
       if (!pending.has(entry)) return
       const { apiName, timeout } = entry.request
-      const left = Math.max(entry.sentAt, lastRead) + timeout - performance.now()
+      const left = Math.max(entry.sentAt, lastRead, timeoutsHeldUntil) + timeout - performance.now()
       // A long answer that still flows in is not late.
       if (left > 1) {
-        entry.timer = setTimeout(onTimeout, left, entry)
+        entry.timer = setTimeout(onTimeout, Math.min(left, LONGEST_TIMER), entry)
         return
       }
       settle(entry, Effect.fail(new RequestTimedOut({ broker, request: apiName, timeout })))
@@ -140,6 +141,9 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
     },
     isOpen: () => lost === undefined,
     answered: () => answered,
+    holdTimeouts: (millis) => {
+      timeoutsHeldUntil = Math.max(timeoutsHeldUntil, performance.now() + millis)
+    },
     lostToPeer: () => lostToPeer,
     close: (detail) => lose(detail)
   }

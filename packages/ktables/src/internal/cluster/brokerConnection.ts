@@ -11,12 +11,13 @@ import {
   UnsupportedRequest
 } from "../../KafkaError.ts"
 import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "../../KafkaTransport.ts"
-import { formatAddress } from "../../TransportSupport.ts"
+import { formatAddress, LONGEST_TIMER } from "../../TransportSupport.ts"
 import { type Api, decodeAnswer, encodeRequest, type Throttled } from "../protocol/api.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
-import { apiVersions } from "../protocol/messages/apiVersions.ts"
+import { apiVersions, type ApiVersionsAnswer } from "../protocol/messages/apiVersions.ts"
 import { ProtocolViolation } from "../protocol/primitives.ts"
-import { type BrokerVersions, negotiate } from "../protocol/versions.ts"
+import { negotiate } from "../protocol/versions.ts"
+import { throttled } from "./metrics.ts"
 
 export interface ConnectionSettings {
   /** Milliseconds to wait for an answer, above what the request itself lets the broker wait. */
@@ -74,8 +75,10 @@ export const openBrokerConnection = Effect.fnUntraced(function* (
   const scope = yield* Scope.fork(yield* Effect.scope)
   return yield* Effect.gen(function* () {
     const connection = yield* Scope.provide(transport.open(address), scope)
-    const versions = yield* askVersions(connection, broker, settings)
-    return make(connection, broker, versions, settings, scope, onSilence)
+    const answer = yield* askVersions(connection, broker, settings)
+    const made = make(connection, broker, answer.versions, settings, scope, onSilence)
+    yield* made.holdOff(apiVersions.name, answer.throttle)
+    return made.connection
   }).pipe(
     Effect.timeoutOrElse({
       duration: settings.connectTimeout,
@@ -99,7 +102,7 @@ const askVersions = Effect.fnUntraced(function* (
   connection: KafkaConnection,
   broker: string,
   settings: ConnectionSettings
-): Effect.fn.Return<BrokerVersions, KafkaError> {
+): Effect.fn.Return<ApiVersionsAnswer, KafkaError> {
   const cap = settings.versionCaps[apiVersions.name] ?? apiVersions.maxVersion
   const first = yield* exchange(connection, broker, apiVersions, undefined, cap, settings.connectTimeout)
   const answer =
@@ -109,19 +112,24 @@ const askVersions = Effect.fnUntraced(function* (
   if (answer.errorCode !== ErrorCode.NONE) {
     return yield* new BrokerError({ broker, request: apiVersions.name, code: answer.errorCode })
   }
-  return answer.versions
+  return answer
 })
 
 const make = (
   connection: KafkaConnection,
   broker: string,
-  versions: BrokerVersions,
+  versions: ApiVersionsAnswer["versions"],
   settings: ConnectionSettings,
   scope: Scope.Closeable,
   onSilence: () => void
-): BrokerConnection => {
+): {
+  readonly connection: BrokerConnection
+  /** Has nothing be sent for so many milliseconds, as the answer to a request asks. */
+  readonly holdOff: (request: string, millis: number) => Effect.Effect<void>
+} => {
   let closed = false
-  let heldUntil = 0
+  /** Until when the broker reads nothing from this connection, in milliseconds since the epoch. */
+  let mutedUntil = 0
 
   const close = Effect.suspend(() => {
     closed = true
@@ -135,19 +143,36 @@ const make = (
       : Effect.fail(new UnsupportedRequest({ broker, request: api.name, detail: negotiated.detail }))
   }
 
-  // A broker reads nothing from a throttled connection (KIP-219): what is sent before would only use up its own time.
-  const holdOff = Effect.gen(function* () {
-    const wait = heldUntil - (yield* Clock.currentTimeMillis)
-    if (wait > 0) yield* Effect.sleep(wait)
-  })
+  // A broker that throttles answers at once and then leaves the connection unread for the time that the answer names
+  // (KIP-219; every version spoken here means that). What was sent before that was known waits there, too.
+  const holdOff = (request: string, millis: number): Effect.Effect<void> =>
+    millis <= 0
+      ? Effect.void
+      : Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          mutedUntil = Math.max(mutedUntil, now + millis)
+          connection.holdTimeouts(millis)
+          return throttled(broker, request, millis)
+        })
+
+  /** Another request's answer may prolong it meanwhile. */
+  const awaitUnmuted: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    mutedUntil > now
+      ? Effect.andThen(
+          Effect.sleep(Math.min(mutedUntil - now, LONGEST_TIMER)),
+          Effect.suspend(() => awaitUnmuted)
+        )
+      : Effect.sync(() => {
+          mutedUntil = 0
+        })
+  )
 
   const call: BrokerConnection["call"] = Effect.fnUntraced(
     function* (api, request, options) {
       const version = yield* versionOf(api, options?.maxVersion)
-      if (heldUntil > 0) yield* holdOff
-      const timeout = settings.requestTimeout + (options?.brokerWait ?? 0)
+      if (mutedUntil > 0) yield* awaitUnmuted
+      const timeout = Math.min(settings.requestTimeout + (options?.brokerWait ?? 0), LONGEST_TIMER)
       const answer = yield* exchange(connection, broker, api, request, version, timeout, options?.allocate)
-      if (answer.throttle > 0) heldUntil = (yield* Clock.currentTimeMillis) + answer.throttle
+      if (answer.throttle > 0) yield* holdOff(api.name, answer.throttle)
       return answer
     },
     Effect.tapError((error: KafkaError) => {
@@ -158,12 +183,13 @@ const make = (
 
   const tell: BrokerConnection["tell"] = Effect.fnUntraced(function* (api, request, options) {
     const version = yield* versionOf(api, options?.maxVersion)
-    if (heldUntil > 0) yield* holdOff
+    if (mutedUntil > 0) yield* awaitUnmuted
     const body = yield* encode(broker, api, request, version)
     yield* connection.send(frame(api, version, body, false, settings.requestTimeout))
   })
 
-  return { broker, isOpen: () => !closed && connection.isOpen(), close, versionOf, call, tell }
+  const isOpen = (): boolean => !closed && connection.isOpen()
+  return { connection: { broker, isOpen, close, versionOf, call, tell }, holdOff }
 }
 
 const frame = <Request, Answer extends Throttled>(

@@ -50,6 +50,8 @@ export class Partition {
   unreadableAt = -1
   /** Milliseconds since the epoch of the last good answer; -1 before the first. */
   answeredAt = -1
+  /** Until when its broker asked to be left alone, in milliseconds since the epoch; -1 where the last answer did not. */
+  throttledUntil = -1
   /** Milliseconds since the epoch since when no answer comes; undefined while connected. */
   disconnectedSince: number | undefined
 

@@ -24,6 +24,8 @@ export interface FakeCluster {
   readonly attempts: Array<string>
   /** The name and version of each request that reached a broker, in order, ApiVersions left out. */
   readonly requests: Array<{ readonly address: string; readonly name: string; readonly version: number }>
+  /** For how many milliseconds time-outs were held, each time, on whichever connection. */
+  readonly heldTimeouts: ReadonlyArray<number>
   /** The addresses of the open connections. */
   readonly open: () => ReadonlyArray<string>
   /** Loses all connections to an address. */
@@ -39,6 +41,7 @@ export const makeFakeCluster = (
   const all = new Map(Object.entries(doors))
   const attempts: Array<string> = []
   const requests: FakeCluster["requests"] = []
+  const heldTimeouts: Array<number> = []
   const connections = new Set<{ readonly address: string; readonly lose: () => void }>()
 
   const connect = (address: string): Effect.Effect<KafkaConnection, KafkaError, Scope.Scope> =>
@@ -75,6 +78,9 @@ export const makeFakeCluster = (
     const connection: KafkaConnection = {
       address: parseAddress(address),
       isOpen: () => connections.has(handle),
+      holdTimeouts: (millis) => {
+        heldTimeouts.push(millis)
+      },
       send: (request) =>
         Effect.suspend(() => {
           if (!connections.has(handle)) return Deferred.await(lost)
@@ -99,6 +105,7 @@ export const makeFakeCluster = (
     doors: all,
     attempts,
     requests,
+    heldTimeouts,
     open: () => [...connections].map(({ address }) => address),
     cut: (address) => {
       for (const connection of connections) if (connection.address === address) connection.lose()

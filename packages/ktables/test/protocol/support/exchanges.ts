@@ -476,6 +476,13 @@ export const conversations: ReadonlyArray<Exchange> = [
   ])
 ]
 
+/** One exchange of each request in each version that tells a throttle time, with a broker that throttles its client. */
+export const throttledExchanges: ReadonlyArray<Exchange> = conversations.filter(
+  ({ api, version }, index) =>
+    conversations.findIndex((other) => other.api === api && other.version === version) === index &&
+    !(api.key === apiVersions.key && version === 0)
+)
+
 /** Records in partition 0 once every version of Produce that the broker speaks has been tried. */
 const producedBy = (place: Place): number =>
   (Math.min(produce.maxVersion, place.highest(produce.key)) - produce.minVersion + 1) * producedPerVersion

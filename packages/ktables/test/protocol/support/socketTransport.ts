@@ -6,7 +6,7 @@ import { ConnectionFailed, type KafkaError } from "effect-ktables/KafkaError"
 import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "effect-ktables/KafkaTransport"
 import * as net from "node:net"
 
-const clientId = "protocol-test"
+export const clientId = "protocol-test"
 
 export const parseAddress = (address: string): BrokerAddress => {
   const colon = address.lastIndexOf(":")
@@ -86,6 +86,7 @@ const converse = (
   return {
     address,
     isOpen: () => !socket.destroyed && !socket.readableEnded,
+    holdTimeouts: () => {},
     send: (request) =>
       Effect.callback((resume) => {
         if (socket.destroyed) {

@@ -58,7 +58,10 @@ export const fetch: Api<FetchRequest, FetchAnswer> = {
       return { name, topicId, partitions }
     })
     reader.taggedFields()
-    return { throttle, errorCode, partitions: errorCode === 0 ? partitionsOf(request, topics) : [], version }
+    // A broker that throttles a client holds back what it would have answered, topics included (KIP-219).
+    const isHeldBack = throttle > 0 && topics.length === 0
+    const partitions = errorCode !== 0 || isHeldBack ? [] : partitionsOf(request, topics)
+    return { throttle, errorCode, partitions, version }
   }
 }
 

@@ -53,7 +53,7 @@ export interface Answers {
 }
 
 export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { disconnect, gate, lost, metrics, moment, park, partitions, settings, summons, topic } = situation
+  const { disconnect, gate, lost, metrics, moment, now, park, partitions, settings, summons, topic } = situation
   let malformed = 0
 
   const onFailed: Answers["onFailed"] = (exit, asked) =>
@@ -110,6 +110,8 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
     let empty = answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
     const at = moment()
+    const throttledUntil = answer.throttle > 0 ? now() + answer.throttle : -1
+    for (const { partition } of questions.values()) partition.throttledUntil = throttledUntil
     for (const fetched of answer.partitions) {
       const question = questions.get(fetched.partition)
       if (question === undefined || question.question !== question.partition.question) continue
@@ -164,8 +166,13 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       }
       tombstones.ended(partition, question, fetched, answer.version)
     }
-    // What the broker did not answer is asked again by the controller.
-    for (const { partition, question } of questions.values()) if (partition.question === question) park(partition)
+    for (const { partition, question } of questions.values()) {
+      if (partition.question !== question) continue
+      // A broker that throttles is there, and is asked the same again when its time is over.
+      if (answer.throttle > 0) partition.disconnectedSince = undefined
+      // What the broker did not answer is asked again by the controller.
+      else park(partition)
+    }
     return readable
   })
 

@@ -54,7 +54,14 @@ export const make = (
     for (let failures = 1; ; failures++) {
       const result = yield* Effect.result(ask(shadow, of))
       if (result._tag === "Success") {
-        const fetched = result.success.partitions.find((f) => f.partition === of.partition)
+        const { partitions, throttle } = result.success
+        if (throttle > 0 && partitions.length === 0) {
+          // Held back by a quota: nothing has failed.
+          failures = 0
+          yield* Effect.sleep(throttle)
+          continue
+        }
+        const fetched = partitions.find((f) => f.partition === of.partition)
         if (fetched !== undefined && fetched.diverging !== undefined) {
           return yield* lost(of, fetched.diverging.endOffset, "the log was truncated while it was read again")
         }
