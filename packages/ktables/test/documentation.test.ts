@@ -95,7 +95,10 @@ const optionsOf = (source: string, name: string): Map<string, string | undefined
   for (const line of body.split("\n")) {
     const option = /^ {2}readonly (\w+)\??:/.exec(line)?.[1]
     if (option === undefined) {
-      comment += ` ${line.trim().replace(/^\/?\*+\/?/, "")}`
+      comment += ` ${line
+        .trim()
+        .replace(/^\/?\*+\/?/, "")
+        .trim()}`
       continue
     }
     options.set(option, /Default: (.*?)(?:\.\s|\.?\s*\*\/|\.?$)/.exec(comment.trim())?.[1])
