@@ -115,6 +115,11 @@ export interface CommonOptions {
   readonly startTimeout?: Duration.Input | undefined
   /** How long a write is tried, from its call on. Default: 2 minutes. */
   readonly deliveryTimeout?: Duration.Input | undefined
+  /**
+   * How long the brokers remember an idle producer id, their `producer.id.expiration.ms`: what may have been written that
+   * long ago is not sent again, since they would take it for new. Default: 1 day, as brokers.
+   */
+  readonly producerIdExpiration?: Duration.Input | undefined
   /** How long writes under way get when the writer's scope closes. Default: 5 seconds. */
   readonly closeTimeout?: Duration.Input | undefined
   /** How long a write waits for others to share its batch. Default: 0, only with those of the same moment. */
@@ -173,6 +178,7 @@ const checkOptions = Check.every(
     ensureTopic: Check.either(Check.oneOf(false), checkEnsureOptions),
     startTimeout: Check.duration({ min: 1 }),
     deliveryTimeout: Check.duration({ min: 1 }),
+    producerIdExpiration: Check.duration({ min: 1 }),
     closeTimeout: Check.duration({ min: 0 }),
     linger: Check.duration({ min: 0 }),
     metadataMaxAge: Check.duration({ min: LEAST_METADATA_AGE }),
@@ -252,6 +258,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     acks: ackCodes[acks],
     idempotence: options.idempotence ?? (acks === "all" ? "auto" : "off"),
     deliveryTimeout: Duration.toMillis(options.deliveryTimeout ?? "2 minutes"),
+    producerIdExpiration: Duration.toMillis(options.producerIdExpiration ?? "1 day"),
     closeTimeout: Duration.toMillis(options.closeTimeout ?? "5 seconds"),
     linger: Duration.toMillis(options.linger ?? 0),
     metadataMaxAge: Duration.toMillis(options.metadataMaxAge ?? "30 seconds"),

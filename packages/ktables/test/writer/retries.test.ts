@@ -4,7 +4,7 @@ import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
-import { byLastBit, heldAnswer, start } from "./fixtures.ts"
+import { byLastBit, heldAnswer, start, unreachable } from "./fixtures.ts"
 import { accept, appendAndCut, cut, describe as describeTopic, eventually, refuse, until } from "./scriptedKafka.ts"
 
 describe("answers that pass by themselves", () => {
@@ -123,6 +123,53 @@ describe("answers that pass by themselves", () => {
       assert.isUndefined(stuck.pollUnsafe())
       yield* answer
       yield* eventually(Fiber.join(stuck))
+    })
+  )
+})
+
+describe("batches that are unresolved for as long as brokers remember a producer id", () => {
+  const never = { deliveryTimeout: "2 days" } as const
+
+  it.effect("are not sent again, and are WriteOutcomeUnknown; what follows goes under the next epoch", () =>
+    Effect.gen(function* () {
+      const { kafka, writer } = yield* start({ produces: [appendAndCut], otherwise: cut, writer: never })
+      const first = yield* Effect.forkChild(Effect.flip(writer.set("a", 1)))
+      yield* until(() => kafka.produced.length === 1)
+      // Suspended, with the answer outstanding: nothing runs until the day is nearly over.
+      yield* TestClock.adjust("22 hours")
+      kafka.otherwise = accept
+      const error = yield* eventually(Fiber.join(first))
+      assert.strictEqual(error._tag, "WriteOutcomeUnknown")
+      assert.include(error.message, "producer id")
+      const ack = yield* eventually(writer.set("b", 1))
+      assert.deepStrictEqual([ack.producerEpoch, ack.sequence], [1, 0])
+      assert.deepStrictEqual(kafka.log(), ["a", "b"])
+    })
+  )
+
+  it.effect("are sent for as long as it takes where no attempt can have been written", () =>
+    Effect.gen(function* () {
+      const { kafka, writer } = yield* start({ otherwise: unreachable, writer: never })
+      const first = yield* Effect.forkChild(writer.set("a", 1))
+      yield* until(() => kafka.produced.length === 1)
+      yield* TestClock.adjust("25 hours")
+      kafka.otherwise = accept
+      assert.strictEqual((yield* eventually(Fiber.join(first))).offset, 0)
+    })
+  )
+
+  it.effect("where brokers forget sooner, by producerIdExpiration", () =>
+    Effect.gen(function* () {
+      const { kafka, writer } = yield* start({
+        produces: [appendAndCut],
+        otherwise: cut,
+        writer: { producerIdExpiration: "10 seconds" }
+      })
+      const first = yield* Effect.forkChild(Effect.flip(writer.set("a", 1)))
+      yield* until(() => kafka.produced.length === 1)
+      const error = yield* eventually(Fiber.join(first), 200)
+      assert.strictEqual(error._tag, "WriteOutcomeUnknown")
+      assert.deepStrictEqual(kafka.log(), ["a"])
     })
   )
 })

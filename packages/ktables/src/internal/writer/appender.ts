@@ -22,6 +22,7 @@ export interface Options {
   readonly acks: -1 | 0 | 1
   readonly idempotence: Identities.Idempotence
   readonly deliveryTimeout: number
+  readonly producerIdExpiration: number
   readonly closeTimeout: number
   readonly linger: number
   readonly metadataMaxAge: number
@@ -107,6 +108,7 @@ export const make = Effect.fnUntraced(function* (
     acks: options.acks,
     idempotence: options.idempotence,
     deliveryTimeout: options.deliveryTimeout,
+    producerIdExpiration: options.producerIdExpiration,
     linger: options.linger,
     // What compression leaves of a batch is not known before, so the topic's own limit is left to the broker.
     maxBatchBytes:

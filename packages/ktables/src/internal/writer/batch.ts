@@ -2,6 +2,7 @@
 import { BATCH_OVERHEAD } from "../records/batchWriter.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import type { RecordQueue } from "./recordQueue.ts"
+import type { Moment } from "../reader/moment.ts"
 import type { Identity } from "./sequence.ts"
 
 export interface Batch {
@@ -14,11 +15,13 @@ export interface Batch {
   inFlight: boolean
   /** A broker was sent the batch, and its answer, if any, left open whether the log holds it. */
   mayBeWritten: boolean
+  /** When that was first found. */
+  openSince: Moment | undefined
 }
 
 const make = (records: ReadonlyArray<PendingRecord>, deadline: number): Batch => {
   for (let i = 0; i < records.length; i++) records[i]!.offsetDelta = i
-  return { records, deadline, encoded: undefined, inFlight: false, mayBeWritten: false }
+  return { records, deadline, encoded: undefined, inFlight: false, mayBeWritten: false, openSince: undefined }
 }
 
 /**

@@ -14,6 +14,7 @@ import { type Batch, halves, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
 import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
+import { elapsed, momentOf } from "../reader/moment.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
 import { advance, type Identity, isIdempotent, nextEpoch, plain } from "./sequence.ts"
@@ -22,6 +23,9 @@ import * as Verdict from "./verdict.ts"
 
 /** Milliseconds that a broker gets for one produce, its replicas included. */
 const PRODUCE_TIMEOUT = 10_000
+
+/** The part of an idle producer id's life for which it is relied on: clocks of clients and brokers differ. */
+const RELIABLE = 0.9
 
 /** Failures of one batch in a row that are worth a line in the log. */
 const NOTEWORTHY_FAILURES = 4
@@ -35,6 +39,8 @@ export interface Shared {
   readonly idempotence: Idempotence
   /** Milliseconds. */
   readonly deliveryTimeout: number
+  /** Milliseconds. */
+  readonly producerIdExpiration: number
   /** Milliseconds. */
   readonly linger: number
   readonly maxBatchBytes: number
@@ -130,6 +136,17 @@ export const make = (shared: Shared, partition: number): Sender => {
     batch.mayBeWritten
       ? unknown(batch, `no acknowledgement within ${shared.deliveryTimeout} ms: ${detail}`)
       : fail(batch, (record) => timedOut(record, now, detail))
+
+  /**
+   * Brokers may have forgotten the producer id, and with it that they hold the batch: they take any sequence for the first
+   * then. They go by the times of the records, which are those of the writes.
+   */
+  const isForgotten = (batch: Batch, now: number): boolean => {
+    if (batch.openSince === undefined || batch.encoded === undefined || !isIdempotent(batch.encoded.identity))
+      return false
+    const age = Math.max(now - batch.records[0]!.timestamp, elapsed(batch.openSince, momentOf(clock)))
+    return age >= shared.producerIdExpiration * RELIABLE
+  }
 
   const acknowledge = (
     batch: Batch,
@@ -269,7 +286,10 @@ export const make = (shared: Shared, partition: number): Sender => {
   const judge = (batch: Batch, verdict: Verdict.Verdict): Effect.Effect<boolean> => {
     switch (verdict._tag) {
       case "Again":
-        if (verdict.mayBeWritten) batch.mayBeWritten = true
+        if (verdict.mayBeWritten) {
+          batch.mayBeWritten = true
+          batch.openSince ??= momentOf(clock)
+        }
         return Effect.succeed(false)
       case "Renumber": {
         const lost = Effect.logWarning(
@@ -315,6 +335,9 @@ export const make = (shared: Shared, partition: number): Sender => {
     for (let failures = 1; ; failures++) {
       const now = clock.currentTimeMillisUnsafe()
       if (now >= batch.deadline) return expire(batch, now, detail)
+      if (isForgotten(batch, now)) {
+        return unknown(batch, `the brokers may have forgotten its producer id, so it is not sent again: ${detail}`)
+      }
       begin()
       if (identity !== undefined && isForeign(identity)) identity = undefined
       if (batch.encoded !== undefined && isForeign(batch.encoded.identity)) {
