@@ -1,7 +1,7 @@
 /** The numbering of writes: how it goes on when a broker does not accept it, and writers that go without. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Logger } from "effect"
-import { UnsupportedRequest } from "effect-ktables/KafkaError"
+import { type KafkaError, UnsupportedRequest } from "effect-ktables/KafkaError"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { byLastBit, failureOf, setTogether, start } from "./fixtures.ts"
 import { accept, appendAndRefuse, brokerError, cut, eventually, lost, refuse, until } from "./scriptedKafka.ts"
@@ -91,8 +91,26 @@ describe("clusters that grant no idempotence", () => {
       new UnsupportedRequest({ broker: "one:9092", request: "InitProducerId", detail: "no version" }),
       "ClusterRefused",
       "InitProducerId"
-    ]
+    ],
+    [
+      "has no words for it",
+      brokerError(ErrorCode.UNKNOWN_SERVER_ERROR, "InitProducerId"),
+      "ClusterRefused",
+      "UNKNOWN_SERVER_ERROR"
+    ],
+    ["answers in a code of its own", brokerError(999, "InitProducerId"), "ClusterRefused", "ERROR_999"]
   ] as const
+  /** More often than a start asks. */
+  const always = (error: KafkaError) => Array.from({ length: 10 }, () => Effect.fail(error))
+
+  it.effect("an error without a name that passes is no refusal", () =>
+    Effect.gen(function* () {
+      const error = brokerError(ErrorCode.UNKNOWN_SERVER_ERROR, "InitProducerId")
+      const { writer } = yield* eventually(start({ inits: [Effect.fail(error), Effect.fail(error)] }))
+      assert.strictEqual((yield* eventually(writer.set("a", 1))).producerId, 1000)
+    })
+  )
+
   for (const [how, error, tag, named] of refusals) {
     it.effect(`a cluster that ${how} is written to in the same order without`, () =>
       Effect.gen(function* () {
@@ -101,7 +119,7 @@ describe("clusters that grant no idempotence", () => {
           lines.push(String(message))
         })
         const { acks, kafka } = yield* Effect.gen(function* () {
-          const { kafka, writer } = yield* start({ inits: [Effect.fail(error)], produces: [cut] })
+          const { kafka, writer } = yield* eventually(start({ inits: always(error), produces: [cut] }))
           return { kafka, acks: yield* eventually(setTogether(writer, ["a", "b"])) }
         }).pipe(Effect.provide(Logger.layer([logger])))
         assert.strictEqual(lines.length, 1, "it is said once")
@@ -119,7 +137,7 @@ describe("clusters that grant no idempotence", () => {
 
     it.effect(`a cluster that ${how} keeps a writer that requires it from starting`, () =>
       Effect.gen(function* () {
-        const starting = start({ inits: [Effect.fail(error)], writer: { idempotence: "required" } })
+        const starting = start({ inits: always(error), writer: { idempotence: "required" } })
         const failure = yield* failureOf(Effect.scoped(starting))
         assert.strictEqual(failure._tag, tag)
         assert.include(failure.message, named)

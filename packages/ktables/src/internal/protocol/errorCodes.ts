@@ -181,5 +181,8 @@ const retriable: ReadonlySet<number> = new Set<number>([
 /** The protocol's name of a code; a code of a newer Kafka shows as `ERROR_<code>`. */
 export const errorName = (code: number): string => names.get(code) ?? `ERROR_${code}`
 
+/** A code that says nothing of what is wrong: the one for that, or one that the protocol guide does not name. */
+export const isUnspecific = (code: number): boolean => code === ErrorCode.UNKNOWN_SERVER_ERROR || !names.has(code)
+
 /** Whether the protocol guide marks the code retriable; an unknown code is not. */
 export const isRetriableCode = (code: number): boolean => retriable.has(code)

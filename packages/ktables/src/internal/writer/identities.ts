@@ -4,6 +4,8 @@ import type * as KafkaClient from "../../KafkaClient.ts"
 import type { BrokerError, UnsupportedRequest } from "../../KafkaError.ts"
 import { ClusterRefused, NotAuthorized } from "../../TableError.ts"
 import { differs } from "../differs.ts"
+import { isUnspecific } from "../protocol/errorCodes.ts"
+import { backoff } from "../topic/backoff.ts"
 import type * as Patience from "../topic/patience.ts"
 import { clusterRefused, isNotAuthorized } from "../topic/refusal.ts"
 import type { Home } from "./topicMetadata.ts"
@@ -49,6 +51,12 @@ export const granted = (
   generation: differs(clusterId, description.clusterId) ? NOWHERE : generation
 })
 
+/** How often an answer that says nothing of its reason is given before it is taken for "no such thing" (Tansu's, for one). */
+const REPETITIONS = 3
+
+const isUnspecificAnswer = (error: BrokerError | UnsupportedRequest | Patience.Impatience): boolean =>
+  error._tag === "BrokerError" && isUnspecific(error.code)
+
 /** The identity that a writer starts with. */
 export const first = Effect.fnUntraced(function* (
   patience: Patience.Patience,
@@ -57,11 +65,17 @@ export const first = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Identity, NotAuthorized | Patience.Impatience> {
   if (idempotence === "off") return plain()
   const { client, topic } = patience
-  const result = yield* Effect.result(patience.until(client.initProducerId))
+  const ask = Effect.result(patience.until(client.initProducerId))
+  let result = yield* ask
+  for (let answers = 1; answers < REPETITIONS; answers++) {
+    if (Result.isSuccess(result) || !isUnspecificAnswer(result.failure)) break
+    yield* backoff(answers)
+    result = yield* ask
+  }
   if (Result.isSuccess(result)) return granted(result.success, home)
   const error = result.failure
   if (error._tag !== "BrokerError" && error._tag !== "UnsupportedRequest") return yield* error
-  if (!mayGoWithout(error)) return yield* clusterRefused(topic, error)
+  if (!mayGoWithout(error) && !isUnspecificAnswer(error)) return yield* clusterRefused(topic, error)
   if (idempotence === "required") return yield* notGranted(topic, error)
   yield* warnNotIdempotent(topic, error.message)
   return plain()
