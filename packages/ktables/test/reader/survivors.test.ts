@@ -110,6 +110,29 @@ const check = ({ expected, survivors }: ReturnType<typeof feed>) => {
   assert.strictEqual(survivors.find(unknown, 0, unknown.length), -1)
 }
 
+/** Feeds one record of each key, its number for an offset; hands back the milliseconds. */
+const takeAll = (survivors: Survivors, count: number, keyOf: (n: number) => Buffer): number => {
+  const value = Buffer.from("value")
+  let millis = 0
+  for (let from = 0; from < count; from += 10_000) {
+    const records = Array.from({ length: Math.min(10_000, count - from) }, (_, i) => ({
+      offsetDelta: i,
+      timestamp: 0,
+      key: keyOf(from + i),
+      value
+    }))
+    const cursor = new RecordCursor({
+      records: encodeBatch(records, { baseOffset: from }),
+      fromOffset: from,
+      abortedTransactions: undefined
+    })
+    const started = performance.now()
+    survivors.take(cursor, Number.POSITIVE_INFINITY)
+    millis += performance.now() - started
+  }
+  return millis
+}
+
 describe("survivors", () => {
   for (let seed = 1; seed <= 20; seed++) {
     it(`hold the last record of every key, as a plain map does (seed ${seed})`, () => {
@@ -173,36 +196,67 @@ describe("survivors", () => {
 
   for (const prefix of [0, 20, 24, 28]) {
     it(`tell keys of one hash apart that begin with the same ${prefix} bytes`, () => {
-      // A step of the hash can be undone, so the last four bytes can make up for the four before them.
-      const step = (hash: number): number => {
-        const mixed = Math.imul(hash, 0x2c1b3c6d)
-        return mixed ^ (mixed >>> 15)
+      // The hash has secrets, so nobody can choose such keys; but among so many some ten pairs have one of 32 bits.
+      const count = 300_000
+      const keys = Buffer.alloc(count * 8)
+      for (let n = 0; n < count; n++) {
+        keys.writeInt32LE(n, n * 8)
+        keys.writeInt32LE(Math.imul(n, 0x9e3779b1), n * 8 + 4)
       }
-      const keyOfOneHash = (n: number): Buffer => {
+      const keyOf = (n: number): Buffer => {
         const key = Buffer.alloc(prefix + 8, "p")
-        let hash = key.length
-        for (let at = 0; at < prefix; at += 4) hash = step(hash ^ key.readInt32LE(at))
-        key.writeInt32LE(n, prefix)
-        key.writeInt32LE(step(hash ^ n) ^ 1234, prefix + 4)
+        keys.copy(key, prefix, n * 8, n * 8 + 8)
         return key
       }
       const survivors = new Survivors(0, new AnswerMemory(ANSWER, 1))
-      const count = 300
-      const records = Array.from({ length: 2 * count }, (_, i) => ({
-        offsetDelta: i,
-        timestamp: 0,
-        key: keyOfOneHash(i % count),
-        value: Buffer.from(`${i}`)
-      }))
-      survivors.take(
-        new RecordCursor({ records: encodeBatch(records), fromOffset: 0, abortedTransactions: undefined }),
-        Number.POSITIVE_INFINITY
-      )
+      takeAll(survivors, count, keyOf)
       assert.strictEqual(survivors.size, count)
       for (let n = 0; n < count; n++) {
-        const entry = survivors.find(keyOfOneHash(n), 0, prefix + 8)
-        assert.strictEqual(survivors.offsetOf(entry), count + n)
+        const entry = survivors.find(keyOf(n), 0, prefix + 8)
+        if (survivors.offsetOf(entry) !== n) assert.fail(`key ${n} is taken for ${survivors.offsetOf(entry)}`)
       }
     })
   }
+
+  /** Milliseconds that so many keys take at best. */
+  const timeOf = (count: number, keyOf: (n: number) => Buffer): number =>
+    Math.min(
+      ...Array.from({ length: 3 }, () => {
+        const survivors = new Survivors(0, new AnswerMemory(ANSWER, 1))
+        const millis = takeAll(survivors, count, keyOf)
+        assert.strictEqual(survivors.size, count)
+        return millis
+      })
+    )
+
+  it("20,000 keys chosen to have one hash take the time of any others", () => {
+    // A step of a hash without a seed can be undone, so the last four bytes make up for the four before them.
+    const step = (hash: number): number => {
+      const mixed = Math.imul(hash, 0x2c1b3c6d)
+      return mixed ^ (mixed >>> 15)
+    }
+    const chosen = timeOf(20_000, (n) => {
+      const key = Buffer.alloc(8)
+      key.writeInt32LE(n, 0)
+      key.writeInt32LE(step(8 ^ n) ^ 1234, 4)
+      return key
+    })
+    const others = timeOf(20_000, (n) => Buffer.from(`${n}`.padStart(8)))
+    assert.isBelow(chosen, 20 * others + 50)
+  })
+
+  it("keys that differ in ways which a multiplication carries on under every seed take no longer than others", () => {
+    // The highest bit of a word goes through a multiplication alone, and the shift behind it adds a second.
+    const chosen = timeOf(1 << 14, (n) => {
+      const key = Buffer.alloc(14 * 8)
+      for (let bit = 0; bit < 14; bit++) {
+        if ((n >> bit) % 2 === 0) continue
+        key.writeInt32LE(1 << 31, bit * 8)
+        key.writeInt32LE((1 << 31) | (1 << 16), bit * 8 + 4)
+      }
+      return key
+    })
+    const others = timeOf(1 << 14, (n) => Buffer.alloc(14 * 8, `${n} `))
+    assert.isBelow(chosen, 20 * others + 50)
+  })
 })

@@ -8,6 +8,7 @@
  * Records are taken in groups: the places of a whole group's keys are looked up first, so that memory which no cache holds
  * is waited for together and not in turn.
  */
+import { randomFillSync } from "node:crypto"
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { AnswerMemory } from "./answerMemory.ts"
 
@@ -48,28 +49,44 @@ const expected = new Int32Array(GROUP)
 /** What `find` looks for. */
 const wanted = new Int32Array(1 << WIDTH)
 
+/**
+ * Secrets of this process. Whoever writes to a topic chooses its keys, and could choose ever so many with one hash if he
+ * could compute it: then every look-up would walk past all of them. Two lanes with multipliers that nobody knows leave no
+ * difference between two keys whose way through both is certain; in one lane, that of a word's highest bit is.
+ */
+const secrets = randomFillSync(new Int32Array(4))
+const SEED_A = secrets[0]!
+const SEED_B = secrets[1]!
+const FACTOR_A = secrets[2]! | 1
+const FACTOR_B = secrets[3]! | 1
+
 /** Puts the key's hash, place, length and first bytes into the entry whose numbers begin at `at`. */
 const describeKey = (numbers: Int32Array, at: number, buffer: Buffer, start: number, length: number): void => {
   const end = start + length
   const lastWord = at + WORDS + WORD_COUNT
   let word = at + WORDS
-  let hash = length
+  let a = SEED_A ^ length
+  let b = SEED_B
   let i = start
   for (; i + 3 < end; i += 4) {
     const four = buffer[i]! | (buffer[i + 1]! << 8) | (buffer[i + 2]! << 16) | (buffer[i + 3]! << 24)
     if (word < lastWord) numbers[word++] = four
-    hash = Math.imul(hash ^ four, 0x2c1b3c6d)
-    hash ^= hash >>> 15
+    a = Math.imul(a ^ four, FACTOR_A)
+    a ^= a >>> 15
+    b = Math.imul(b + four, FACTOR_B)
+    b ^= b >>> 13
   }
   if (i < end) {
     let rest = buffer[i]!
     if (i + 1 < end) rest |= buffer[i + 1]! << 8
     if (i + 2 < end) rest |= buffer[i + 2]! << 16
     if (word < lastWord) numbers[word] = rest
-    hash = Math.imul(hash ^ rest, 0x2c1b3c6d)
-    hash ^= hash >>> 15
+    a = Math.imul(a ^ rest, FACTOR_A)
+    a ^= a >>> 15
+    b = Math.imul(b + rest, FACTOR_B)
+    b ^= b >>> 13
   }
-  hash = Math.imul(hash, 0x297a2d39)
+  const hash = Math.imul(a ^ ((b << 16) | (b >>> 16)), 0x297a2d39)
   numbers[at + HASH] = hash ^ (hash >>> 13)
   numbers[at + KEY_AT] = start
   numbers[at + KEY_LENGTH] = length
