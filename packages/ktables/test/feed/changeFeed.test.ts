@@ -21,7 +21,7 @@ const feedOf = <K>(capacity = 100) => {
   const write = (...entries: ReadonlyArray<readonly [K, number | undefined]>): ReadonlyArray<Change<K, number>> => {
     const changes = contents.mutate(() => {
       for (const [key, value] of entries) {
-        if (value === undefined) contents.delete(key, 0, offset++, 0)
+        if (value === undefined) contents.delete(key)
         else contents.set(key, value, 0, offset++, 0)
       }
     }, feed.wantsChanges)

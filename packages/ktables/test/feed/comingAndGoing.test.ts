@@ -94,7 +94,7 @@ describe("subscribers that come and go", () => {
         let n = 0
         const write = (into: Contents<string, number>): void => {
           const key = pick(keys)
-          if (happens(0.3)) into.delete(key, 0, n++, 0)
+          if (happens(0.3)) into.delete(key)
           else into.set(key, n, 0, n++, 0)
         }
         for (let step = 0; step < 60; step++) {

@@ -7,6 +7,7 @@
  */
 import { Effect, HashMap, Option } from "effect"
 import type { TableChange } from "../../TableChange.ts"
+import { Graves } from "./graves.ts"
 import { KeyIndex } from "./keyIndex.ts"
 import { SLICE, STRIDE } from "./slice.ts"
 
@@ -28,6 +29,9 @@ export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
 
 const nothing: ReadonlyArray<never> = []
 
+/** Deletions that a small table remembers. */
+const LEAST_GRAVES = 1024
+
 export class Contents<K, V> {
   /** Rises by one with every slice that changed something. */
   version = 0
@@ -39,10 +43,12 @@ export class Contents<K, V> {
   readonly #free: Array<number> = []
   #size = 0
   /**
-   * Where absent keys were deleted. Kept while records come out of order (during a load), and from the moment on that one
-   * key was seen in two partitions: a stale record must not bring a deleted key back.
+   * Where absent keys were deleted, so that a stale record does not bring one back. Kept while records come out of order
+   * (during a load), and from the moment on that records were seen outside their keys' partitions.
    */
-  #graves: KeyIndex<K, Place> | undefined
+  #graves: Graves<K> | undefined
+  /** How many deletions are remembered, beside as many as a fourth of the entries. */
+  #leastGraves = 0
   /** Whether a key may have been deleted without its grave being known. */
   hasForgotten = false
 
@@ -193,9 +199,7 @@ export class Contents<K, V> {
     this.#touched = true
   }
 
-  delete(key: K, partition: number, offset: number, timestamp: number): void {
-    if (this.#graves !== undefined) this.#graves.set(key, { partition, offset, timestamp })
-    else this.hasForgotten = true
+  delete(key: K): void {
     const slot = this.#index.get(key)
     if (slot === undefined) return
     if (this.#changes !== undefined) {
@@ -228,17 +232,35 @@ export class Contents<K, V> {
   noteOldest(partition: number, offset: number): void {
     this.#oldest.set(partition, offset)
   }
-  /** As `delete`, of an entry whose record is gone. */
-  remove(key: K): void {
-    const { offset, partition, timestamp } = this.place(key)!
-    this.delete(key, partition, offset, timestamp)
-  }
 
+  // ---------------------------------------------------------------------------------------------- deletions
+
+  get hasGraves(): boolean {
+    return this.#graves !== undefined
+  }
+  /** How many deletions are remembered, at most. */
+  get graves(): number {
+    return this.#graves?.size ?? 0
+  }
+  /** Remembers where a key was deleted that is absent, or about to be. */
+  bury(key: K, partition: number, offset: number, timestamp: number): void {
+    this.#graves?.set(key, { partition, offset, timestamp }, this.#leastGraves + (this.#size >> 2))
+  }
   keepGraves(): void {
-    this.#graves ??= new KeyIndex()
+    if (this.#graves === undefined) this.#startGraves(LEAST_GRAVES)
+  }
+  /** Remembers every deletion, so that records may come in any order. */
+  keepAllGraves(): void {
+    this.#startGraves(Number.POSITIVE_INFINITY)
+  }
+  get hasAllGraves(): boolean {
+    return this.#graves !== undefined && this.#leastGraves === Number.POSITIVE_INFINITY
+  }
+  #startGraves(least: number): void {
+    this.#graves = new Graves()
+    this.#leastGraves = least
   }
   dropGraves(): void {
-    this.hasForgotten ||= this.#graves !== undefined
     this.#graves = undefined
   }
 }

@@ -33,4 +33,8 @@ export const javaPartitioner: Partitioner = (key, partitions) => partitionOf(key
 
 /** As `javaPartitioner`, of a key that lies in a larger buffer. */
 export const partitionOf = (buffer: Uint8Array, start: number, end: number, partitions: number): number =>
-  (murmur2(buffer, start, end) & 0x7fffffff) % partitions
+  hashOf(buffer, start, end) % partitions
+
+/** Of it the remainder is taken. */
+export const hashOf = (buffer: Uint8Array, start: number, end: number): number =>
+  murmur2(buffer, start, end) & 0x7fffffff

@@ -8,6 +8,7 @@ import { SLICE, STRIDE } from "../slice.ts"
 import type { Survivors } from "../survivors.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Decoding } from "./decoding.ts"
+import { ForeignKeys } from "./foreignKeys.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource, type Source, SurvivorSource } from "./source.ts"
 
@@ -37,6 +38,10 @@ const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown
   valueLength: value === undefined ? -1 : 0
 })
 
+function* range(end: number): Iterable<number> {
+  for (let n = 0; n < end; n++) yield n
+}
+
 export const make = <K, V>(options: {
   /** Whether different bytes are always different keys. */
   readonly isInjective: boolean
@@ -53,6 +58,10 @@ export const make = <K, V>(options: {
   interface Building {
     readonly next: Contents<K, V>
     readonly session: Session
+    readonly loaded: ReadonlyMap<number, Survivors>
+    readonly foreign: ForeignKeys
+    /** Per partition, what was deleted there where it belongs, and has a record elsewhere. */
+    readonly deleted: Map<number, Set<number>>
     /** Among those that have been applied, some lie outside their key's partition. */
     readonly hasForeign: () => boolean
   }
@@ -64,14 +73,21 @@ export const make = <K, V>(options: {
       !isInjective ? "any" : hasForeign() ? "newest" : "only"
 
   /** Whether the record lies outside its key's partition, and that partition has a record of the key. */
-  const isDisowned = (source: Source, loaded: ReadonlyMap<number, Survivors>): boolean => {
+  const isDisowned = (source: Source, { deleted, foreign, loaded }: Building): boolean => {
     const owner = ownership.ownerOf(source)
     if (owner === source.partition) return false
     counts.foreign++
+    foreign.add(source)
     const there = loaded.get(owner)
-    const isOutdone = there !== undefined && there.find(source.keyBuffer, source.keyStart, source.keyLength) >= 0
-    if (isOutdone) ownership.outdone.add(source.partition, source.offset, owner)
-    return isOutdone
+    const entry = there?.find(source.keyBuffer, source.keyStart, source.keyLength) ?? -1
+    if (entry < 0) return false
+    ownership.outdone.add(source.partition, source.offset, owner)
+    if (there!.valueLength(entry) < 0) {
+      let entries = deleted.get(owner)
+      if (entries === undefined) deleted.set(owner, (entries = new Set()))
+      entries.add(entry)
+    }
+    return true
   }
 
   /** Applies those survivors of a partition that `isWanted` names; hands back the entries whose value was refused. */
@@ -181,16 +197,25 @@ export const make = <K, V>(options: {
     return left
   })
 
-  /** Remembers what was deleted where it belongs, once keys were seen where they do not. */
-  const bury = Effect.fnUntraced(function* (next: Contents<K, V>, survivors: Survivors): Effect.fn.Return<void> {
-    next.keepGraves()
+  /** Remembers what was deleted where it belongs: of these entries, or of all. */
+  const bury = Effect.fnUntraced(function* (
+    next: Contents<K, V>,
+    survivors: Survivors,
+    entries: Iterable<number>
+  ): Effect.fn.Return<void> {
     const source = new SurvivorSource(survivors)
-    for (let entry = 0; entry < survivors.size; entry++) {
+    let deadline = performance.now() + SLICE
+    let n = 0
+    for (const entry of entries) {
+      if (++n % STRIDE === 0 && performance.now() > deadline) {
+        yield* Effect.yieldNow
+        deadline = performance.now() + SLICE
+      }
       source.entry = entry
       if (source.valueLength >= 0 || ownership.ownerOf(source) !== source.partition) continue
       const k = yield* settled(decodeKey, source)
       if (Exit.isSuccess(k) && !next.has(k.value)) {
-        next.mutate(() => next.delete(k.value, source.partition, source.offset, source.timestamp), false)
+        next.bury(k.value, source.partition, source.offset, source.timestamp)
       }
     }
   })
@@ -208,14 +233,22 @@ export const make = <K, V>(options: {
     const next = new Contents<K, V>()
     const loaded = new Map(all.map((survivors) => [survivors.partition, survivors]))
     const foreignBefore = counts.foreign
-    const building: Building = { next, session, hasForeign: () => counts.foreign !== foreignBefore }
+    const foreign = new ForeignKeys(ownership.partitions)
+    const building: Building = {
+      next,
+      session,
+      loaded,
+      foreign,
+      deleted: new Map(),
+      hasForeign: () => counts.foreign !== foreignBefore
+    }
     // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
-    if (!isInjective) next.keepGraves()
+    if (!isInjective) next.keepAllGraves()
     /** Per partition, the keys that it has records of and no value that decodes. */
     const valueless = new Map<number, ReadonlySet<number>>()
     const isAlone = ownership.partitions === 1
     for (const survivors of all) {
-      const left = yield* applyPartition(building, survivors, (source) => isAlone || !isDisowned(source, loaded))
+      const left = yield* applyPartition(building, survivors, (source) => isAlone || !isDisowned(source, building))
       if (left.size > 0) valueless.set(survivors.partition, left)
     }
     // What is skipped in a key's own partition does not disown the key's records elsewhere.
@@ -231,11 +264,15 @@ export const make = <K, V>(options: {
         })
       }
     }
-    if (building.hasForeign()) {
-      for (const survivors of all) yield* bury(next, survivors)
+    next.dropGraves()
+    ownership.isForeign = foreign.areMany(all.reduce((sum, { size }) => sum + size, 0))
+    if (building.hasForeign() && (!ownership.isForeign || building.deleted.size > 0)) {
+      next.keepGraves()
+      for (const survivors of all) {
+        const entries = ownership.isForeign ? building.deleted.get(survivors.partition) : range(survivors.size)
+        if (entries !== undefined) yield* bury(next, survivors, entries)
+      }
       next.hasForgotten = false
-    } else {
-      next.dropGraves()
     }
     return next
   })

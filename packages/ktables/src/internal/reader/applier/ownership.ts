@@ -28,6 +28,13 @@ export class Ownership {
   isIgnorant = false
   /** The records that did not count. */
   readonly outdone: Outdone = new Outdone()
+  /**
+   * Whether the topic's producers hash otherwise, as the last load found. Then a record outside its key's partition says
+   * nothing of another one there, and only deletions of keys that were seen in two partitions are remembered.
+   */
+  isForeign = false
+  /** Whether the record that was last admitted found its key in another partition. */
+  #isShared = false
   readonly #counts: ReaderMetrics["counts"]
 
   constructor(counts: ReaderMetrics["counts"]) {
@@ -47,14 +54,24 @@ export class Ownership {
 
   remove<K, V>(target: Contents<K, V>, source: Source, key: K, rank: Rank): void {
     if (rank === "any" && !this.#admits(target, source, key)) return
-    target.delete(key, source.partition, source.offset, source.timestamp)
+    if (!target.hasGraves) target.hasForgotten = true
+    else if (target.hasAllGraves || (rank === "any" && this.#isRemembered(source))) {
+      target.bury(key, source.partition, source.offset, source.timestamp)
+    }
+    target.delete(key)
+  }
+
+  /** Whether a deletion may have to be held against a record in another partition: only the owner's is. */
+  #isRemembered(source: Source): boolean {
+    return (this.#isShared || !this.isForeign) && this.ownerOf(source) === source.partition
   }
 
   /** Whether a record may replace what is known of its key. */
   #admits<K, V>(target: Contents<K, V>, source: Source, key: K): boolean {
     const previous = target.previous(key)
-    if (previous === undefined || previous.partition === source.partition) {
-      if (this.partitions > 1 && this.ownerOf(source) !== source.partition) {
+    this.#isShared = previous !== undefined && previous.partition !== source.partition
+    if (!this.#isShared) {
+      if (!this.isForeign && this.partitions > 1 && this.ownerOf(source) !== source.partition) {
         if (previous === undefined && target.hasForgotten && source.valueLength >= 0) {
           this.isIgnorant = true
           return false
@@ -63,14 +80,14 @@ export class Ownership {
       }
       return previous === undefined || previous.offset <= source.offset
     }
-    const isDisowned = previous.partition === this.ownerOf(source)
+    const isDisowned = previous!.partition === this.ownerOf(source)
     if (isDisowned && this.isWary) {
       this.isDoubtful = true
       return false
     }
     this.#counts.foreign++
     target.keepGraves()
-    if (isDisowned) this.outdone.add(source.partition, source.offset, previous.partition)
+    if (isDisowned) this.outdone.add(source.partition, source.offset, previous!.partition)
     return !isDisowned
   }
 }

@@ -31,7 +31,7 @@ export const trim = Effect.fnUntraced(function* <K, V>(
         const at = contents.offsetOf(slot)
         if (at >= offset) oldest = Math.min(oldest, at)
         else {
-          contents.remove(key)
+          contents.delete(key)
           removed++
         }
       }
