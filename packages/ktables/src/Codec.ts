@@ -14,6 +14,7 @@
 import { Cause, Effect, Exit, Option, Pipeable, Result, Schema } from "effect"
 import { dual } from "effect/Function"
 import { TaggedError } from "./internal/taggedError.ts"
+import { isOutOfMemory, printed } from "./internal/defects.ts"
 import { decodeUtf8, encodeUtf8 } from "./internal/utf8.ts"
 
 const TypeId = "~effect-ktables/Codec"
@@ -113,6 +114,13 @@ class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
 
 const refuse = (detail: string, cause?: unknown): Exit.Exit<never, CodecError> =>
   Exit.fail(new CodecError(cause === undefined ? { detail } : { detail, cause }))
+
+/** What a function of the user's threw is a refusal of what it was given. */
+const refuseThrown = (thrown: unknown): Exit.Exit<never, CodecError> => {
+  if (isOutOfMemory(thrown)) return Exit.die(thrown)
+  const detail = `it threw: ${printed(thrown)}`
+  return refuse(detail, thrown instanceof Error ? thrown : undefined)
+}
 
 const fromText = <A, RD, RE>(
   parse: (text: string) => Effect.Effect<A, CodecError, RD>,
@@ -267,7 +275,8 @@ const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): 
     const exit = effect as Exit.Exit<A, Schema.SchemaError>
     if (Exit.isSuccess(exit)) return exit as Exit.Exit<A, never>
     const error = Cause.findErrorOption(exit.cause)
-    return Option.isSome(error) ? refuse(error.value.message) : (exit as Exit.Exit<never, never>)
+    if (Option.isSome(error)) return refuse(error.value.message)
+    return Cause.hasDies(exit.cause) ? refuseThrown(Cause.squash(exit.cause)) : (exit as Exit.Exit<never, never>)
   }
   return Effect.mapError(effect, (error) => new CodecError({ detail: error.message }))
 }
@@ -313,7 +322,7 @@ export const make = <A, RD = never, RE = never>(options: {
   })
 
 /**
- * Maps what a codec decodes to, both ways.
+ * Maps what a codec decodes to, both ways. A function that throws refuses what it was given.
  *
  * **Example** (Booleans as 0 and 1)
  *
@@ -329,14 +338,27 @@ export const make = <A, RD = never, RE = never>(options: {
 export const map: {
   <A, B>(to: (a: A) => B, from: (b: B) => A): <RD, RE>(self: Codec<A, RD, RE>) => Codec<B, RD, RE>
   <A, RD, RE, B>(self: Codec<A, RD, RE>, to: (a: A) => B, from: (b: B) => A): Codec<B, RD, RE>
-} = dual(
-  3,
-  <A, RD, RE, B>(self: Codec<A, RD, RE>, to: (a: A) => B, from: (b: B) => A): Codec<B, RD, RE> =>
-    new CodecImpl<B, RD, RE>({
-      decodeSlice: (buffer, start, end) => onDone(self.decodeSlice(buffer, start, end), (a) => Exit.succeed(to(a))),
-      encode: (b) => self.encode(from(b))
-    })
-)
+} = dual(3, <A, RD, RE, B>(self: Codec<A, RD, RE>, to: (a: A) => B, from: (b: B) => A): Codec<B, RD, RE> => {
+  const mapped = (a: A): Exit.Exit<B, CodecError> => {
+    try {
+      return Exit.succeed(to(a))
+    } catch (thrown) {
+      return refuseThrown(thrown)
+    }
+  }
+  return new CodecImpl<B, RD, RE>({
+    decodeSlice: (buffer, start, end) => onDone(self.decodeSlice(buffer, start, end), mapped),
+    encode: (b) => {
+      let a: A
+      try {
+        a = from(b)
+      } catch (thrown) {
+        return refuseThrown(thrown)
+      }
+      return self.encode(a)
+    }
+  })
+})
 
 /**
  * Empty bytes are `None`, all others `Some` of what the codec decodes. A value that encodes to no bytes is refused,

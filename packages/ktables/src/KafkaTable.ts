@@ -47,6 +47,7 @@ import * as Applier from "./internal/reader/applier.ts"
 import * as Metrics from "./internal/reader/metrics.ts"
 import { reading } from "./internal/reader/reading.ts"
 import { rateLimited } from "./internal/reader/reports.ts"
+import { sameness } from "./internal/reader/sameness.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
@@ -496,7 +497,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
       publish: (changes) => feed.publish(changes),
       wantsChanges: () => feed.wantsChanges
     },
-    same: Equal.equals,
+    same: sameness(topic.value, context),
     start,
     describe
   })

@@ -2,7 +2,7 @@
  * Hands what a table applied to everybody who follows it, in order and without gaps, and never waits for any of them: each
  * batch of changes to its subscribers, each key's values to those who watch the key, and word of a new state.
  */
-import { Cause, Effect, Equal, type Exit, type HashMap, Option, Stream } from "effect"
+import { Cause, Effect, type Exit, type HashMap, Option, Stream } from "effect"
 import type { TableError } from "../../TableError.ts"
 import type { Change } from "../reader/contents.ts"
 import { KeyIndex } from "../reader/keyIndex.ts"
@@ -22,6 +22,10 @@ export interface Source<K, V> {
   /** Makes `current` cheap. */
   readonly prepare: Effect.Effect<void>
 }
+
+/** Of the same value, not of an equal one: values may compare equal though they differ. */
+const isSame = <A>(a: Option.Option<A>, b: Option.Option<A>): boolean =>
+  Option.isNone(a) || Option.isNone(b) ? a._tag === b._tag : Object.is(a.value, b.value)
 
 export class ChangeFeed<K, V> {
   readonly #subscribers = new Set<Mailbox<ReadonlyArray<Change<K, V>>>>()
@@ -123,7 +127,7 @@ export class ChangeFeed<K, V> {
             () => {
               const before = last
               last = this.#source.get(key)
-              return before !== undefined && Equal.equals(before, last) ? [] : [last]
+              return before !== undefined && isSame(before, last) ? [] : [last]
             },
             (values) => {
               last = values.at(-1)

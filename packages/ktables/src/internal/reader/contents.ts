@@ -152,16 +152,19 @@ export class Contents<K, V> {
     const changes: Array<Change<K, V>> | undefined = collect ? [] : undefined
     this.#changes = changes
     this.#touched = false
-    if (this.#map === undefined) write()
-    else {
-      const next = HashMap.mutate(this.#map, (draft) => {
-        this.#draft = draft
-        write()
-      })
+    try {
+      if (this.#map === undefined) write()
+      else {
+        const next = HashMap.mutate(this.#map, (draft) => {
+          this.#draft = draft
+          write()
+        })
+        if (this.#touched) this.#map = next
+      }
+    } finally {
       this.#draft = undefined
-      if (this.#touched) this.#map = next
+      this.#changes = undefined
     }
-    this.#changes = undefined
     if (this.#touched) this.version++
     return changes ?? nothing
   }

@@ -1,4 +1,4 @@
-/** What has to change in the contents of a table to make others of them, by value. */
+/** What has to change in the contents of a table to make others of them, by what was encoded. */
 import { Effect, Option } from "effect"
 import type { Change, Contents } from "./contents.ts"
 import { SLICE, STRIDE } from "./slice.ts"

@@ -1,9 +1,10 @@
 /** Applies one record to contents: in plain code where that is enough, and else by what it came to later. */
 import { Cause, Effect, Exit } from "effect"
+import type { CodecError } from "../../../Codec.ts"
 import type { TableError } from "../../../TableError.ts"
 import type { TableTopic } from "../../../TableTopic.ts"
 import type { Change, Contents } from "../contents.ts"
-import { type Decoded, type Decoding, isFiber, refusalOf } from "./decoding.ts"
+import { type Decoded, type Decoding, isFiber, refusalOf, thrownBy } from "./decoding.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import type { Source } from "./source.ts"
 
@@ -36,48 +37,82 @@ export const make = <K, V, RD, RE>(
   const { key, value } = topic
   const { decodeKey, decodeValue, onPoison, settled } = decoding
 
+  /** What becomes of a record that was refused; dies of what was no fault of the record. */
+  const refused = (source: Source, part: "key" | "value", exit: Exit.Exit<unknown, CodecError>) => {
+    const refusal = refusalOf(exit)
+    return refusal === undefined
+      ? Effect.die(Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit)
+      : onPoison(source, part, refusal)
+  }
+
+  /** A key that threw while it was looked for is refused; what else went wrong is a defect. */
+  const incomparable = (target: Contents<K, V>, k: K, defect: unknown): Exit.Exit<never, CodecError> => {
+    try {
+      target.has(k)
+    } catch (thrown) {
+      return thrownBy(thrown)
+    }
+    return Exit.die(defect)
+  }
+
   return {
     now: (target, source, rank) => {
-      const keyEnd = source.keyStart + source.keyLength
-      let k = key.decodePlain?.(source.keyBuffer, source.keyStart, keyEnd)
-      if (k === undefined) {
-        const decoded = decodeKey(source)
-        if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: decoded, value: undefined }
-        k = decoded.value
+      let stage: "key" | "value" | "apply" = "key"
+      let k: K | undefined
+      try {
+        k = key.decodePlain?.(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength)
+        if (k === undefined) {
+          const decoded = decodeKey(source)
+          if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: decoded, value: undefined }
+          k = decoded.value
+        }
+        if (source.valueLength < 0) {
+          stage = "apply"
+          ownership.remove(target, source, k, rank)
+          return ownership.isDoubtful ? { key: Exit.succeed(k), value: undefined } : undefined
+        }
+        stage = "value"
+        let v = value.decodePlain?.(source.valueBuffer, source.valueStart, source.valueStart + source.valueLength)
+        if (v === undefined) {
+          const decoded = decodeValue(source)
+          if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: Exit.succeed(k), value: decoded }
+          v = decoded.value
+        }
+        stage = "apply"
+        ownership.put(target, source, k, v, rank)
+        return ownership.isDoubtful ? { key: Exit.succeed(k), value: Exit.succeed(v) } : undefined
+      } catch (thrown) {
+        if (stage === "key") return { key: thrownBy(thrown), value: undefined }
+        if (stage === "value") return { key: Exit.succeed(k as K), value: thrownBy(thrown) }
+        return { key: incomparable(target, k as K, thrown), value: undefined }
       }
-      if (source.valueLength < 0) {
-        ownership.remove(target, source, k, rank)
-        return ownership.isDoubtful ? { key: Exit.succeed(k), value: undefined } : undefined
-      }
-      const valueEnd = source.valueStart + source.valueLength
-      let v = value.decodePlain?.(source.valueBuffer, source.valueStart, valueEnd)
-      if (v === undefined) {
-        const decoded = decodeValue(source)
-        if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: Exit.succeed(k), value: decoded }
-        v = decoded.value
-      }
-      ownership.put(target, source, k, v, rank)
-      return ownership.isDoubtful ? { key: Exit.succeed(k), value: Exit.succeed(v) } : undefined
     },
 
     late: Effect.fnUntraced(function* (target, source, interruption, rank, collect) {
       const k = yield* settled(decodeKey, source, interruption.key)
       if (Exit.isFailure(k)) {
-        const refusal = refusalOf(k)
-        if (refusal === undefined) return yield* Effect.die(Cause.squash(k.cause))
-        yield* onPoison(source, "key", refusal)
+        yield* refused(source, "key", k)
         return []
       }
+      /** Applies it, unless its key cannot be compared with the others. */
+      const apply = (write: () => void) =>
+        Effect.suspend(() => {
+          let thrown: Exit.Exit<never, CodecError> | undefined
+          const changes = target.mutate(() => {
+            try {
+              write()
+            } catch (defect) {
+              thrown = incomparable(target, k.value, defect)
+            }
+          }, collect)
+          return thrown === undefined ? Effect.succeed(changes) : Effect.as(refused(source, "key", thrown), changes)
+        })
       const remove = () => ownership.remove(target, source, k.value, rank())
-      if (source.valueLength < 0) return target.mutate(remove, collect)
+      if (source.valueLength < 0) return yield* apply(remove)
       const v = yield* settled(decodeValue, source, interruption.value)
-      if (Exit.isSuccess(v)) {
-        return target.mutate(() => ownership.put(target, source, k.value, v.value, rank()), collect)
-      }
-      const refusal = refusalOf(v)
-      if (refusal === undefined) return yield* Effect.die(Cause.squash(v.cause))
-      const choice = yield* onPoison(source, "value", refusal)
-      return choice === "skip" ? "refused" : target.mutate(remove, collect)
+      if (Exit.isSuccess(v)) return yield* apply(() => ownership.put(target, source, k.value, v.value, rank()))
+      const choice = yield* refused(source, "value", v)
+      return choice === "skip" ? "refused" : yield* apply(remove)
     })
   }
 }

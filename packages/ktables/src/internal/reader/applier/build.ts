@@ -185,14 +185,11 @@ export const make = <K, V>(options: {
       const k = yield* settled(decodeKey, source)
       left.delete(entry)
       if (Exit.isFailure(k)) continue
-      const older = inPlaceOf(source, found)
-      next.mutate(
-        () =>
-          found.value === undefined
-            ? ownership.remove(next, older, k.value, rank())
-            : ownership.put(next, older, k.value, found.value.it, rank()),
-        false
-      )
+      const older: Interruption<K, V> = {
+        key: k,
+        value: found.value === undefined ? undefined : Exit.succeed(found.value.it)
+      }
+      yield* application.late(next, inPlaceOf(source, found), older, rank, false)
     }
     return left
   })

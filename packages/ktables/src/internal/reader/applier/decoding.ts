@@ -3,10 +3,11 @@
  * what becomes of a record that does not decode.
  */
 import { Cause, type Context, Effect, Exit, Fiber, Option } from "effect"
-import type * as Codec from "../../../Codec.ts"
+import * as Codec from "../../../Codec.ts"
 import type { OnDecodeError, RawRecord } from "../../../KafkaTable.ts"
 import { DecodeError, type TableError } from "../../../TableError.ts"
 import type { TableTopic } from "../../../TableTopic.ts"
+import { isOutOfMemory, printed } from "../../defects.ts"
 import { backoff } from "../../topic/backoff.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import type { Source } from "./source.ts"
@@ -16,7 +17,22 @@ export type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.C
 
 export const isFiber = <A>(decoded: Decoded<A>): decoded is Fiber.Fiber<A, Codec.CodecError> => Fiber.isFiber(decoded)
 
-/** Why a codec refused; undefined where it succeeded, and where it died. */
+/**
+ * What a codec threw, or died of, refuses the record: it happens again whenever the record is read. But for memory that was
+ * not to be had: that is no fault of the record.
+ */
+export const thrownBy = (thrown: unknown): Exit.Exit<never, Codec.CodecError> =>
+  isOutOfMemory(thrown) ? Exit.die(thrown) : Exit.fail(new Codec.CodecError({ detail: `it threw: ${printed(thrown)}` }))
+
+/** A failure as a refusal, where it is one; interruption is none. */
+const mended = <A>(exit: Exit.Exit<A, Codec.CodecError>): Exit.Exit<A, Codec.CodecError> => {
+  if (Exit.isSuccess(exit)) return exit
+  const error: Option.Option<unknown> = Cause.findErrorOption(exit.cause)
+  if (Option.isSome(error)) return error.value instanceof Codec.CodecError ? exit : thrownBy(error.value)
+  return Cause.hasDies(exit.cause) ? thrownBy(Cause.squash(exit.cause)) : exit
+}
+
+/** Why a codec refused; undefined where it succeeded, and where it was no fault of the record. */
 export const refusalOf = (exit: Exit.Exit<unknown, Codec.CodecError>): Codec.CodecError | undefined =>
   Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
 
@@ -55,12 +71,22 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
   const { key, value } = topic
 
   /** Settles what can be settled without leaving the loop. */
-  const settle = <A>(effect: Effect.Effect<A, Codec.CodecError, RD>): Decoded<A> => {
-    if (Exit.isExit(effect)) return effect as Exit.Exit<A, Codec.CodecError>
-    const exit = Effect.runSyncExitWith(context)(effect)
-    if (Exit.isSuccess(exit)) return exit
-    const defect = Cause.squash(exit.cause)
-    return Cause.isAsyncFiberError(defect) ? (defect.fiber as Fiber.Fiber<A, Codec.CodecError>) : exit
+  const settle = <A>(
+    decode: Codec.Codec<A, RD>["decodeSlice"],
+    buffer: Buffer,
+    start: number,
+    end: number
+  ): Decoded<A> => {
+    try {
+      const effect = decode(buffer, start, end)
+      if (Exit.isExit(effect)) return mended(effect as Exit.Exit<A, Codec.CodecError>)
+      const exit = Effect.runSyncExitWith(context)(effect)
+      if (Exit.isSuccess(exit)) return exit
+      const defect = Cause.squash(exit.cause)
+      return Cause.isAsyncFiberError(defect) ? (defect.fiber as Fiber.Fiber<A, Codec.CodecError>) : mended(exit)
+    } catch (thrown) {
+      return thrownBy(thrown)
+    }
   }
 
   const settled: Decoding<K, V>["settled"] = <A>(
@@ -70,7 +96,10 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
   ) => {
     const attempt = (decoded: Decoded<A>, failures: number): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
       const done: Effect.Effect<Exit.Exit<A, Codec.CodecError>> = isFiber(decoded)
-        ? Effect.onInterrupt(Fiber.await(decoded), () => Fiber.interrupt(decoded))
+        ? Effect.map(
+            Effect.onInterrupt(Fiber.await(decoded), () => Fiber.interrupt(decoded)),
+            mended
+          )
         : Effect.succeed(decoded)
       return Effect.flatMap(done, (exit) => {
         if (!isTransient(exit)) return Effect.succeed(exit)
@@ -96,13 +125,34 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
         : Buffer.from(source.valueBuffer.subarray(source.valueStart, source.valueStart + source.valueLength))
   })
 
+  /** What the function says; one that breaks, or says something else, fails the table with the record's error. */
+  const asked = (
+    decide: Extract<OnDecodeError, Function>,
+    error: DecodeError,
+    record: RawRecord
+  ): Effect.Effect<"skip" | "remove" | "fail", DecodeError> => {
+    const failed = (how: string) => {
+      const { offset, part, partition } = error
+      const detail = `${error.detail}; and onDecodeError ${how}`
+      return Effect.fail(new DecodeError({ topic: topic.name, partition, offset, part, detail }))
+    }
+    return Effect.suspend(() => decide(error, record)).pipe(
+      Effect.catchCauseIf(Cause.hasDies, (cause) => failed(`threw: ${printed(Cause.squash(cause))}`)),
+      Effect.flatMap((choice) =>
+        choice === "skip" || choice === "remove" || choice === "fail"
+          ? Effect.succeed(choice)
+          : failed(`answered ${printed(choice)}, which is none of skip, remove and fail`)
+      )
+    )
+  }
+
   const onPoison: Decoding<K, V>["onPoison"] = Effect.fnUntraced(function* (source, part, refusal) {
     if (part === "key") counts.keyErrors++
     else counts.valueErrors++
     const { offset, partition } = source
     const error = new DecodeError({ topic: topic.name, partition, offset, part, detail: refusal.detail })
     yield* metrics.failed(`${part} decode`)
-    const choice = typeof onDecodeError === "string" ? onDecodeError : yield* onDecodeError(error, rawOf(source))
+    const choice = typeof onDecodeError === "string" ? onDecodeError : yield* asked(onDecodeError, error, rawOf(source))
     if (choice === "fail") return yield* error
     yield* report(`${part} decode`, `${error.message} (${choice === "skip" ? "skipped" : "removed"})`)
     return choice
@@ -110,9 +160,9 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
 
   return {
     decodeKey: (source) =>
-      settle(key.decodeSlice(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength)),
+      settle(key.decodeSlice, source.keyBuffer, source.keyStart, source.keyStart + source.keyLength),
     decodeValue: (source) =>
-      settle(value.decodeSlice(source.valueBuffer, source.valueStart, source.valueStart + source.valueLength)),
+      settle(value.decodeSlice, source.valueBuffer, source.valueStart, source.valueStart + source.valueLength),
     settled,
     onPoison
   }

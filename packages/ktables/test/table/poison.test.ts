@@ -1,0 +1,251 @@
+/** Records that break a codec rather than being refused by it, and values and keys that misbehave once decoded. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Equal, Exit, Hash, Schema, Stream } from "effect"
+import { Codec, KafkaTable, MemoryKafka, type TableChange, TableTopic } from "effect-ktables"
+import { failureOf } from "../support/subject.ts"
+import { until } from "../support/time.ts"
+import { eventually, onMemory } from "./fixtures.ts"
+
+const kafka = MemoryKafka.MemoryKafka
+
+const parsed = Codec.string.pipe(
+  Codec.map(
+    (text): unknown => JSON.parse(text),
+    (value) => JSON.stringify(value)
+  )
+)
+
+interface Tree {
+  readonly children: ReadonlyArray<Tree>
+}
+const Tree = Schema.Struct({ children: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree)) })
+
+const deep = `${'{"children":['.repeat(20_000)}${"]}".repeat(20_000)}`
+
+const noLuck = () => {
+  throw new Error("no such luck")
+}
+
+/** Codecs, each with bytes that break it. */
+const poisons: ReadonlyArray<readonly [name: string, codec: Codec.Codec<unknown>, good: string, bad: string]> = [
+  ["a mapping that throws", parsed, "1", "{"],
+  ["a recursive schema that deep JSON overflows", Codec.json(Tree) as Codec.Codec<unknown>, '{"children":[]}', deep],
+  [
+    "a codec that dies",
+    Codec.make<unknown>({
+      decode: (bytes) => (bytes.toString() === "bad" ? Effect.die(new Error("dead")) : Effect.succeed(1)),
+      encode: () => Exit.succeed(Buffer.alloc(0))
+    }),
+    "good",
+    "bad"
+  ],
+  [
+    "a codec that dies later",
+    Codec.make<unknown>({
+      decode: (bytes) =>
+        bytes.toString() === "bad"
+          ? Effect.andThen(
+              Effect.promise(() => Promise.resolve()),
+              Effect.die("dead")
+            )
+          : Exit.succeed(1),
+      encode: () => Exit.succeed(Buffer.alloc(0))
+    }),
+    "good",
+    "bad"
+  ],
+  [
+    "a codec that throws what cannot be printed",
+    Codec.make<unknown>({
+      decode: (bytes) => {
+        if (bytes.toString() === "bad") throw Object.create(null)
+        return Exit.succeed(1)
+      },
+      encode: () => Exit.succeed(Buffer.alloc(0))
+    }),
+    "good",
+    "bad"
+  ],
+  [
+    "a codec that answers with nothing",
+    Codec.make<unknown>({
+      decode: (bytes) => (bytes.toString() === "bad" ? undefined! : Exit.succeed(1)),
+      encode: () => Exit.succeed(Buffer.alloc(0))
+    }),
+    "good",
+    "bad"
+  ]
+]
+
+describe("a record that breaks", () => {
+  for (const [name, codec, good, bad] of poisons) {
+    for (const policy of ["skip", "remove", "fail"] as const) {
+      it.effect(`${name} is one DecodeError under ${policy}, loaded and followed`, () =>
+        onMemory(
+          Effect.gen(function* () {
+            const memory = yield* kafka
+            yield* memory.createTopic("values")
+            const topic = TableTopic.make({ name: "values", key: Schema.String, value: codec })
+            yield* memory.append("values", [
+              { key: "a", value: good },
+              { key: "b", value: good },
+              { key: "a", value: bad },
+              { key: "c", value: good }
+            ])
+            if (policy === "fail") {
+              const error = yield* failureOf(KafkaTable.make(topic, { onDecodeError: policy }))
+              assert.strictEqual(error._tag, "DecodeError")
+              return
+            }
+            const table = yield* KafkaTable.make(topic, { onDecodeError: policy })
+            const kept = policy === "skip" ? ["a", "b", "c"] : ["b", "c"]
+            assert.deepStrictEqual([...table.keysUnsafe()].sort(), kept)
+            yield* memory.append("values", [
+              { key: "b", value: bad },
+              { key: "d", value: good }
+            ])
+            yield* table.barrier()
+            const later = policy === "skip" ? ["a", "b", "c", "d"] : ["c", "d"]
+            assert.deepStrictEqual([...table.keysUnsafe()].sort(), later)
+            const { stats, status } = yield* table.health
+            assert.strictEqual(status._tag, "CaughtUp")
+            assert.strictEqual(stats.valueDecodeErrors, 2)
+          })
+        )
+      )
+    }
+  }
+
+  for (const [name, unlucky] of [
+    ["hash", { [Hash.symbol]: noLuck, [Equal.symbol]: () => false }],
+    ["equality", { [Hash.symbol]: () => 1, [Equal.symbol]: noLuck }]
+  ] as const) {
+    it.effect(`keys whose ${name} throws is passed over, loaded and followed`, () =>
+      onMemory(
+        Effect.gen(function* () {
+          const memory = yield* kafka
+          yield* memory.createTopic("values")
+          const key = Codec.string.pipe(
+            Codec.map((text): unknown => (text.startsWith("bad") ? { ...unlucky } : text), String)
+          )
+          const topic = TableTopic.make({ name: "values", key, value: Schema.Int })
+          const records = ["a", "bad-1", "bad-2", "b"].map((key) => ({ key, value: "1" }))
+          yield* memory.append("values", records)
+          const table = yield* KafkaTable.make(topic)
+          assert.includeMembers([...table.keysUnsafe()], ["a", "b"])
+          yield* memory.append("values", [...records, { key: "c", value: "2" }])
+          yield* table.barrier()
+          assert.includeMembers([...table.keysUnsafe()], ["a", "b", "c"])
+          const { stats, status } = yield* table.health
+          assert.strictEqual(status._tag, "CaughtUp")
+          assert.isAbove(stats.keyDecodeErrors, 0)
+        })
+      )
+    )
+  }
+})
+
+describe("an onDecodeError function", () => {
+  for (const [name, answer] of [
+    [
+      "throws",
+      () => {
+        throw new Error("not my day")
+      }
+    ],
+    ["dies", () => Effect.die(new Error("not my day"))],
+    ["answers with something else", () => Effect.succeed("ignore" as "skip")]
+  ] as const) {
+    it.effect(`that ${name} fails the table with the DecodeError, which says so`, () =>
+      onMemory(
+        Effect.gen(function* () {
+          const memory = yield* kafka
+          yield* memory.createTopic("values")
+          yield* memory.append("values", [{ key: "a", value: "x" }])
+          const topic = TableTopic.make({ name: "values", key: Schema.String, value: Schema.Int })
+          const error = yield* failureOf(KafkaTable.make(topic, { onDecodeError: answer }))
+          assert.strictEqual(error._tag, "DecodeError")
+          assert.include(error.message, "onDecodeError")
+        })
+      )
+    )
+  }
+})
+
+/** Compares equal to all of its kind: its state is private. */
+class Sealed {
+  readonly #text: string
+  constructor(text: string) {
+    this.#text = text
+  }
+  get text(): string {
+    return this.#text
+  }
+}
+const sealed = Codec.string.pipe(
+  Codec.map(
+    (text) => new Sealed(text),
+    (value) => value.text
+  )
+)
+const comparedBy = (equals: () => boolean) =>
+  Codec.string.pipe(
+    Codec.map(
+      (text): { readonly text: string } => Object.assign({ text }, { [Equal.symbol]: equals, [Hash.symbol]: () => 1 }),
+      ({ text }) => text
+    )
+  )
+const unreadable = Codec.string.pipe(
+  Codec.map(
+    (text) => ({
+      text,
+      get other(): string {
+        throw new Error("not for you")
+      }
+    }),
+    ({ text }): string => text
+  )
+)
+
+describe("values that compare equal though they differ", () => {
+  for (const [name, value] of [
+    ["with private state", sealed],
+    ["that are equal to everything", comparedBy(() => true)],
+    ["whose comparison throws", comparedBy(noLuck)],
+    ["with a getter that throws", unreadable]
+  ] as ReadonlyArray<readonly [string, Codec.Codec<{ readonly text: string }>]>) {
+    it.effect(`${name} are changes of a rebuild where their bytes differ`, () =>
+      onMemory(
+        Effect.gen(function* () {
+          const memory = yield* kafka
+          yield* memory.createTopic("values")
+          yield* memory.append("values", [
+            { key: "a", value: "old" },
+            { key: "b", value: "same" }
+          ])
+          const topic = TableTopic.make({ name: "values", key: Schema.String, value })
+          const table = yield* KafkaTable.make(topic)
+          const heard: Array<TableChange.TableChange<string, { readonly text: string }>> = []
+          yield* Effect.forkScoped(Stream.runForEach(table.changes, (change) => Effect.sync(() => heard.push(change))))
+          yield* eventually("the snapshot", () => heard.length === 1)
+          yield* memory.recreateTopic("values")
+          yield* memory.append("values", [
+            { key: "a", value: "new" },
+            { key: "b", value: "same" }
+          ])
+          const isNew = (change: (typeof heard)[number]) => change._tag === "Set" && change.key === "a"
+          yield* until(
+            "the change",
+            60_000,
+            Effect.sync(() => heard.some(isNew))
+          )
+          const changed = heard.find(isNew)
+          assert.strictEqual(changed?._tag === "Set" ? changed.value.text : undefined, "new")
+          if (name.endsWith("private state")) {
+            assert.isUndefined(heard.find((change) => change._tag === "Set" && change.key === "b"))
+          }
+        })
+      )
+    )
+  }
+})
