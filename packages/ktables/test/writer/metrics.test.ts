@@ -26,10 +26,10 @@ describe("metrics", () => {
           : []
       )
       assert.sameDeepMembers(counts, [
-        ["ktables_written_records", undefined, 2],
-        ["ktables_written_bytes", undefined, kafka.produced[0]!.bytes.length],
-        ["ktables_write_retries", undefined, 1],
-        ["ktables_write_errors", "NotAuthorized", 1]
+        ["ktables_written_records_total", undefined, 2],
+        ["ktables_written_bytes_total", undefined, kafka.produced[0]!.bytes.length],
+        ["ktables_write_retries_total", undefined, 1],
+        ["ktables_write_errors_total", "NotAuthorized", 1]
       ])
     })
   )

@@ -12,6 +12,7 @@ import * as Sightings from "../topic/sightings.ts"
 import { WriteBuffer } from "./buffer.ts"
 import * as Identities from "./identities.ts"
 import * as Metrics from "./metrics.ts"
+import { Outage } from "./outage.ts"
 import type { Partitioner } from "./partitioner.ts"
 import { PendingRecord, type Settle } from "./pendingRecord.ts"
 import * as Sender from "./sender.ts"
@@ -101,6 +102,7 @@ export const make = Effect.fnUntraced(function* (
     })
   )
 
+  const metrics = Metrics.make(topic, yield* Effect.context<never>())
   const shared: Sender.Shared = {
     client,
     clock,
@@ -118,7 +120,8 @@ export const make = Effect.fnUntraced(function* (
     compression: options.compression,
     buffer,
     metadata,
-    metrics: Metrics.make(topic, yield* Effect.context<never>()),
+    metrics,
+    outage: new Outage(topic, clock, metrics),
     reroute: (record) => {
       record.state = "queued"
       record.partition = partitionOf(record.key)

@@ -15,6 +15,7 @@ import type { WriteBuffer } from "./buffer.ts"
 import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
 import { elapsed, momentOf } from "../reader/moment.ts"
+import type { Outage } from "./outage.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
 import { advance, type Identity, isIdempotent, nextEpoch, plain } from "./sequence.ts"
@@ -26,9 +27,6 @@ const PRODUCE_TIMEOUT = 10_000
 
 /** The part of an idle producer id's life for which it is relied on: clocks of clients and brokers differ. */
 const RELIABLE = 0.9
-
-/** Failures of one batch in a row that are worth a line in the log. */
-const NOTEWORTHY_FAILURES = 4
 
 /** What the senders of one writer share. */
 export interface Shared {
@@ -48,6 +46,7 @@ export interface Shared {
   readonly buffer: WriteBuffer
   readonly metadata: TopicMetadata
   readonly metrics: WriterMetrics
+  readonly outage: Outage
   /** Takes back a record whose partition is gone, for another one. */
   readonly reroute: (record: PendingRecord) => void
   /** The identity that partitions start with; without idempotence once the cluster was found not to grant it. */
@@ -349,18 +348,19 @@ export const make = (shared: Shared, partition: number): Sender => {
       }
       const seen = metadata.version()
       const leader = metadata.leaderOf(partition)
-      if (leader === undefined) return moveAway(batch)
+      if (leader === undefined) {
+        moveAway(batch)
+        return yield* shared.outage.written(partition)
+      }
       const verdict: Verdict.Verdict | undefined =
         leader < 0
           ? { _tag: "Again", mayBeWritten: false, detail: "the partition has no leader" }
           : yield* attempt(batch, leader, batch.deadline - now)
-      if (verdict === undefined) return
+      if (verdict === undefined) return yield* shared.outage.written(partition)
       if (yield* judge(batch, verdict)) return
       metrics.retried()
       if ("detail" in verdict) detail = verdict.detail
-      if (failures === NOTEWORTHY_FAILURES) {
-        yield* Effect.logWarning(`${topic}[${partition}]: writes wait, and are retried: ${detail}`)
-      }
+      yield* shared.outage.failed(partition, failures, detail)
       yield* withinDeadline(batch, metadata.refresh(seen))
       const refusal = metadata.refusal()
       if (refusal !== undefined) return refuse(batch, refusal)
