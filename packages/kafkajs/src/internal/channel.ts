@@ -19,8 +19,8 @@ type Settle = (outcome: Effect.Effect<Buffer, KafkaError>) => void
 export interface SocketChannel extends Channel {
   /** Like `send`, while others are held back. */
   readonly sendAhead: Channel["send"]
-  /** Keeps further requests from being written until `release`. */
-  readonly hold: () => void
+  /** Keeps further requests from being written until `release`; `then` runs once those that were are answered, or lost. */
+  readonly hold: (then: () => void) => void
   readonly release: () => void
 }
 
@@ -69,6 +69,7 @@ export const makeChannel = ({
   const clientIdBytes = Buffer.from(clientId)
   let nextCorrelationId = 0
   let holding = false
+  let onDrained: (() => void) | undefined
   let lost: string | undefined
   let lostToPeer = false
   let lastRead = 0
@@ -83,6 +84,13 @@ export const makeChannel = ({
     if (!entry.dropped) entry.settle(outcome)
   }
 
+  const drained = (): void => {
+    if (pending.size > 0) return
+    const then = onDrained
+    onDrained = undefined
+    then?.()
+  }
+
   const lose = (detail: string, cause?: unknown): void => {
     if (lost !== undefined) return
     lost = detail
@@ -91,6 +99,7 @@ export const makeChannel = ({
     pending.clear()
     for (const entry of outstanding) settle(entry, failed(entry.request, detail, cause))
     for (const write of held.splice(0)) write()
+    drained()
   }
 
   const malformed = (entry: Pending | undefined, detail: string): void => {
@@ -111,12 +120,14 @@ export const makeChannel = ({
       if (!entry.dropped) return memoryFor(entry.request, length)
       clearTimeout(entry.timer)
       pending.delete(correlationId)
+      drained()
       return "skip"
     },
     complete: (correlationId, answer) => {
       const entry = pending.get(correlationId)
       if (entry === undefined) return
       pending.delete(correlationId)
+      drained()
       if (entry.request.apiKey !== apiVersionsKey) answered++
       if (!entry.request.flexibleResponse) return settle(entry, Effect.succeed(answer))
       const body = behindTaggedFields(answer)
@@ -200,8 +211,10 @@ export const makeChannel = ({
     channel: {
       send: (request, settleWith) => submit(request, settleWith, false),
       sendAhead: (request, settleWith) => submit(request, settleWith, true),
-      hold: () => {
+      hold: (then) => {
         holding = true
+        onDrained = then
+        drained()
       },
       release: () => {
         holding = false

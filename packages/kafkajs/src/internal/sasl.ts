@@ -107,7 +107,8 @@ const exchangeOnce = async (channel: SocketChannel, options: SaslOptions): Promi
       })
     })
   const { host, port } = options.address
-  channel.hold()
+  // A broker answers in order: behind a long poll the exchange would wait for as long as the poll, and be taken for late.
+  await new Promise<void>((resolve) => channel.hold(resolve))
   try {
     const lifetime = await authenticate({ host, port, sasl: kafkajsOptions(options.sasl), exchange })
     channel.release()

@@ -21,21 +21,26 @@ const secure = Layer.effect(Secure, TestKafka.startSecure({ sessionLifetime: SES
 
 const clients: ReadonlyArray<{
   readonly name: string
-  readonly client: (cluster: TestKafka.SecureCluster) => Layer.Layer<KafkaClient.KafkaClient>
+  readonly client: (
+    cluster: TestKafka.SecureCluster,
+    connectionTimeout?: "1 second"
+  ) => Layer.Layer<KafkaClient.KafkaClient>
 }> = [
   {
     name: "kafkajs",
-    client: ({ saslPlaintext, users }) =>
+    client: ({ saslPlaintext, users }, connectionTimeout) =>
       KafkaJsClient.layer({
         brokers: [saslPlaintext],
+        connectionTimeout,
         sasl: { mechanism: "scram-sha-256", username: "alice", password: users.alice }
       })
   },
   {
     name: "platformatic",
-    client: ({ saslPlaintext, users }) =>
+    client: ({ saslPlaintext, users }, connectionTimeout) =>
       PlatformaticClient.layer({
         brokers: [saslPlaintext],
+        connectionTimeout,
         sasl: { mechanism: "scram-sha-256", username: "alice", password: users.alice }
       })
   }
@@ -88,6 +93,35 @@ describe.skipIf(missing !== undefined)(`access under live tables${because}`, () 
             assert.deepStrictEqual(witness.violations, [])
             assert.strictEqual((yield* mortal.status)._tag, "Failed")
             assert.deepStrictEqual(yield* mortal.keys, ["before"])
+          }).pipe(Effect.provide(context))
+        }).pipe(Effect.scoped)
+      )
+
+      it.effect(`sessions are renewed under long polls that last longer than any time-out, through ${name}`, () =>
+        Effect.gen(function* () {
+          const cluster = yield* Secure
+          const topic = TableTopic.make({
+            name: yield* TestKafka.uniqueName("polled"),
+            key: Schema.String,
+            value: Schema.Int
+          })
+          const context = yield* Layer.build(client(cluster, "1 second"))
+          yield* Effect.gen(function* () {
+            const table = yield* KafkaTable.make(topic, { fetch: { maxWait: "8 seconds" } })
+            const writer = yield* KafkaTableWriter.make(topic)
+            yield* table.awaitOffset(yield* writer.set("key", 1))
+            // The poll of a fetch connection spans two renewals, of its own session and of the others.
+            const since = yield* Clock.currentTimeMillis
+            while ((yield* Clock.currentTimeMillis) - since < 3.5 * SESSION) {
+              const { partitions } = yield* table.health
+              assert.isTrue(
+                partitions.every(({ connected }) => connected),
+                `after ${(yield* Clock.currentTimeMillis) - since} ms`
+              )
+              yield* Effect.sleep("10 millis")
+            }
+            yield* Effect.timeout(table.awaitOffset(yield* writer.set("key", 2)), "5 seconds")
+            assert.strictEqual(table.getUnsafe("key"), 2)
           }).pipe(Effect.provide(context))
         }).pipe(Effect.scoped)
       )
