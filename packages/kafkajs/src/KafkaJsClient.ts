@@ -25,6 +25,7 @@
 import { Config, Effect, Layer } from "effect"
 import type { KafkaClient } from "effect-ktables/KafkaClient"
 import * as KafkaProtocol from "effect-ktables/KafkaProtocol"
+import { clientOptions } from "effect-ktables/TransportSupport"
 import * as KafkaJsTransport from "./KafkaJsTransport.ts"
 
 /**
@@ -36,13 +37,16 @@ import * as KafkaJsTransport from "./KafkaJsTransport.ts"
 export interface Options extends KafkaJsTransport.Options, Pick<KafkaProtocol.Options, "requestTimeout"> {}
 
 /**
- * A client of the cluster behind `brokers`. It connects when it is first used.
+ * A client of the cluster behind `brokers`. It connects when it is first used. Options are copied when this is called; what
+ * cannot be meant (a name that is none, NaN, an address that cannot be read) throws `InvalidOption`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<KafkaClient> =>
-  Layer.provide(KafkaProtocol.layer({ requestTimeout: options.requestTimeout }), KafkaJsTransport.layer(options))
+export const layer = (options: Options): Layer.Layer<KafkaClient> => {
+  const { protocol, transport } = clientOptions(options, KafkaJsTransport.mechanisms)
+  return Layer.provide(KafkaProtocol.layer(protocol), KafkaJsTransport.layer(transport))
+}
 
 /**
  * The same with any of the options read from the configuration.

@@ -46,6 +46,20 @@ export interface AwsSasl {
 export type Sasl = PasswordSasl | TokenSasl | AwsSasl
 
 /**
+ * The mechanisms that this transport speaks.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export const mechanisms: ReadonlyArray<Sasl["mechanism"]> = [
+  "plain",
+  "scram-sha-256",
+  "scram-sha-512",
+  "oauthbearer",
+  "aws"
+]
+
+/**
  * Which cluster to reach, and how.
  *
  * @category options
@@ -57,13 +71,13 @@ export interface Options extends TransportOptions<Sasl> {
 }
 
 /**
- * Makes the transport. It connects when it is first used; a broker address that cannot be read throws.
+ * Makes the transport. It connects when it is first used; options that cannot be meant throw `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (options: Options): KafkaTransport["Service"] =>
-  makeTransport(options, ({ sasl, ...how }) => {
+  makeTransport(options, mechanisms, ({ sasl, ...how }) => {
     const connected = connect(how)
     if (sasl === undefined) return connected
     const { address, timeout } = how
@@ -74,12 +88,12 @@ export const make = (options: Options): KafkaTransport["Service"] =>
   })
 
 /**
- * Provides `KafkaTransport`; `KafkaJsClient.layer` is what programs want.
+ * Provides `KafkaTransport`; `KafkaJsClient.layer` is what programs want. Options are copied, and throw as those of `make`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<KafkaTransport> => Layer.sync(KafkaTransport, () => make(options))
+export const layer = (options: Options): Layer.Layer<KafkaTransport> => Layer.succeed(KafkaTransport, make(options))
 
 /**
  * The same with any of the options read from the configuration.

@@ -6,6 +6,7 @@
  */
 import { Duration, Effect, Layer, type Scope } from "effect"
 import { makeProtocolClient } from "./internal/cluster/protocolClient.ts"
+import * as Check from "./internal/options.ts"
 import { KafkaClient, type Service } from "./KafkaClient.ts"
 import { KafkaTransport } from "./KafkaTransport.ts"
 
@@ -25,8 +26,14 @@ export interface Options {
   readonly connectTimeout?: Duration.Input | undefined
 }
 
+const checkOptions = Check.record<Options>({
+  requestTimeout: Check.duration({ min: 1 }),
+  connectTimeout: Check.duration({ min: 1 })
+})
+
 /**
- * Makes the client. It connects when it is first used; closing the scope closes its connections.
+ * Makes the client. It connects when it is first used; closing the scope closes its connections. Options that cannot be
+ * meant are a defect, `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
@@ -34,6 +41,7 @@ export interface Options {
 export const make = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Service, never, KafkaTransport | Scope.Scope> {
+  Check.assertValid(checkOptions, options)
   const transport = yield* KafkaTransport
   return yield* makeProtocolClient(transport, {
     requestTimeout: Duration.toMillis(options.requestTimeout ?? "30 seconds"),
@@ -43,10 +51,12 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /**
- * Provides `KafkaClient` from a `KafkaTransport`.
+ * Provides `KafkaClient` from a `KafkaTransport`. Options that cannot be meant throw `InvalidOption`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options?: Options): Layer.Layer<KafkaClient, never, KafkaTransport> =>
-  Layer.effect(KafkaClient, make(options))
+export const layer = (options: Options = {}): Layer.Layer<KafkaClient, never, KafkaTransport> => {
+  Check.assertValid(checkOptions, options)
+  return Layer.effect(KafkaClient, make({ ...options }))
+}

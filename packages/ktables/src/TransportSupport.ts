@@ -11,7 +11,9 @@
 import { Duration, Effect, Redacted, type Scope } from "effect"
 import type { ConnectionOptions } from "node:tls"
 import { AuthenticationFailed, type KafkaError } from "./KafkaError.ts"
+import * as Check from "./internal/options.ts"
 import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "./KafkaTransport.ts"
+import { InvalidOption } from "./TableError.ts"
 
 const defaultPort = 9092
 
@@ -23,10 +25,13 @@ const defaultPort = 9092
  */
 export const LONGEST_TIMER = 0x7fffffff
 
+const notAnAddress = (given: string): InvalidOption =>
+  new InvalidOption({ option: "brokers", given, expected: "addresses as host:port, host or [ipv6]:port" })
+
 /**
  * Reads `host:port`, `host` or `[ipv6]:port`, one each or many in one string with commas between them.
  *
- * @throws a sentence about what cannot be read.
+ * @throws `InvalidOption` about what cannot be read.
  * @category addresses
  * @since 0.1.0
  */
@@ -35,13 +40,13 @@ export const parseBrokers = (brokers: string | ReadonlyArray<string>): ReadonlyA
     .flatMap((text) => text.split(","))
     .map((text) => text.trim())
     .filter((text) => text !== "")
-  if (texts.length === 0) throw new Error("brokers is empty: name at least one as host:port")
+  if (texts.length === 0) throw notAnAddress("empty")
   return texts.map((text) => {
     const match = /^(?:\[([^\]]+)\]|([^:[\]/]+))(?::(\d+))?$/.exec(text)
     const host = match?.[1] ?? match?.[2]
     const port = match?.[3] === undefined ? defaultPort : Number(match[3])
     if (host === undefined || port < 1 || port > 65535) {
-      throw new Error(`brokers has "${text}", which is no host:port`)
+      throw notAnAddress(JSON.stringify(text))
     }
     return { host, port }
   })
@@ -254,6 +259,86 @@ export interface TransportOptions<Sasl> {
   readonly connectionTimeout?: Duration.Input | undefined
 }
 
+const isText = (value: unknown): boolean => typeof value === "string" && value !== ""
+
+const isSecret = (value: unknown): boolean => isText(Redacted.isRedacted(value) ? Redacted.value(value) : value)
+
+const passwordChecks = {
+  username: Check.required(Check.text),
+  password: Check.required(Check.secret("a string that is not empty, redacted or not", isSecret))
+}
+
+const saslChecks: Readonly<Record<string, Readonly<Record<string, Check.Check>>>> = {
+  plain: passwordChecks,
+  "scram-sha-256": passwordChecks,
+  "scram-sha-512": passwordChecks,
+  oauthbearer: {
+    token: Check.required(Check.satisfies("an Effect of a token", Effect.isEffect)),
+    extensions: Check.settings
+  },
+  aws: {
+    authorizationIdentity: Check.required(Check.text),
+    accessKeyId: Check.required(Check.text),
+    secretAccessKey: Check.required(Check.secret("a string that is not empty, redacted or not", isSecret)),
+    sessionToken: Check.secret("a string that is not empty, redacted or not", isSecret)
+  }
+}
+
+/**
+ * A SASL mechanism whose settings are known here.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Mechanism = "plain" | "scram-sha-256" | "scram-sha-512" | "oauthbearer" | "aws"
+
+const isBrokers = (value: unknown): boolean =>
+  typeof value === "string" || (Array.isArray(value) && value.every((one) => typeof one === "string"))
+
+const timeoutCheck = Check.duration({ min: 1 })
+
+const checksOf = (mechanisms: ReadonlyArray<Mechanism>) => {
+  const sasl = mechanisms.map((mechanism) => {
+    const checks = { ...saslChecks[mechanism], mechanism: Check.text }
+    return [mechanism, Check.record<Record<string, unknown>>(checks)] as const
+  })
+  return {
+    brokers: Check.required(Check.satisfies("a string or a list of strings, each host:port", isBrokers)),
+    clientId: Check.text,
+    ssl: Check.satisfies(
+      "true, false, or an object of Node's TLS options",
+      (value) => typeof value === "boolean" || (typeof value === "object" && value !== null && !Array.isArray(value))
+    ),
+    sasl: Check.tagged("mechanism", Object.fromEntries(sasl)),
+    connectionTimeout: timeoutCheck
+  }
+}
+
+/**
+ * Divides the options of a client into those of its protocol and those of its transport. They are copied: what is changed
+ * later has no effect.
+ *
+ * @throws `InvalidOption` about a name or a value that cannot be meant.
+ * @category options
+ * @since 0.1.0
+ */
+export const clientOptions = <
+  Options extends TransportOptions<unknown> & { readonly requestTimeout?: Duration.Input | undefined }
+>(
+  options: Options,
+  mechanisms: ReadonlyArray<Mechanism>
+): {
+  readonly protocol: { readonly requestTimeout: Duration.Input | undefined }
+  readonly transport: Omit<Options, "requestTimeout">
+} => {
+  Check.assertValid(
+    Check.record<Record<string, unknown>>({ ...checksOf(mechanisms), requestTimeout: timeoutCheck }),
+    options
+  )
+  const { requestTimeout, ...transport } = options
+  return { protocol: { requestTimeout }, transport }
+}
+
 const tlsOptions = (ssl: boolean | Tls | undefined): ConnectionOptions | undefined => {
   if (ssl === undefined || ssl === false) return undefined
   if (ssl === true) return {}
@@ -323,20 +408,24 @@ const sendOver = (channel: Channel, request: RawRequest): Effect.Effect<Buffer, 
   })
 
 /**
- * Makes a transport of what opens channels; it throws where a broker's address cannot be read. `openChannel`
- * authenticates only if it is given credentials, and cleans up behind itself when it fails or is interrupted.
+ * Makes a transport of what opens channels, and of a copy of the options. `openChannel` authenticates only if it is given
+ * credentials, by one of `mechanisms`, and cleans up when it fails or is interrupted.
  *
+ * @throws `InvalidOption` about a name, an address or another value that cannot be meant.
  * @category constructors
  * @since 0.1.0
  */
 export const makeTransport = <Sasl>(
   options: TransportOptions<Sasl>,
+  mechanisms: ReadonlyArray<Mechanism>,
   openChannel: (how: OpenOptions<Sasl>) => Effect.Effect<Channel, NotOpened>
 ): KafkaTransport["Service"] => {
+  Check.assertValid(Check.record<TransportOptions<Sasl>>(checksOf(mechanisms)), options)
   const bootstrap = parseBrokers(options.brokers)
+  const sasl = options.sasl === undefined ? undefined : { ...options.sasl }
   const clientId = options.clientId ?? "effect-ktables"
   const tls = tlsOptions(options.ssl)
-  const authenticates = options.sasl !== undefined
+  const authenticates = sasl !== undefined
   const timeout = Duration.toMillis(options.connectionTimeout ?? "5 seconds")
 
   const openScoped = (
@@ -370,7 +459,7 @@ export const makeTransport = <Sasl>(
   }
 
   const open = (address: BrokerAddress): Effect.Effect<KafkaConnection, KafkaError, Scope.Scope> =>
-    openScoped(address, { tls, sasl: options.sasl }).pipe(
+    openScoped(address, { tls, sasl }).pipe(
       Effect.catch(({ error, hungUp }) => (hungUp ? explained(address, error) : Effect.fail(error))),
       Effect.map((channel) => ({
         address,

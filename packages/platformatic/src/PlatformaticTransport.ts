@@ -34,6 +34,14 @@ import { connect } from "./internal/connect.ts"
 export type Sasl = PasswordSasl | TokenSasl
 
 /**
+ * The mechanisms that this transport speaks.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export const mechanisms: ReadonlyArray<Sasl["mechanism"]> = ["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"]
+
+/**
  * Which cluster to reach, and how.
  *
  * @category options
@@ -45,20 +53,20 @@ export interface Options extends TransportOptions<Sasl> {
 }
 
 /**
- * Makes the transport. It connects when it is first used; a broker address that cannot be read throws.
+ * Makes the transport. It connects when it is first used; options that cannot be meant throw `InvalidOption`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): KafkaTransport["Service"] => makeTransport(options, connect)
+export const make = (options: Options): KafkaTransport["Service"] => makeTransport(options, mechanisms, connect)
 
 /**
- * Provides `KafkaTransport`; `PlatformaticClient.layer` is what programs want.
+ * Provides `KafkaTransport`; `PlatformaticClient.layer` is what programs want. Options are copied, and throw as those of `make`.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<KafkaTransport> => Layer.sync(KafkaTransport, () => make(options))
+export const layer = (options: Options): Layer.Layer<KafkaTransport> => Layer.succeed(KafkaTransport, make(options))
 
 /**
  * The same with any of the options read from the configuration.

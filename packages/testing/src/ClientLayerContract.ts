@@ -9,6 +9,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Layer } from "effect"
 import { KafkaClient } from "effect-ktables/KafkaClient"
+import { inspect } from "node:util"
 import type { PasswordSasl, TransportOptions } from "effect-ktables/TransportSupport"
 import * as TestKafka from "./TestKafka.ts"
 
@@ -41,6 +42,28 @@ const roundTrip = Effect.gen(function* () {
   return client.addresses
 })
 
+const brokers = "localhost:9092"
+
+/** Options as plain JavaScript may give them, and the one that is wrong. */
+const refusedOptions: ReadonlyArray<readonly [option: string, options: unknown]> = [
+  ["brokers", {}],
+  ["brokers", { brokers: "" }],
+  ["brokers", { brokers: ["a:1", "kafka://b:2"] }],
+  ["brokers", { brokers: [9092] }],
+  ["requestTimout", { brokers, requestTimout: 5 }],
+  ["requestTimeout", { brokers, requestTimeout: 0 }],
+  ["requestTimeout", { brokers, requestTimeout: Infinity }],
+  ["requestTimeout", { brokers, requestTimeout: 2 ** 31 }],
+  ["connectionTimeout", { brokers, connectionTimeout: NaN }],
+  ["connectionTimeout", { brokers, connectionTimeout: -1 }],
+  ["clientId", { brokers, clientId: 7 }],
+  ["ssl", { brokers, ssl: "true" }],
+  ["sasl.mechanism", { brokers, sasl: { mechanism: "PLAIN", username: "a", password: "b" } }],
+  ["sasl.password", { brokers, sasl: { mechanism: "plain", username: "a" } }],
+  ["sasl.user", { brokers, sasl: { mechanism: "plain", user: "a", password: "b" } }],
+  ["sasl.token", { brokers, sasl: { mechanism: "oauthbearer", token: "t" } }]
+]
+
 const configured = (layer: Layer.Layer<KafkaClient, Config.ConfigError>, settings: Readonly<Record<string, string>>) =>
   Effect.provide(roundTrip, Layer.provide(layer, ConfigProvider.layer(ConfigProvider.fromUnknown(settings))))
 
@@ -58,6 +81,22 @@ export const suite = (name: string, { layer, layerConfig }: Layers): void => {
         assert.deepStrictEqual(yield* Effect.provide(roundTrip, layer({ brokers })), brokers)
       }).pipe(Effect.provide(TestKafka.layer))
     )
+
+    it.effect("keeps the addresses that it was given when it was made", () =>
+      Effect.gen(function* () {
+        const { brokers } = yield* TestKafka.TestKafka
+        const given = [...brokers]
+        const made = layer({ brokers: given })
+        given.splice(0, given.length, "127.0.0.1:1")
+        assert.deepStrictEqual(yield* Effect.provide(roundTrip, made), brokers)
+      }).pipe(Effect.provide(TestKafka.layer))
+    )
+
+    for (const [option, options] of refusedOptions) {
+      it(`refuses ${option} of ${inspect(options)} by name`, () => {
+        assert.throws(() => layer(options as never), `option ${option} is `)
+      })
+    }
 
     it.effect("reaches a secured cluster by its configuration, and does not show the password", () =>
       Effect.gen(function* () {
