@@ -1,11 +1,13 @@
 /** What may befall a cluster of three: each fault heals itself, and one broker at most is away at a time. */
 import { Effect } from "effect"
-import type { TestAdmin, TestKafka } from "@effect-ktables/testing"
+import type { FaultProxy, TestAdmin, TestKafka } from "@effect-ktables/testing"
 import type { Random } from "./random.ts"
 
 export interface Grounds {
   readonly cluster: TestKafka.Cluster
   readonly topics: ReadonlyArray<string>
+  /** Those that may get more partitions. */
+  readonly growing: ReadonlyArray<string>
   readonly random: Random
 }
 
@@ -17,12 +19,16 @@ export interface Fault {
 const PRODUCE = 0
 const FETCH = 1
 const MOST_PARTITIONS = 16
+/** Longer than the topics' shortest `delete.retention.ms`. */
+const ABSENCE = [11_000, 16_000] as const
+const unlimited = { consumer_byte_rate: null, producer_byte_rate: null, request_percentage: null }
 
 /** The next fault, its place and its length; everything random about it is drawn before it runs. */
-export const draw = ({ cluster, random, topics }: Grounds): Fault => {
+export const draw = ({ cluster, growing, random, topics }: Grounds): Fault => {
   const node = random.pick(cluster.nodes)
   const proxy = node.proxy!
   const topic = random.pick(topics)
+  const grown = random.pick(growing)
   const of = `broker ${node.id}`
   const millis = random.between(300, 4000)
   const hold = Effect.sleep(millis)
@@ -35,7 +41,15 @@ export const draw = ({ cluster, random, topics }: Grounds): Fault => {
     [3, 1, 2]
   ])
   const latency = random.between(20, 800)
+  const absence = random.between(...ABSENCE)
+  const quotas = random.pick([
+    { consumer_byte_rate: random.between(2_000, 40_000) },
+    { producer_byte_rate: random.between(2_000, 40_000) },
+    { request_percentage: random.between(1, 5) }
+  ])
   const { admin } = cluster
+  const everyProxy = (use: (proxy: FaultProxy.FaultProxy) => Effect.Effect<void>) =>
+    Effect.forEach(cluster.nodes, ({ proxy }) => use(proxy!), { discard: true })
   const faults: ReadonlyArray<Fault> = [
     { name: `cut every connection to ${of}`, run: proxy.cut },
     {
@@ -62,6 +76,23 @@ export const draw = ({ cluster, random, topics }: Grounds): Fault => {
       name: `refuse connections to ${of} for ${millis} ms`,
       run: proxy.refuse.pipe(Effect.andThen(proxy.cut), Effect.andThen(hold), Effect.ensuring(proxy.accept))
     },
+    {
+      name: `cut everybody off for ${absence} ms, while Java writes on`,
+      run: everyProxy(({ cut, refuse }) => Effect.andThen(refuse, cut)).pipe(
+        Effect.andThen(Effect.sleep(absence)),
+        Effect.ensuring(everyProxy(({ accept }) => accept))
+      )
+    },
+    {
+      name: `quotas ${JSON.stringify(quotas)} for ${2 * millis} ms`,
+      run: admin
+        .setClientQuotas(quotas)
+        .pipe(
+          Effect.andThen(hold),
+          Effect.andThen(hold),
+          Effect.ensuring(Effect.orDie(admin.setClientQuotas(unlimited)))
+        )
+    },
     { name: `kill ${of}`, run: Effect.andThen(node.kill, node.start) },
     { name: `restart ${of}`, run: Effect.andThen(node.stop, node.start) },
     {
@@ -77,10 +108,10 @@ export const draw = ({ cluster, random, topics }: Grounds): Fault => {
       )
     },
     {
-      name: `grow ${topic}`,
-      run: Effect.flatMap(admin.describe(topic), ({ partitions }) =>
+      name: `grow ${grown}`,
+      run: Effect.flatMap(admin.describe(grown), ({ partitions }) =>
         // To a multiple: a key is then never sent back to where an older record of it still lies.
-        2 * partitions.length <= MOST_PARTITIONS ? admin.createPartitions(topic, 2 * partitions.length) : Effect.void
+        2 * partitions.length <= MOST_PARTITIONS ? admin.createPartitions(grown, 2 * partitions.length) : Effect.void
       )
     }
   ]

@@ -1,6 +1,6 @@
 /**
- * `pnpm soak [--minutes 10] [--seed N] [--transport kafkajs|platformatic] [--only cluster|logs]`: a long run on a cluster
- * under random faults, then the long run of the random logs. The process ends by itself; one that does not has left a
+ * `pnpm soak [--minutes 10] [--seed N] [--transport kafkajs|platformatic] [--only cluster|logs]`: one broker that
+ * becomes other clusters, a long run on three brokers under random faults, then the long run of the random logs. The process ends by itself; one that does not has left a
  * handle open, says which, and fails.
  */
 import { Effect, References } from "effect"

@@ -1,4 +1,4 @@
-/** Java's transactional producer beside our writers: it commits and aborts by turns, and begins anew when it fails. */
+/** Java's transactional producer beside our writers: it commits and aborts by turns, and begins again when it fails. */
 import { Effect } from "effect"
 import type { JavaPeer } from "@effect-ktables/testing/interop"
 import type { Random } from "./random.ts"

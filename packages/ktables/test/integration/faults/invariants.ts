@@ -90,6 +90,50 @@ export const assertExactlyOnceInOrder = (attempts: ReadonlyArray<Attempt>, log: 
   assert.equal(lost.length, 0, `acknowledged writes are not in the log: ${lost.slice(0, 5).join(", ")}`)
 }
 
+/**
+ * Guarantee 10 in a log that is compacted: of each key, the newest record is the last acknowledged write or one of unknown
+ * outcome that came after it; a deletion may have left nothing. Nothing is in the log that was never written.
+ */
+export const assertNewestKept = (attempts: ReadonlyArray<Attempt>, log: ReadonlyArray<Logged>): void => {
+  const valueOf = ({ isTombstone, number }: Attempt) => (isTombstone ? null : number)
+  const byKey = new Map<string, Array<Attempt>>()
+  for (const attempt of attempts) byKey.set(attempt.key, [...(byKey.get(attempt.key) ?? []), attempt])
+  const logged = new Map<string, Array<Logged>>()
+  for (const record of log) {
+    if (byKey.has(record.key)) logged.set(record.key, [...(logged.get(record.key) ?? []), record])
+  }
+  for (const [key, all] of byKey) {
+    const last = all.findLastIndex(({ exit }) => Exit.isSuccess(exit))
+    const acknowledged = all[last]
+    // A write of unknown outcome may still be in the log, and only where it was sent.
+    const possible = all.slice(Math.max(last, 0)).filter(({ exit }) => {
+      const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+      return Exit.isSuccess(exit) || error?._tag === "WriteOutcomeUnknown"
+    })
+    const records = logged.get(key) ?? []
+    if (records.length === 0) {
+      assert.ok(
+        acknowledged === undefined || possible.some(({ isTombstone }) => isTombstone),
+        `${key} = ${acknowledged?.number} was acknowledged, and nothing of it is in the log`
+      )
+      continue
+    }
+    const newest = possible.map(valueOf)
+    // After a growth the key may be in several partitions; the newest write is the newest of one of them.
+    const ends = new Map(records.map((record) => [record.partition, record]))
+    assert.ok(
+      [...ends.values()].some(({ value }) => newest.includes(value)),
+      `${key}: the log ends with ${[...ends.values()].map(({ value }) => value).join(", ")}, not with one of ${newest.join(", ")}`
+    )
+    for (const { offset, partition, value } of records) {
+      assert.ok(
+        all.some((attempt) => valueOf(attempt) === value),
+        `${partition}@${offset} holds ${key} = ${value}, which was never written`
+      )
+    }
+  }
+}
+
 /** Where two tables are not the same. */
 export const differences = (
   actual: ReadonlyMap<string, number>,

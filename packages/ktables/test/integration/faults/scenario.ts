@@ -10,7 +10,7 @@ import { type KafkaClient, KafkaTable, KafkaTableWriter, type TableStatus, Table
 import type { TableError } from "effect-ktables/TableError"
 import { TestKafka } from "@effect-ktables/testing"
 import type { JavaPeer } from "@effect-ktables/testing/interop"
-import { assertExactlyOnceInOrder, differences, readLog, tableOf } from "./invariants.ts"
+import { assertExactlyOnceInOrder, assertNewestKept, differences, readLog, tableOf } from "./invariants.ts"
 import { until } from "./until.ts"
 import { watch, type Witness } from "./witness.ts"
 import { PACE, startWorkload, type Workload } from "./workload.ts"
@@ -42,6 +42,8 @@ export interface Party {
   ) => Effect.Effect<KafkaTableWriter.KafkaTableWriter<string, number>, KafkaTableWriter.StartError>
   readonly witness: Witness
   readonly workload: Workload
+  /** What a table of the same client holds that begins now. */
+  readonly fresh: Effect.Effect<ReadonlyMap<string, number>>
 }
 
 export interface Run {
@@ -72,6 +74,10 @@ export interface ScenarioOptions {
   readonly isLossy?: boolean
   /** The fault ends the tables for good: they keep what they had. Default: false. */
   readonly isFinal?: boolean
+  /** The log loses what newer records outdo: of each key only the newest write is looked for. Default: false. */
+  readonly isCleaned?: boolean
+  /** The log belongs to another cluster than at the start: only what was acknowledged in it is looked for. Default: false. */
+  readonly isReplaced?: boolean
   /** Milliseconds between two writes of a fiber. Default: 5. */
   readonly pace?: number
 }
@@ -112,7 +118,7 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
   options: ScenarioOptions,
   faults: (run: Run) => Effect.Effect<void, E, R>
 ) {
-  const { cluster, isFinal = false, isLossy = false, java } = options
+  const { cluster, isFinal = false, isLossy = false } = options
   const topic = yield* TestKafka.uniqueName(options.name)
   yield* cluster.admin.createTopic({
     topic,
@@ -142,7 +148,12 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
     const name = `${transport}-${index}`
     const witness = yield* watch(table)
     const workload = yield* startWorkload({ name, table, writer, isLossy, pace: options.pace ?? PACE })
-    return { name, table, writer, write, witness, workload }
+    const fresh = Effect.gen(function* () {
+      const one = yield* KafkaTable.make(definition, { ensureTopic: false, ...QUICK, ...options.table })
+      yield* one.barrier({ timeout: BARRIER })
+      return new Map(yield* one.entries)
+    }).pipe(Effect.scoped, Effect.provide(context), Effect.orDie)
+    return { name, table, writer, write, witness, workload, fresh }
   })
 
   yield* Effect.gen(function* () {
@@ -158,7 +169,7 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
     yield* Effect.raceAllFirst([harm, ...parties.map(({ workload }) => workload.died)])
     if (!isFinal) {
       yield* Effect.forEach(parties, ({ workload }) => workload.stop, { concurrency: "unbounded" })
-      yield* check(topic, parties, java, isLossy)
+      yield* check(topic, parties, options)
     }
     for (const { name, witness } of parties) assert.deepEqual(witness.violations, [], name)
   }).pipe(
@@ -171,17 +182,24 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
 const check = Effect.fnUntraced(function* (
   topic: string,
   parties: ReadonlyArray<Party>,
-  java: JavaPeer.Service,
-  isLossy: boolean
+  { isCleaned = false, isLossy = false, isReplaced = false, java }: ScenarioOptions
 ) {
   yield* Effect.forEach(parties, ({ table }) => table.barrier({ timeout: BARRIER }), { concurrency: "unbounded" })
   const log = yield* readLog(java, topic)
-  const { partitions } = yield* java.describeTopic(topic)
+  const { partitions, topicId } = yield* java.describeTopic(topic)
   const expected = tableOf(log, partitions.length)
-  for (const { name, table, witness, workload } of parties) {
-    if (!isLossy) assertExactlyOnceInOrder(workload.attempts, log)
+  for (const { fresh, name, table, witness, workload } of parties) {
+    const attempts = isReplaced
+      ? workload.attempts.filter(({ exit }) => Exit.isFailure(exit) || exit.value.topicId === topicId)
+      : workload.attempts
+    if (isCleaned) {
+      assert.ok(log.length < attempts.length, `no cleaner has been at the log: it holds ${log.length} records`)
+      assertNewestKept(attempts, log)
+    }
+    if (!isCleaned && (!isLossy || isReplaced)) assertExactlyOnceInOrder(attempts, log)
     assert.equal((yield* table.status)._tag, "CaughtUp", name)
     assert.deepEqual(differences(new Map(yield* table.entries), expected), [], `${name} beside Java's read of the log`)
+    assert.deepEqual(differences(yield* fresh, expected), [], `a fresh table beside Java's read of the log`)
     yield* until(
       () => `the changes that ${name} heard make the table: ${differences(witness.folded, expected)}`,
       () => differences(witness.folded, expected).length === 0,
