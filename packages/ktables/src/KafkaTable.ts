@@ -155,6 +155,12 @@ export interface Health {
   readonly stats: Stats
   /** Offsets replayed and to replay until caught up. */
   readonly progress: { readonly replayed: number; readonly target: number }
+  /** Whether the leaders of all partitions answer. */
+  readonly connected: boolean
+  /** Milliseconds since the epoch. */
+  readonly disconnectedSince: Option.Option<number>
+  /** What went wrong last, whether it was got over or not; at a time in milliseconds since the epoch. */
+  readonly lastError: Option.Option<{ readonly at: number; readonly detail: string }>
   readonly partitions: ReadonlyArray<PartitionHealth>
 }
 
@@ -453,7 +459,8 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   const catchUp = options.catchUp ?? { mode: "await" as const }
   const status = new StatusFeed(TableStatus.Loading({ replayed: 0, target: 0 }))
   const failed = Deferred.makeUnsafe<never, TableError>()
-  const metrics = Metrics.make(name)
+  const metrics = Metrics.make(name, context as Context.Context<never>)
+  metrics.status(status.current._tag)
   const report = yield* rateLimited
 
   const feed: ChangeFeed<K, V> = new ChangeFeed<K, V>(
@@ -493,7 +500,10 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     applier,
     metrics,
     listener: {
-      status: (next) => status.set(next),
+      status: (next) => {
+        status.set(next)
+        metrics.status(status.current._tag)
+      },
       publish: (changes) => feed.publish(changes),
       wantsChanges: () => feed.wantsChanges
     },
@@ -527,6 +537,8 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     Effect.ignore,
     Effect.forkScoped
   )
+
+  yield* Effect.forkScoped(reader.connectivity.report)
 
   if (catchUp.mode === "await") {
     const timeout = Duration.toMillis(catchUp.timeout ?? "30 seconds")
@@ -582,6 +594,9 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
       ensured: ensured(),
       stats: statsOf(metrics, reader, contents().size),
       progress: reader.progress(),
+      connected: Option.isNone(reader.connectivity.disconnectedSince),
+      disconnectedSince: reader.connectivity.disconnectedSince,
+      lastError: reader.connectivity.lastError,
       partitions: reader.partitions().map((partition) => healthOf(partition, now))
     })),
     failure: Deferred.await(failed),
@@ -660,7 +675,7 @@ const healthOf = (
   position: partition.position,
   highWatermark: partition.highWatermark,
   lastStableOffset: partition.lastStableOffset,
-  lag: Math.max(0, partition.highWatermark - partition.readTo),
+  lag: partition.lag,
   leader: partition.leader,
   connected: partition.disconnectedSince === undefined,
   disconnectedSince: Option.fromUndefinedOr(partition.disconnectedSince),

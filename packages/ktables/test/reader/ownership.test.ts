@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { KafkaTableWriter, MemoryKafka } from "effect-ktables"
 import { ForeignKeys } from "../../src/internal/reader/applier/foreignKeys.ts"
 import { Ownership } from "../../src/internal/reader/applier/ownership.ts"
@@ -18,7 +18,7 @@ const byChecksum: Partitioner = (key, partitions) => crc32c(Buffer.from(key), 0,
 /** Applies records as a live table does, and counts what it remembers. */
 const following = (partitions: number, isForeign = false) => {
   const contents = new Contents<string, number>()
-  const ownership = new Ownership(Metrics.make("numbers").counts)
+  const ownership = new Ownership(Metrics.make("numbers", Context.empty()).counts)
   ownership.partitions = partitions
   ownership.isForeign = isForeign
   let offset = 0

@@ -2,9 +2,8 @@
  * What the reader knows of one partition: where it reads, how far it has read, who leads it, and how that goes.
  */
 import type { Moment } from "./moment.ts"
-import { TombstoneWatch } from "./tombstoneWatch.ts"
-
 import { RecentBatches } from "./recentBatches.ts"
+import { TombstoneWatch } from "./tombstoneWatch.ts"
 
 export class Partition {
   readonly partition: number
@@ -87,6 +86,10 @@ export class Partition {
 
   get source(): number {
     return this.replica >= 0 ? this.replica : this.leader
+  }
+  /** Offsets between what was read and the high watermark. */
+  get lag(): number {
+    return Math.max(0, this.highWatermark - this.readTo)
   }
   get caughtUp(): boolean {
     return this.readTo >= this.target

@@ -10,6 +10,7 @@ import { Clock, Deferred, Effect, Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { TableError } from "../../TableError.ts"
 import { AnswerMemory } from "./answerMemory.ts"
+import type { Connectivity } from "./connectivity.ts"
 import type { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
@@ -67,6 +68,7 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly settings: Situation.FetchSettings
   readonly gate: Gate
   readonly metrics: ReaderMetrics
+  readonly connectivity: Connectivity
   /** Hears of positions that moved. */
   readonly onProgress: (partition: Partition) => void
   /** What was loaded of a partition is void: it is read from its start again. */
@@ -74,7 +76,7 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Hears of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
 }): Effect.fn.Return<Session, never, Scope.Scope> {
-  const { client, gate, metrics, onRestart, settings } = options
+  const { client, connectivity, gate, metrics, onRestart, settings } = options
   const { clusterId, partitions: described, topic, topicId } = options.description
   const identity: Situation.Identity = { topicId, clusterId }
   const clock = yield* Clock.Clock
@@ -84,7 +86,18 @@ export const make = Effect.fnUntraced(function* (options: {
     described.length
   )
 
-  const situation = Situation.make({ client, topic, identity, settings, gate, metrics, clock, scope, onRestart })
+  const situation = Situation.make({
+    client,
+    topic,
+    identity,
+    settings,
+    gate,
+    metrics,
+    connectivity,
+    clock,
+    scope,
+    onRestart
+  })
   const stage = new Stage(situation, options.onProgress)
   const offsets = Offsets.make(situation)
   const tombstones = Tombstones.make(situation, stage, offsets)

@@ -22,6 +22,7 @@ import { trim } from "./applier/trim.ts"
 import { difference } from "./difference.ts"
 import { LOAD_SLICE } from "./slice.ts"
 import type { Change } from "./contents.ts"
+import { Connectivity } from "./connectivity.ts"
 import { Gate } from "./gate.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
@@ -59,6 +60,7 @@ export interface TableReader {
   readonly progress: () => { readonly replayed: number; readonly target: number }
   readonly partitions: () => ReadonlyArray<Partition>
   readonly catchUp: () => { readonly millis: number; readonly records: number } | undefined
+  readonly connectivity: Connectivity
 }
 
 /** Milliseconds between two status updates while replaying. */
@@ -94,6 +96,8 @@ export const make = <K, V>(options: {
     const { applier, client, listener, metrics, settings, topic } = options
     const clock = yield* Clock.Clock
     const gate = new Gate(applier.outdone)
+    const connectivity = new Connectivity(topic, clock, metrics)
+    metrics.connected(true)
     const started = Deferred.makeUnsafe<void, TableError>()
     let caughtUp = Deferred.makeUnsafe<void, TableError>()
     let session: Session.Session | undefined
@@ -106,6 +110,8 @@ export const make = <K, V>(options: {
     /** Completed once a load's contents can be read. */
     const shown = Deferred.makeUnsafe<void>()
     let reported = 0
+    /** When the newest generation began, in milliseconds since the epoch. */
+    let began = 0
     let catchUp: { readonly millis: number; readonly records: number } | undefined
     let ended: TableError | undefined
     /** Why the contents are being built anew; undefined for the first load. */
@@ -126,6 +132,10 @@ export const make = <K, V>(options: {
       reason = undefined
       yield* metrics.sized(applier.contents().size)
       listener.status(TableStatus.CaughtUp())
+      const partitions = session?.partitions.size ?? 0
+      yield* Effect.logInfo(
+        `${topic}: ${counted(applier.contents().size, "entry", "entries")} from ${counted(partitions, "partition", "partitions")} in ${clock.currentTimeMillisUnsafe() - began} ms`
+      )
       yield* Deferred.succeed(caughtUp, undefined)
     })
 
@@ -139,6 +149,8 @@ export const make = <K, V>(options: {
     const generation = (description: KafkaClient.TopicDescription): Effect.Effect<never, TableError, Scope.Scope> =>
       Effect.gen(function* () {
         const since = clock.currentTimeMillisUnsafe()
+        began = since
+        metrics.partitions(description.partitions.length)
         gate.hold()
         const reached = Deferred.makeUnsafe<void>()
         let isLive = false
@@ -158,6 +170,7 @@ export const make = <K, V>(options: {
           settings,
           gate,
           metrics,
+          connectivity,
           onProgress: () => {
             if (isLive && !Deferred.isDoneUnsafe(reached) && current.caughtUp()) {
               Deferred.doneUnsafe(reached, Effect.void)
@@ -251,6 +264,7 @@ export const make = <K, V>(options: {
 
     const leave = Effect.sync(() => {
       session = undefined
+      connectivity.forget()
       sessionReady = Deferred.makeUnsafe()
       stop = Deferred.makeUnsafe()
       // Who waits for a first, incomplete load goes on doing so; what is shown already is only replaced by the whole.
@@ -265,6 +279,7 @@ export const make = <K, V>(options: {
     const rebuild = (because: TableError): Effect.Effect<void> =>
       Effect.gen(function* () {
         reason = because
+        connectivity.noteError(because.message)
         degraded = undefined
         if (Deferred.isDoneUnsafe(caughtUp)) caughtUp = Deferred.makeUnsafe()
         yield* metrics.rebuilt
@@ -330,6 +345,7 @@ export const make = <K, V>(options: {
     const announce = (error: TableError): Effect.Effect<void> =>
       Effect.gen(function* () {
         ended = error
+        connectivity.noteError(error.message)
         // First, so that whoever hears of the failure finds it here, too.
         listener.status(TableStatus.Failed({ error }))
         gate.fail(error, true)
@@ -489,6 +505,7 @@ export const make = <K, V>(options: {
         const closed = new TableClosed({ topic })
         ended ??= closed
         listener.status(TableStatus.Closed())
+        metrics.closed()
         gate.fail(closed, true)
         Deferred.doneUnsafe(sessionEnded, Effect.void)
         return Effect.all(
@@ -509,10 +526,13 @@ export const make = <K, V>(options: {
         }),
       progress,
       partitions: () => [...(session?.partitions.values() ?? [])].sort((a, b) => a.partition - b.partition),
-      catchUp: () => catchUp
+      catchUp: () => catchUp,
+      connectivity
     }
   })
 
 const nothing = () => Effect.void
+
+const counted = (count: number, one: string, several: string): string => `${count} ${count === 1 ? one : several}`
 
 const noPartitions: ReadonlyMap<number, Partition> = new Map()

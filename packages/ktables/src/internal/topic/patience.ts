@@ -9,6 +9,9 @@ import { type AuthenticationRefused, ClusterRefused, Unreachable } from "../../T
 import { backoff } from "./backoff.ts"
 import { authenticationRefused, clusterRefused } from "./refusal.ts"
 
+/** Milliseconds without an answer before it is said in the log. */
+const SILENCE = 3000
+
 /** What ends a start whatever it was doing. */
 export type Impatience = Unreachable | AuthenticationRefused | ClusterRefused
 
@@ -32,6 +35,8 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Patience> {
   const timeout = Duration.toMillis(startTimeout)
   const causes = new Map(client.addresses.map((address) => [address, "no answer"]))
+  /** Whether a warning was logged that nobody answers: once is enough. */
+  let isSaid = false
   let since = yield* Clock.currentTimeMillis
 
   const note = (error: KafkaError): void => {
@@ -41,7 +46,17 @@ export const make = Effect.fnUntraced(function* (
     else causes.set(error.broker, error.message)
   }
 
-  const until: Patience["until"] = Effect.fnUntraced(function* (attempt, isFinal) {
+  const silence = Effect.gen(function* () {
+    yield* Effect.sleep(Math.max(0, since + SILENCE - (yield* Clock.currentTimeMillis)))
+    const addresses = Array.from(causes, ([address, cause]) => `${address} (${cause})`).join(", ")
+    yield* Effect.logWarning(
+      `${topic}: no broker has answered for ${SILENCE / 1000} s: ${addresses}; trying for ${timeout / 1000} s in all`
+    )
+    isSaid = true
+    return yield* Effect.never
+  })
+
+  const attemptUntil: Patience["until"] = Effect.fnUntraced(function* (attempt, isFinal) {
     let answer: BrokerError | undefined
     for (let failures = 1; ; failures++) {
       const left = since + timeout - (yield* Clock.currentTimeMillis)
@@ -86,6 +101,11 @@ export const make = Effect.fnUntraced(function* (
       return yield* new Unreachable({ topic, waited, brokers })
     }
   })
+
+  const until: Patience["until"] = (attempt, isFinal) =>
+    Effect.suspend(() =>
+      isSaid ? attemptUntil(attempt, isFinal) : Effect.raceFirst(attemptUntil(attempt, isFinal), silence)
+    )
 
   return { client, topic, until }
 })

@@ -53,7 +53,8 @@ export interface Answers {
 }
 
 export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { disconnect, gate, lost, metrics, moment, now, park, partitions, settings, summons, topic } = situation
+  const { connected, disconnect, gate, lost, metrics, moment, now, park, partitions, settings, summons, topic } =
+    situation
   let malformed = 0
 
   const onFailed: Answers["onFailed"] = (exit, asked) =>
@@ -77,7 +78,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
           }
       }
       for (const { partition, question } of asked.values()) {
-        if (partition.question === question) disconnect(partition)
+        if (partition.question === question) disconnect(partition, error.message)
       }
       yield* Effect.logDebug(`fetching ${topic} failed: ${error.message}`)
     })
@@ -131,9 +132,10 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       if (loss !== undefined) return yield* loss
       if (!tombstones.trusts(partition, at)) continue
       partition.answeredAt = at.wall
-      partition.disconnectedSince = undefined
+      connected(partition)
       partition.highWatermark = fetched.highWatermark
       partition.lastStableOffset = fetched.lastStableOffset
+      if (fetched.records.length === 0) metrics.lag(partition)
       if (fetched.records.length > 0) {
         const summary = summarize(fetched.records)
         if (needsMore(partition, summary)) continue
@@ -161,6 +163,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
         if (end > partition.readTo && partition.position === partition.fetchPosition) {
           // Only markers and holes up to here, or nothing at all.
           partition.readTo = end
+          metrics.lag(partition)
           stage.moved(partition)
         }
       }
@@ -208,7 +211,8 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       }
       tombstones.ended(partition, readable, fetched, readable.version)
     }
-    yield* metrics.read(partition, fetched.records.length)
+    metrics.lag(partition)
+    yield* metrics.read(fetched.records.length)
     stage.moved(partition)
   })
 

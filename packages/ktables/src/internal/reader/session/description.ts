@@ -33,6 +33,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
   const {
     admit,
     client,
+    disconnect,
     failUnsafe,
     gate,
     identity,
@@ -43,8 +44,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
     partitions,
     summons,
     topic,
-    unplaced,
-    wall
+    unplaced
   } = situation
   let failures = 0
   let absences = 0
@@ -64,8 +64,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       if (described.leader < 0) {
         partition.leader = -1
-        partition.disconnectedSince ??= wall()
-        park(partition)
+        disconnect(partition, `partition ${partition.partition} has no leader`)
         continue
       }
       if (described.leader !== partition.leader || described.leaderEpoch !== partition.leaderEpoch) {

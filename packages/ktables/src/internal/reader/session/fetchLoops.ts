@@ -62,6 +62,7 @@ export const make = (
       const questions = new Map<number, Question>()
       const asked: Array<KafkaClient.FetchRequest["partitions"][number]> = []
       let { maxBytes } = settings
+      let isAway = false
       const sent = moment()
       for (const partition of partitions.values()) {
         if (partition.source !== broker || !stage.wants(partition) || isBusy(partition, broker)) continue
@@ -72,6 +73,7 @@ export const make = (
           leaderEpoch: partition.leaderEpoch,
           sent
         })
+        isAway ||= partition.disconnectedSince !== undefined
         maxBytes = Math.max(maxBytes, partition.maxBytes)
         asked.push({
           partition: partition.partition,
@@ -88,7 +90,8 @@ export const make = (
         topic,
         topicId: identity.topicId,
         isolation: settings.isolation,
-        maxWait: Math.min(settings.maxWait, stage.isLoading ? LOADING_WAIT : retention.patience),
+        // A broker that is back says so at once, not with the end of a long poll.
+        maxWait: Math.min(settings.maxWait, stage.isLoading || isAway ? LOADING_WAIT : retention.patience),
         minBytes: settings.minBytes,
         maxBytes,
         rack: tombstones.mayFollow() ? settings.rack : undefined,

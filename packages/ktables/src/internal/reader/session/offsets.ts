@@ -30,7 +30,7 @@ export const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Par
   return groups
 }
 
-export const make = ({ client, partitions, topic }: Situation): Offsets => {
+export const make = ({ client, metrics, partitions, topic }: Situation): Offsets => {
   const list: Offsets["list"] = (broker, at, isolation, of) =>
     client.listOffsets(broker, {
       topic,
@@ -55,6 +55,7 @@ export const make = ({ client, partitions, topic }: Situation): Offsets => {
         if (known === undefined || errorCode !== 0) continue
         if (i === 0) known.lastStableOffset = Math.max(known.lastStableOffset, offset)
         else known.highWatermark = Math.max(known.highWatermark, offset)
+        metrics.lag(known)
       }
     }
   })

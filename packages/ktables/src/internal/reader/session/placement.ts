@@ -36,7 +36,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, fetch
     )
     if (listed._tag === "Failure") {
       yield* metrics.failed(listed.failure._tag)
-      for (const partition of group) disconnect(partition)
+      for (const partition of group) disconnect(partition, listed.failure.message)
       return
     }
     const [starts, ends] = listed.success

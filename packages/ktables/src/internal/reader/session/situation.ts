@@ -5,6 +5,7 @@
 import { Cause, type Clock, Deferred, Effect, Exit, type Scope } from "effect"
 import type * as KafkaClient from "../../../KafkaClient.ts"
 import { DataLoss, ReaderDied, type TableError } from "../../../TableError.ts"
+import type { Connectivity } from "../connectivity.ts"
 import type { Gate } from "../gate.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import { type Moment, momentOf } from "../moment.ts"
@@ -41,6 +42,7 @@ export interface Surroundings {
   readonly settings: FetchSettings
   readonly gate: Gate
   readonly metrics: ReaderMetrics
+  readonly connectivity: Connectivity
   readonly clock: Clock.Clock
   /** What the session's fibers live in. */
   readonly scope: Scope.Scope
@@ -67,8 +69,10 @@ export interface Situation extends Surroundings {
   readonly restart: (partition: Partition) => void
   /** Leaves a partition alone until the topic has been described again. */
   readonly park: (partition: Partition) => void
-  /** Parks a partition whose broker does not answer. */
-  readonly disconnect: (partition: Partition) => void
+  /** Parks a partition whose broker does not answer, or that has no leader. */
+  readonly disconnect: (partition: Partition, detail: string) => void
+  /** A broker has answered for a partition. */
+  readonly connected: (partition: Partition) => void
   readonly lost: (partition: Partition, resetTo: number, detail: string) => DataLoss
   /** Ends the session. */
   readonly failUnsafe: (error: TableError) => void
@@ -125,10 +129,11 @@ export const make = (surroundings: Surroundings): Situation => {
       summons.call()
     },
     park,
-    disconnect: (partition) => {
-      partition.disconnectedSince ??= wall()
+    disconnect: (partition, detail) => {
+      surroundings.connectivity.lost(partition, detail)
       park(partition)
     },
+    connected: (partition) => surroundings.connectivity.found(partition),
     lost: (partition, resetTo, detail) =>
       new DataLoss({ topic, partition: partition.partition, consumedTo: partition.position, resetTo, detail }),
     failUnsafe: (error) => {

@@ -1,0 +1,102 @@
+/**
+ * Whether a table's brokers answer: one view over all of its partitions and every generation of its reader, which says in the
+ * log when brokers were lost and found again.
+ */
+import { type Clock, Effect, Latch, Option } from "effect"
+import type { ReaderMetrics } from "./metrics.ts"
+import type { Partition } from "./partition.ts"
+
+/** Milliseconds between two lines about lost brokers. */
+const INTERVAL = 10_000
+
+/** The last error of a table, whether it was got over or not. */
+export interface LastError {
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  readonly detail: string
+}
+
+export class Connectivity {
+  readonly #topic: string
+  readonly #clock: Clock.Clock
+  readonly #metrics: ReaderMetrics
+  readonly #away = new Set<Partition>()
+  readonly #changed = Latch.makeUnsafe(false)
+  /** Milliseconds since the epoch; undefined while all brokers answer. */
+  #since: number | undefined
+  #lastError: LastError | undefined
+
+  constructor(topic: string, clock: Clock.Clock, metrics: ReaderMetrics) {
+    this.#topic = topic
+    this.#clock = clock
+    this.#metrics = metrics
+  }
+
+  get disconnectedSince(): Option.Option<number> {
+    return Option.fromUndefinedOr(this.#since)
+  }
+
+  get lastError(): Option.Option<LastError> {
+    return Option.fromUndefinedOr(this.#lastError)
+  }
+
+  noteError(detail: string): void {
+    this.#lastError = { at: this.#clock.currentTimeMillisUnsafe(), detail }
+  }
+
+  /** The leader of a partition does not answer, or there is none. */
+  lost(partition: Partition, detail: string): void {
+    this.noteError(detail)
+    partition.disconnectedSince ??= this.#clock.currentTimeMillisUnsafe()
+    this.#away.add(partition)
+    if (this.#since !== undefined) return
+    this.#since = partition.disconnectedSince
+    this.#metrics.connected(false)
+    this.#changed.openUnsafe()
+  }
+
+  /** A broker has answered for a partition. */
+  found(partition: Partition): void {
+    partition.disconnectedSince = undefined
+    this.#away.delete(partition)
+    if (this.#since === undefined || this.#away.size > 0) return
+    this.#since = undefined
+    this.#metrics.connected(true)
+    this.#changed.openUnsafe()
+  }
+
+  /** A generation has ended: its partitions will never be answered for. */
+  forget(): void {
+    this.#away.clear()
+  }
+
+  /** Says what changed, for ever: losses once per interval at most, and what was lost is said to be found. */
+  get report(): Effect.Effect<never> {
+    const changed = Effect.andThen(
+      this.#changed.await,
+      Effect.sync(() => this.#changed.closeUnsafe())
+    )
+    let said: number | undefined
+    let next = Number.NEGATIVE_INFINITY
+    return Effect.forever(
+      Effect.suspend(() => {
+        const since = this.#since
+        const now = this.#clock.currentTimeMillisUnsafe()
+        if (since !== undefined && said === undefined) {
+          if (now < next) return Effect.raceFirst(Effect.sleep(next - now), changed)
+          said = since
+          next = now + INTERVAL
+          return Effect.logWarning(
+            `${this.#topic}: disconnected: ${this.#lastError?.detail}; the table serves what it has, and reads on when brokers answer`
+          )
+        }
+        if (since === undefined && said !== undefined) {
+          const seconds = ((now - said) / 1000).toFixed(1)
+          said = undefined
+          return Effect.logInfo(`${this.#topic}: connected again after ${seconds} s`)
+        }
+        return changed
+      })
+    )
+  }
+}
