@@ -33,6 +33,8 @@ describe("replicas that compact on their own", () => {
         yield* subject.become("CaughtUp")
         assert.isFalse(subject.contents().has("early"))
         assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+        // Its start and target are asked for twice: at first, and for the one time that it is read again.
+        assert.strictEqual(script.requests.listOffsets.filter(({ at }) => at === "earliest").length, 2)
         yield* subject.verify()
       }),
       { brokers: 2 }

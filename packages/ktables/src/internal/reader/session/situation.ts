@@ -124,6 +124,7 @@ export const make = (surroundings: Surroundings): Situation => {
     moment: () => momentOf(clock),
     restart: (partition) => {
       partition.question++
+      partition.tombstones.begin()
       unplaced.add(partition)
       surroundings.onRestart(partition)
       summons.call()
