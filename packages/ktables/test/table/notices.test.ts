@@ -1,6 +1,6 @@
 /** What a table says without being asked: its log lines, its metrics, and its health. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Logger, Metric, Option, Scope } from "effect"
+import { Effect, Exit, Logger, Metric, Option, Scope, Tracer } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { KafkaTable, KafkaTableWriter } from "effect-ktables"
 import { observeNumbers, scriptedTable, tableOfTen, withTopic } from "../faults/fixtures.ts"
@@ -200,5 +200,39 @@ describe("notices", () => {
         assert.deepStrictEqual(faultsOf(exposition), [])
       })
     )
+  )
+
+  it.effect("a start is one trace that ends with it, and nothing that comes later is part of it", () =>
+    Effect.gen(function* () {
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      yield* onCluster(
+        Effect.gen(function* () {
+          yield* withTopic()
+          const loads = Effect.sync(() => spans.filter(({ name }) => name === "KafkaTable.load"))
+          const scope = yield* Scope.make()
+          yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
+          yield* Scope.provide(KafkaTable.make(numbers), scope)
+          yield* pass(1000)
+          assert.deepStrictEqual(
+            spans.filter(({ status }) => status._tag === "Started").map(({ name }) => name),
+            []
+          )
+          const start = spans.find(({ name }) => name === "KafkaTable.start")!
+          assert.strictEqual(
+            Option.getOrThrow(start.parent).spanId,
+            spans.find(({ name }) => name === "KafkaTable.make")!.spanId
+          )
+          assert.strictEqual(start.attributes.get("topic"), "numbers")
+          for (const load of yield* loads) assert.isTrue(Option.isNone(load.parent))
+        })
+      ).pipe(Effect.withTracer(tracer))
+    })
   )
 })

@@ -49,6 +49,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
 
     describeTopic: Effect.fn("KafkaClient.describeTopic")(function* (name: string) {
       const { answer, broker } = yield* connections.metadata(name)
+      yield* Effect.annotateCurrentSpan({ topic: name, broker })
       const failure = (code: number, detail?: string) => brokerError(broker, metadata.name, name, code, detail)
       const { brokers, clusterId, topic } = answer
       if (topic === undefined) return yield* failure(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
@@ -68,6 +69,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
       request: KafkaClient.ListOffsetsRequest
     ) {
       const connection = yield* connections.control(broker)
+      yield* Effect.annotateCurrentSpan({ topic: request.topic, broker: connection.broker })
       return (yield* connection.call(listOffsets, request)).partitions
     }),
 
@@ -76,6 +78,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
       request: KafkaClient.EpochEndOffsetRequest
     ) {
       const connection = yield* connections.control(broker)
+      yield* Effect.annotateCurrentSpan({ topic: request.topic, broker: connection.broker })
       return (yield* connection.call(offsetForLeaderEpoch, request)).partitions
     }),
 
@@ -114,6 +117,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     }),
 
     createTopic: Effect.fn("KafkaClient.createTopic")(function* (request: KafkaClient.CreateTopicRequest) {
+      yield* Effect.annotateCurrentSpan({ topic: request.topic })
       yield* change((connection) =>
         connection
           .call(createTopics, request, { brokerWait: request.timeout })
@@ -122,6 +126,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     }),
 
     describeConfig: Effect.fn("KafkaClient.describeConfig")(function* (topic: string) {
+      yield* Effect.annotateCurrentSpan({ topic })
       return yield* connections.anyBroker((connection) =>
         connection.call(describeConfigs, { topic }).pipe(
           Effect.tap((answer) => checked(connection.broker, describeConfigs.name, topic, answer)),
@@ -131,6 +136,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     }),
 
     alterConfig: Effect.fn("KafkaClient.alterConfig")(function* (topic: string, set: Readonly<Record<string, string>>) {
+      yield* Effect.annotateCurrentSpan({ topic })
       yield* change((connection) =>
         connection
           .call(incrementalAlterConfigs, { topic, set })

@@ -2,7 +2,7 @@
  * Keeps a table's contents in step with its topic: loads, goes live, and when the log turns out to be another than the one
  * that was read, builds the contents anew beside the old ones and swaps them.
  */
-import { Cause, Clock, Deferred, Effect, Exit, type Schedule, type Scope } from "effect"
+import { Cause, Clock, Context, Deferred, Effect, Exit, type Schedule, type Scope, Tracer } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import {
   BarrierTimeout,
@@ -95,6 +95,8 @@ export const make = <K, V>(options: {
   Effect.gen(function* () {
     const { applier, client, listener, metrics, settings, topic } = options
     const clock = yield* Clock.Clock
+    /** The span that the table is made in. */
+    const maker = yield* Effect.serviceOption(Tracer.ParentSpan)
     const gate = new Gate(applier.outdone)
     const connectivity = new Connectivity(topic, clock, metrics)
     metrics.connected(true)
@@ -300,10 +302,15 @@ export const make = <K, V>(options: {
       return losses === 0 ? Effect.void : backoff(losses)
     })
 
+    const start = Effect.withSpan(options.start, "KafkaTable.start", {
+      attributes: { topic },
+      ...(maker._tag === "Some" ? { parent: maker.value } : {})
+    })
+
     /** One life of the reader: from the topic's description to the failure that ends it. */
     const life = (first: boolean): Effect.Effect<never, TableError> =>
       Effect.gen(function* () {
-        let description = yield* first ? options.start : options.describe
+        let description = yield* first ? start : options.describe
         yield* Deferred.succeed(started, undefined)
         while (true) {
           const exit = yield* Effect.exit(Effect.scoped(generation(description)))
@@ -371,7 +378,11 @@ export const make = <K, V>(options: {
       settings.restart === undefined
         ? oneLife
         : Effect.retry(oneLife, { while: () => !isFinal, schedule: settings.restart })
-    ).pipe(Effect.withSpan("KafkaTable.reader", { attributes: { topic } }), Effect.annotateLogs({ topic }))
+    ).pipe(
+      // What goes on for as long as the table lives is part of no trace that ends with its start.
+      Effect.updateContext((context: Context.Context<never>) => Context.omit(Tracer.ParentSpan)(context)),
+      Effect.annotateLogs({ topic })
+    )
 
     const awaitSession: Effect.Effect<Session.Session, TableError> = Effect.suspend(() => Deferred.await(sessionReady))
 
