@@ -135,6 +135,8 @@ export interface PartitionHealth {
   readonly connected: boolean
   /** Milliseconds since the epoch. */
   readonly disconnectedSince: Option.Option<number>
+  /** Why it is not connected, with the address that was tried last. */
+  readonly disconnectedBecause: Option.Option<string>
   /**
    * While a quota holds this client back: until when the broker asked to be left alone, in milliseconds since the epoch.
    * The partition is connected meanwhile, and read on after that.
@@ -545,7 +547,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     yield* Deferred.await(reader.started)
     const inTime = yield* Effect.timeoutOption(reader.awaitCaughtUp, timeout)
     if (Option.isNone(inTime)) {
-      const late = new CatchUpTimeout({ topic: name, waited: timeout, ...reader.progress() })
+      const late = new CatchUpTimeout({ topic: name, waited: timeout, ...reader.progress(), away: reader.away() })
       if (catchUp.onTimeout === "fail") return yield* late
       yield* reader.degrade(late)
     }
@@ -679,6 +681,7 @@ const healthOf = (
   leader: partition.leader,
   connected: partition.disconnectedSince === undefined,
   disconnectedSince: Option.fromUndefinedOr(partition.disconnectedSince),
+  disconnectedBecause: Option.fromUndefinedOr(partition.disconnectedBecause),
   throttledUntil: partition.throttledUntil > now ? Option.some(partition.throttledUntil) : Option.none()
 })
 

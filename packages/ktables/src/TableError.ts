@@ -156,10 +156,16 @@ export class CatchUpTimeout extends TaggedError<CatchUpTimeout>()("CatchUpTimeou
   waited: Schema.Number,
   /** Records' offsets replayed so far, and where the replay ends. */
   replayed: Schema.Number,
-  target: Schema.Number
+  target: Schema.Number,
+  /** Why partitions could not be read when the time was over, with the addresses: each cause once. */
+  away: Schema.Array(Schema.String)
 }) {
   override get message(): string {
-    return `${this.topic} was not caught up within ${this.waited} ms: ${this.replayed} of ${this.target} offsets replayed; raise catchUp.timeout, or start degraded`
+    const next =
+      this.away.length === 0
+        ? "raise catchUp.timeout, or start degraded"
+        : `not connected: ${this.away.join("; ")}; can these addresses be reached from here?`
+    return `${this.topic} was not caught up within ${this.waited} ms: ${this.replayed} of ${this.target} offsets replayed; ${next}`
   }
 }
 

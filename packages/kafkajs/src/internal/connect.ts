@@ -50,7 +50,15 @@ export const connect = (options: ConnectOptions): Effect.Effect<SocketChannel, N
       resume(Effect.fail({ error, hungUp }))
       channel.close(detail)
     }
-    const timer = setTimeout(() => fail(`no connection within ${timeout} ms`, false), timeout)
+    let isAccepted = false
+    socket.once("connect", () => {
+      isAccepted = true
+    })
+    const late = (): string =>
+      isAccepted
+        ? `it accepted the connection and did not answer the TLS handshake within ${timeout} ms`
+        : `no connection within ${timeout} ms`
+    const timer = setTimeout(() => fail(late(), false), timeout)
     const onError = (cause: Error): void => fail(cause.message, "code" in cause && cause.code === "ECONNRESET", cause)
     const onClose = (): void => fail("the broker closed the connection", true)
     socket.once("error", onError)

@@ -122,6 +122,21 @@ describe("finding the cluster", () => {
     )
   )
 
+  it.effect("says of a server that is silent that it accepted the connection and did not answer", () =>
+    withClient([a], { [a]: "mute" }, (client, cluster) =>
+      Effect.gen(function* () {
+        const fiber = yield* Effect.forkChild(Effect.flip(client.describeTopic(topic)), { startImmediately: true })
+        yield* TestClock.adjust(settings.connectTimeout)
+        const error = yield* Fiber.join(fiber)
+        assert.include(
+          error.message,
+          "a:1 (connect on a:1: it accepted the connection and did not answer within 10000 ms"
+        )
+        assert.deepStrictEqual(cluster.open(), [])
+      })
+    )
+  )
+
   it.effect("waits for a dead first address once, and remembers which one answered", () =>
     withClient([a, b], { [a]: "silent", [b]: answering({ Metadata: aboutTopic({ 2: b }) }) }, (client, cluster) =>
       Effect.gen(function* () {

@@ -1,12 +1,12 @@
 /** What brokers say of a topic and of its leaders, too early, too late or wrongly, and readers that follow. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect } from "effect"
-import type { KafkaClient, KafkaError } from "effect-ktables"
+import { Deferred, Effect, Logger, Option } from "effect"
+import { type KafkaClient, KafkaError } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { numberDecoding } from "../support/oracle.ts"
 import { altered, fetched, onScript } from "../support/script.ts"
-import { observe } from "../support/subject.ts"
+import { observe, requestsWhile } from "../support/subject.ts"
 import { cut, numbersDecodedBy, observeNumbers, scriptedTable, scriptedTopic, withTopic } from "./fixtures.ts"
 
 describe("metadata and leaders", () => {
@@ -211,6 +211,69 @@ describe("metadata and leaders", () => {
         yield* subject.verify()
       }),
       { brokers: 2 }
+    )
+  )
+
+  it.effect("row 60: a follower that cannot be reached is left alone, and its partition read from the leader", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { script } = yield* scriptedTopic()
+        yield* write("numbers", keys(10))
+        let sent = 0
+        // The leader sends whoever names a rack to broker 2, always.
+        script.on("fetch", (asks, next) =>
+          Effect.suspend((): Effect.Effect<KafkaClient.FetchAnswer, KafkaError.KafkaError> => {
+            if (asks.broker === 2) {
+              sent++
+              return cut("Fetch", 2)
+            }
+            if (asks.rack === undefined) return next
+            return fetched(() => ({ preferredReadReplica: 2, records: Buffer.alloc(0) }))(asks, next)
+          })
+        )
+        const subject = yield* observeNumbers({ table: { rack: "a", fetch: { maxWait: "1 second" } } })
+        assert.strictEqual(subject.contents().size, 10)
+        yield* write("numbers", ["live"])
+        yield* subject.until("what is written", 5000, () => subject.contents().has("live"))
+        assert.strictEqual(sent, 1)
+        const { of } = yield* requestsWhile(subject.pass(100_000))
+        assert.isAtLeast(sent, 2, "it is tried again after a while")
+        assert.isAtMost(sent, 4)
+        assert.isBelow(of("describeTopic"), 12)
+        assert.isTrue((yield* subject.table.health).partitions.every(({ connected }) => connected))
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+
+  it.effect("row 60: an advertised address that cannot be reached is named, in log, health and time-out", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { script } = yield* scriptedTopic()
+        yield* write("numbers", keys(10))
+        const lost = new KafkaError.ConnectionFailed({
+          broker: "10.1.2.3:9092",
+          request: "connect",
+          detail: "connect ECONNREFUSED"
+        })
+        script.on("listOffsets", () => Effect.fail(lost))
+        const lines: Array<string> = []
+        const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+        const subject = yield* observeNumbers({
+          build: 20_000,
+          table: { catchUp: { mode: "await", timeout: "10 seconds" } }
+        }).pipe(Effect.provide(logger))
+        const [partition] = (yield* subject.table.health).partitions
+        assert.deepStrictEqual(partition!.disconnectedBecause, Option.some(lost.message))
+        const told = lines.filter((line) => line.includes("10.1.2.3:9092"))
+        assert.lengthOf(told, 2, "when it is lost, and when the start gives up")
+        assert.include(told[1], "was not caught up within 10000 ms: 0 of 0 offsets replayed")
+        script.clear("listOffsets")
+        yield* subject.become("CaughtUp")
+        assert.isTrue(Option.isNone((yield* subject.table.health).partitions[0]!.disconnectedBecause))
+        yield* subject.verify()
+      })
     )
   )
 })

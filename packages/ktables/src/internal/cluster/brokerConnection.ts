@@ -73,8 +73,10 @@ export const openBrokerConnection = Effect.fnUntraced(function* (
 ): Effect.fn.Return<BrokerConnection, KafkaError, Scope.Scope> {
   const broker = formatAddress(address)
   const scope = yield* Scope.fork(yield* Effect.scope)
+  let isAccepted = false
   return yield* Effect.gen(function* () {
     const connection = yield* Scope.provide(transport.open(address), scope)
+    isAccepted = true
     const answer = yield* askVersions(connection, broker, settings)
     const made = make(connection, broker, answer.versions, settings, scope, onSilence)
     yield* made.holdOff(apiVersions.name, answer.throttle)
@@ -86,7 +88,9 @@ export const openBrokerConnection = Effect.fnUntraced(function* (
         new ConnectionFailed({
           broker,
           request: "connect",
-          detail: `no connection within ${settings.connectTimeout} ms`
+          detail: isAccepted
+            ? `it accepted the connection and did not answer within ${settings.connectTimeout} ms: is it Kafka, is it up?`
+            : `no connection within ${settings.connectTimeout} ms`
         })
     }),
     Effect.tapError((error) =>
@@ -104,10 +108,10 @@ const askVersions = Effect.fnUntraced(function* (
   settings: ConnectionSettings
 ): Effect.fn.Return<ApiVersionsAnswer, KafkaError> {
   const cap = settings.versionCaps[apiVersions.name] ?? apiVersions.maxVersion
-  const first = yield* exchange(connection, broker, apiVersions, undefined, cap, settings.connectTimeout)
+  const first = yield* exchange(connection, broker, apiVersions, undefined, cap, LONGEST_TIMER)
   const answer =
     first.errorCode === ErrorCode.UNSUPPORTED_VERSION && cap > 0
-      ? yield* exchange(connection, broker, apiVersions, undefined, 0, settings.connectTimeout)
+      ? yield* exchange(connection, broker, apiVersions, undefined, 0, LONGEST_TIMER)
       : first
   if (answer.errorCode !== ErrorCode.NONE) {
     return yield* new BrokerError({ broker, request: apiVersions.name, code: answer.errorCode })

@@ -48,6 +48,7 @@ export class Connectivity {
   lost(partition: Partition, detail: string): void {
     this.noteError(detail)
     partition.disconnectedSince ??= this.#clock.currentTimeMillisUnsafe()
+    partition.disconnectedBecause = detail
     this.#away.add(partition)
     if (this.#since !== undefined) return
     this.#since = partition.disconnectedSince
@@ -58,6 +59,7 @@ export class Connectivity {
   /** A broker has answered for a partition. */
   found(partition: Partition): void {
     partition.disconnectedSince = undefined
+    partition.disconnectedBecause = undefined
     this.#away.delete(partition)
     if (this.#since === undefined || this.#away.size > 0) return
     this.#since = undefined

@@ -53,6 +53,10 @@ export class Partition {
   throttledUntil = -1
   /** Milliseconds since the epoch since when no answer comes; undefined while connected. */
   disconnectedSince: number | undefined
+  /** Why no answer comes, as the last attempt failed; undefined while connected. */
+  disconnectedBecause: string | undefined
+  /** Until when the leader is read from, since a follower that it sent to failed: milliseconds since the epoch. */
+  leaderUntil = -1
 
   readonly recent: RecentBatches = new RecentBatches()
   readonly tombstones: TombstoneWatch = new TombstoneWatch()

@@ -59,6 +59,8 @@ export interface TableReader {
   readonly barrier: (timeout: number | undefined) => Effect.Effect<void, TableError>
   readonly progress: () => { readonly replayed: number; readonly target: number }
   readonly partitions: () => ReadonlyArray<Partition>
+  /** Why partitions are not connected, each cause once. */
+  readonly away: () => ReadonlyArray<string>
   readonly catchUp: () => { readonly millis: number; readonly records: number } | undefined
   readonly connectivity: Connectivity
 }
@@ -536,6 +538,11 @@ export const make = <K, V>(options: {
               })
         }),
       progress,
+      away: () => [
+        ...new Set(
+          [...(session?.partitions.values() ?? [])].flatMap(({ disconnectedBecause }) => disconnectedBecause ?? [])
+        )
+      ],
       partitions: () => [...(session?.partitions.values() ?? [])].sort((a, b) => a.partition - b.partition),
       catchUp: () => catchUp,
       connectivity

@@ -14,8 +14,11 @@ import { parseAddress } from "../../protocol/support/socketTransport.ts"
 /** How a broker answers a request; ApiVersions is answered for it. */
 export type Handler = (request: RawRequest) => Effect.Effect<Buffer, KafkaError>
 
-/** `refused` fails at once, `locked` refuses the credentials, `silent` never answers a connection attempt. */
-export type Door = "refused" | "locked" | "silent" | Handler
+/**
+ * `refused` fails at once, `locked` refuses the credentials, `silent` never answers a connection attempt, `mute` takes the
+ * connection and answers nothing.
+ */
+export type Door = "refused" | "locked" | "silent" | "mute" | Handler
 
 export interface FakeCluster {
   readonly transport: KafkaTransport["Service"]

@@ -17,7 +17,7 @@ import { RecordCursor, summarize } from "../../records/batchReader.ts"
 import type { Partition } from "../partition.ts"
 import type { Offsets } from "./offsets.ts"
 import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
-import { type Situation, STALE_METADATA } from "./situation.ts"
+import { FOLLOWER_REST, type Situation, STALE_METADATA } from "./situation.ts"
 import type { Stage } from "./stage.ts"
 import type { Asked, Tombstones } from "./tombstones.ts"
 
@@ -77,10 +77,16 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
             return yield* new ClusterRefused({ topic, detail: error.message, cause: error })
           }
       }
-      for (const { partition, question } of asked.values()) {
-        if (partition.question === question) disconnect(partition, error.message)
-      }
-      yield* Effect.logDebug(`fetching ${topic} failed: ${error.message}`)
+      const current = [...asked.values()].flatMap(({ partition, question }) =>
+        partition.question === question ? partition : []
+      )
+      const followed = current.filter(({ replica }) => replica >= 0)
+      for (const partition of current) disconnect(partition, error.message)
+      if (followed.length === 0) return yield* Effect.logDebug(`fetching ${topic} failed: ${error.message}`)
+      const names = followed.map(({ partition }) => `${topic}[${partition}]`).join(", ")
+      yield* Effect.logWarning(
+        `${names}: the follower is away, and the leader is read from for ${FOLLOWER_REST / 1000} s: ${error.message}`
+      )
     })
 
   /** The loss that an answer tells of beside its records. */
@@ -122,7 +128,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
         yield* onPartitionError(partition, fetched, broker)
         continue
       }
-      if (fetched.preferredReadReplica >= 0 && fetched.records.length === 0) {
+      if (fetched.preferredReadReplica >= 0 && partition.leaderUntil <= now() && fetched.records.length === 0) {
         tombstones.ended(partition, question, fetched, answer.version)
         partition.replica = fetched.preferredReadReplica
         summons.call()
@@ -172,7 +178,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
     for (const { partition, question } of questions.values()) {
       if (partition.question !== question) continue
       // A broker that throttles is there, and is asked the same again when its time is over.
-      if (answer.throttle > 0) partition.disconnectedSince = undefined
+      if (answer.throttle > 0) connected(partition)
       // What the broker did not answer is asked again by the controller.
       else park(partition)
     }

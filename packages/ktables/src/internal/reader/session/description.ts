@@ -64,6 +64,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       if (described.leader < 0) {
         partition.leader = -1
+        partition.replica = -1
         disconnect(partition, `partition ${partition.partition} has no leader`)
         continue
       }

@@ -63,6 +63,7 @@ export const make = (
       const asked: Array<KafkaClient.FetchRequest["partitions"][number]> = []
       let { maxBytes } = settings
       let isAway = false
+      let mayFollow = tombstones.mayFollow()
       const sent = moment()
       for (const partition of partitions.values()) {
         if (partition.source !== broker || !stage.wants(partition) || isBusy(partition, broker)) continue
@@ -75,6 +76,7 @@ export const make = (
         })
         isAway ||= partition.disconnectedSince !== undefined
         maxBytes = Math.max(maxBytes, partition.maxBytes)
+        if (partition.leaderUntil > now()) mayFollow = false
         asked.push({
           partition: partition.partition,
           fetchOffset: partition.fetchPosition,
@@ -94,7 +96,7 @@ export const make = (
         maxWait: Math.min(settings.maxWait, stage.isLoading || isAway ? LOADING_WAIT : retention.patience),
         minBytes: settings.minBytes,
         maxBytes,
-        rack: tombstones.mayFollow() ? settings.rack : undefined,
+        rack: mayFollow ? settings.rack : undefined,
         partitions: asked,
         allocate: stage.isLoading ? memory.allocate : undefined
       }

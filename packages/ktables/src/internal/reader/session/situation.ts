@@ -16,6 +16,9 @@ import { Summons } from "./summons.ts"
 /** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
 export const STALE_METADATA = 8
 
+/** Milliseconds for which a leader is read from where the follower that it sent to (KIP-392) did not answer. */
+export const FOLLOWER_REST = 30_000
+
 export interface FetchSettings {
   readonly isolation: KafkaClient.Isolation
   readonly rack: string | undefined
@@ -69,7 +72,7 @@ export interface Situation extends Surroundings {
   readonly restart: (partition: Partition) => void
   /** Leaves a partition alone until the topic has been described again. */
   readonly park: (partition: Partition) => void
-  /** Parks a partition whose broker does not answer, or that has no leader. */
+  /** Parks a partition whose broker does not answer, or that has no leader; a follower is left for the leader. */
   readonly disconnect: (partition: Partition, detail: string) => void
   /** A broker has answered for a partition. */
   readonly connected: (partition: Partition) => void
@@ -131,7 +134,9 @@ export const make = (surroundings: Surroundings): Situation => {
     },
     park,
     disconnect: (partition, detail) => {
-      surroundings.connectivity.lost(partition, detail)
+      // The leader may well be there, and would send to its follower again at once.
+      if (partition.replica >= 0) partition.leaderUntil = now() + FOLLOWER_REST
+      else surroundings.connectivity.lost(partition, detail)
       park(partition)
     },
     connected: (partition) => surroundings.connectivity.found(partition),
