@@ -33,12 +33,13 @@ const patience = 10_000
 const request = (overrides: Partial<RawRequest>): RawRequest => ({
   apiKey: 3,
   apiName: "Metadata",
-  apiVersion: 12,
+  // The lowest that tables speak, which every broker knows that they run on.
+  apiVersion: 9,
   flexibleRequest: true,
   flexibleResponse: true,
   expectsAnswer: true,
-  // No topics, none created, none of the authorized operations, no tagged fields.
-  body: Buffer.from([1, 0, 0, 0]),
+  // No topics, none created, no authorized operations of the cluster or of topics, no tagged fields.
+  body: Buffer.from([1, 0, 0, 0, 0]),
   timeout: patience,
   ...overrides
 })

@@ -7,7 +7,7 @@ import { encodeBatch, readBatches } from "../recordBatch.ts"
 import {
   awaitTopic,
   Code,
-  createTopicRequest,
+  createAgain,
   fetchOne,
   fetchRequest,
   fill,
@@ -192,12 +192,11 @@ export const fetching = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>)
 
   it.effect("a recreated topic is not taken for the one before it", () =>
     Effect.gen(function* () {
-      const client = yield* KafkaClient
       const admin = yield* ContractAdmin
       const before = yield* freshTopic()
       yield* fill(before, [one("old")])
       yield* admin.deleteTopic(before.topic)
-      yield* client.createTopic(createTopicRequest(before.topic))
+      yield* createAgain(before.topic)
       const after = yield* awaitTopic(before.topic, 1)
       yield* fill(after, [one("new"), one("new")])
       assert.strictEqual((yield* fetchOne(before, 1, { maxWait: 20_000 })).errorCode, Code.UNKNOWN_TOPIC_ID)

@@ -208,13 +208,15 @@ export const producing = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>
             })
           ),
           ([answer]) => answer?.errorCode
-        )
+        ).pipe(Effect.catchTag("BrokerError", ({ code }) => Effect.succeed(code)))
       assert.strictEqual(yield* to(topic, 1), Code.UNKNOWN_TOPIC_OR_PARTITION)
       assert.strictEqual(
         yield* to({ ...topic, topic: "no-such-topic", topicId: undefined }, 0),
         Code.UNKNOWN_TOPIC_OR_PARTITION
       )
-      assert.strictEqual(yield* to({ ...topic, topicId: "0123456789abcdef".repeat(2) }, 0), Code.UNKNOWN_TOPIC_ID)
+      // Before Kafka 4.0 Produce knows no ids: then the client itself finds that the topic has another.
+      const refused: ReadonlyArray<number | undefined> = [Code.UNKNOWN_TOPIC_ID, Code.INCONSISTENT_TOPIC_ID]
+      assert.include(refused, yield* to({ ...topic, topicId: "0123456789abcdef".repeat(2) }, 0))
     })
   )
 

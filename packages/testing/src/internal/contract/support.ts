@@ -22,12 +22,14 @@ export const Code = {
   INVALID_PARTITIONS: 37,
   INVALID_REPLICATION_FACTOR: 38,
   INVALID_CONFIG: 40,
+  INVALID_REQUEST: 42,
   OUT_OF_ORDER_SEQUENCE_NUMBER: 45,
   INVALID_PRODUCER_EPOCH: 47,
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 53,
   UNKNOWN_LEADER_EPOCH: 75,
   INVALID_RECORD: 87,
-  UNKNOWN_TOPIC_ID: 100
+  UNKNOWN_TOPIC_ID: 100,
+  INCONSISTENT_TOPIC_ID: 103
 } as const
 
 export type TestTopic = KafkaClient.TopicDescription
@@ -45,6 +47,16 @@ export const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, isWanted: (v
   Effect.retry(
     Effect.filterOrFail(effect, isWanted, (value) => new StillOtherwise({ value })),
     patience
+  )
+
+/** Creates a topic of a name that was just deleted, which brokers with ZooKeeper refuse while they still clean up. */
+export const createAgain = (topic: string) =>
+  Effect.flatMap(KafkaClient.KafkaClient, (client) =>
+    Effect.retry(client.createTopic(createTopicRequest(topic)), {
+      while: (error) => error._tag === "BrokerError" && error.code === Code.TOPIC_ALREADY_EXISTS,
+      schedule: Schedule.spaced("50 millis"),
+      times: 200
+    })
   )
 
 /** Waits until each of the partitions has a leader that serves it. */

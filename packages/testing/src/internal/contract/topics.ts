@@ -4,7 +4,16 @@ import { Effect } from "effect"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import { ContractAdmin } from "../../ContractAdmin.ts"
 import { uniqueName } from "../../TestKafka.ts"
-import { awaitTopic, Code, createTopicRequest, freshTopic, listOffset, produce, refusalOf } from "./support.ts"
+import {
+  awaitTopic,
+  Code,
+  createAgain,
+  createTopicRequest,
+  freshTopic,
+  listOffset,
+  produce,
+  refusalOf
+} from "./support.ts"
 
 export const topics = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>): void => {
   it.effect("a created topic is described with its partitions, their leaders, its id and the cluster", () =>
@@ -101,11 +110,10 @@ export const topics = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>): 
         yield* refusalOf(client.alterConfig(missing, { "cleanup.policy": "compact" })),
         Code.UNKNOWN_TOPIC_OR_PARTITION
       )
-      assert.strictEqual(yield* refusalOf(client.alterConfig(topic, { "no.such.setting": "1" })), Code.INVALID_CONFIG)
-      assert.strictEqual(
-        yield* refusalOf(client.alterConfig(topic, { "cleanup.policy": "shred" })),
-        Code.INVALID_CONFIG
-      )
+      // Kafka before 3.2 answers INVALID_REQUEST to both.
+      const invalid: ReadonlyArray<number | undefined> = [Code.INVALID_CONFIG, Code.INVALID_REQUEST]
+      assert.include(invalid, yield* refusalOf(client.alterConfig(topic, { "no.such.setting": "1" })))
+      assert.include(invalid, yield* refusalOf(client.alterConfig(topic, { "cleanup.policy": "shred" })))
     })
   )
 
@@ -131,7 +139,7 @@ export const topics = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>): 
       yield* produce(before, [{ key: "a", value: "1" }])
       yield* admin.deleteTopic(before.topic)
       assert.strictEqual(yield* refusalOf(client.describeTopic(before.topic)), Code.UNKNOWN_TOPIC_OR_PARTITION)
-      yield* client.createTopic(createTopicRequest(before.topic))
+      yield* createAgain(before.topic)
       const after = yield* awaitTopic(before.topic, 1)
       assert.notStrictEqual(after.topicId, before.topicId)
       assert.strictEqual((yield* listOffset(after, "latest")).offset, 0)
