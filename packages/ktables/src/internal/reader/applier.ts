@@ -39,7 +39,14 @@ export const make = <K, V, RD, RE>(
   const decoding = Decoding.make(options)
   const application = Application.make(topic, decoding, ownership)
   const live = Live.make({ topic: topic.name, application, ownership, metrics, contents, wantsChanges })
-  const build = Build.make({ isInjective: topic.key.isInjective, decoding, application, ownership, metrics })
+  const build = Build.make({
+    topic: topic.name,
+    isInjective: topic.key.isInjective,
+    decoding,
+    application,
+    ownership,
+    metrics
+  })
   let foreignAtBuild = 0
 
   return {

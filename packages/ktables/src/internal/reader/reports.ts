@@ -1,24 +1,43 @@
 /** Warnings that repeat, once per kind and interval: one poison record is news, a million of them are a number. */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, type Scope } from "effect"
 
 const INTERVAL = 10_000
 
-/** Logs the first message of a kind at once, and the next after the interval, with the number that were kept back. */
-export const rateLimited: Effect.Effect<(kind: string, message: string) => Effect.Effect<void>> = Effect.map(
-  Clock.Clock,
-  (clock) => {
-    const kinds = new Map<string, { since: number; kept: number }>()
+interface Kind {
+  since: number
+  kept: number
+  last: string
+}
+
+/**
+ * Logs the first message of a kind at once. Those that follow within the interval are kept back, and told of by their number
+ * and the last of them when it ends, or the scope closes.
+ */
+export const rateLimited: Effect.Effect<(kind: string, message: string) => Effect.Effect<void>, never, Scope.Scope> =
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const scope = yield* Effect.scope
+    const kinds = new Map<string, Kind>()
+    const flush = (known: Kind) =>
+      Effect.suspend(() => {
+        const { kept, last } = known
+        known.kept = 0
+        known.since = clock.currentTimeMillisUnsafe()
+        return kept === 0
+          ? Effect.void
+          : Effect.logWarning(kept === 1 ? last : `${last} (and ${kept - 1} more like it)`)
+      })
+    yield* Effect.addFinalizer(() => Effect.forEach(kinds.values(), flush, { discard: true }))
     return (kind, message) =>
       Effect.suspend(() => {
         const now = clock.currentTimeMillisUnsafe()
-        const last = kinds.get(kind)
-        if (last !== undefined && now - last.since < INTERVAL) {
-          last.kept++
-          return Effect.void
+        const known = kinds.get(kind)
+        if (known === undefined || now - known.since >= INTERVAL) {
+          kinds.set(kind, { since: now, kept: 0, last: message })
+          return Effect.logWarning(message)
         }
-        const kept = last?.kept ?? 0
-        kinds.set(kind, { since: now, kept: 0 })
-        return Effect.logWarning(kept === 0 ? message : `${message} (and ${kept} more since the last such line)`)
+        known.last = message
+        if (known.kept++ > 0) return Effect.void
+        return Effect.forkIn(Effect.andThen(Effect.sleep(INTERVAL - (now - known.since)), flush(known)), scope)
       })
-  }
-)
+  })

@@ -43,6 +43,7 @@ function* range(end: number): Iterable<number> {
 }
 
 export const make = <K, V>(options: {
+  readonly topic: string
   /** Whether different bytes are always different keys. */
   readonly isInjective: boolean
   readonly decoding: Decoding<K, V>
@@ -50,8 +51,8 @@ export const make = <K, V>(options: {
   readonly ownership: Ownership
   readonly metrics: ReaderMetrics
 }): Build<K, V> => {
-  const { application, isInjective, metrics, ownership } = options
-  const { decodeKey, decodeValue, settled } = options.decoding
+  const { application, isInjective, metrics, ownership, topic } = options
+  const { decodeKey, decodeValue, examples, settled } = options.decoding
   const { counts } = metrics
 
   /** One build: what it makes, and of what. */
@@ -217,6 +218,25 @@ export const make = <K, V>(options: {
     }
   })
 
+  /** Says how much of a load is not in the table: louder where nothing else was in it. */
+  const summarize = (next: Contents<K, V>, all: ReadonlyArray<Survivors>, keys: number, values: number) =>
+    Effect.suspend(() => {
+      const { first, last } = examples
+      examples.first = examples.last = undefined
+      const sum = (of: (survivors: Survivors) => number) => all.reduce((total, survivors) => total + of(survivors), 0)
+      const keyless = sum((survivors) => survivors.keyless)
+      const isNothing = next.size === 0 && keys + values + keyless > 0
+      if (keys + values < 2 && keyless < 2 && !isNothing) return Effect.void
+      const parts: Array<string> = []
+      if (keyless > 0) parts.push(`${keyless} of ${sum((survivors) => survivors.records)} records have no key`)
+      if (keys > 0) parts.push(`${keys} of ${sum(({ size }) => size)} keys do not decode`)
+      if (values > 0) parts.push(`the values of ${values} of ${sum(({ size }) => size)} keys do not decode`)
+      if (first !== undefined) parts.push(`the first: ${first}`)
+      if (last !== undefined && last !== first) parts.push(`the last: ${last}`)
+      const message = `${topic}: ${isNothing ? "nothing in it can be shown; " : ""}${parts.join("; ")}`
+      return isNothing ? Effect.logError(message) : Effect.logWarning(message)
+    })
+
   return Effect.fnUntraced(function* (all, session) {
     ownership.partitions = session.partitions.size
     ownership.isDoubtful = false
@@ -230,6 +250,7 @@ export const make = <K, V>(options: {
     const next = new Contents<K, V>()
     const loaded = new Map(all.map((survivors) => [survivors.partition, survivors]))
     const foreignBefore = counts.foreign
+    const { keyErrors, valueErrors } = counts
     const foreign = new ForeignKeys(ownership.partitions)
     const building: Building = {
       next,
@@ -271,6 +292,7 @@ export const make = <K, V>(options: {
       }
       next.hasForgotten = false
     }
+    yield* summarize(next, all, counts.keyErrors - keyErrors, counts.valueErrors - valueErrors)
     return next
   })
 }

@@ -63,12 +63,28 @@ export interface Decoding<K, V> {
     part: "key" | "value",
     refusal: Codec.CodecError
   ) => Effect.Effect<"skip" | "remove", TableError>
+  /** The first and the last record that did not decode, in words; cleared when a load ends. */
+  readonly examples: { first: string | undefined; last: string | undefined }
+}
+
+/** Bytes of a key that a message shows. */
+const SHOWN = 48
+
+/** A key in a message: as text where it is some, else in hexadecimal. */
+const printedKey = ({ keyBuffer, keyLength, keyStart }: Source): string => {
+  const end = keyStart + Math.min(keyLength, SHOWN)
+  const text = keyBuffer.toString("utf8", keyStart, end)
+  // A cut character at the end is no reason to show bytes.
+  const isText = !/[\p{C}\ufffd]/u.test(text.replace(/\ufffd$/, ""))
+  const shown = isText ? JSON.stringify(text) : `0x${keyBuffer.toString("hex", keyStart, end)}`
+  return keyLength > SHOWN ? `${shown}… (${keyLength} bytes)` : shown
 }
 
 export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Decoding<K, V> => {
   const { context, metrics, onDecodeError, report, topic } = options
   const { counts } = metrics
   const { key, value } = topic
+  const examples: Decoding<K, V>["examples"] = { first: undefined, last: undefined }
 
   /** Settles what can be settled without leaving the loop. */
   const settle = <A>(
@@ -150,10 +166,13 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
     if (part === "key") counts.keyErrors++
     else counts.valueErrors++
     const { offset, partition } = source
-    const error = new DecodeError({ topic: topic.name, partition, offset, part, detail: refusal.detail })
+    const error = new DecodeError({ topic: topic.name, partition, offset, part, detail: printed(refusal.detail) })
     yield* metrics.failed(`${part} decode`)
     const choice = typeof onDecodeError === "string" ? onDecodeError : yield* asked(onDecodeError, error, rawOf(source))
     if (choice === "fail") return yield* error
+    const example = `key ${printedKey(source)} at ${partition}:${offset}: ${printed(refusal.detail)}`
+    examples.first ??= example
+    examples.last = example
     yield* report(`${part} decode`, `${error.message} (${choice === "skip" ? "skipped" : "removed"})`)
     return choice
   })
@@ -164,6 +183,7 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
     decodeValue: (source) =>
       settle(value.decodeSlice, source.valueBuffer, source.valueStart, source.valueStart + source.valueLength),
     settled,
-    onPoison
+    onPoison,
+    examples
   }
 }
