@@ -38,6 +38,9 @@ const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown
   valueLength: value === undefined ? -1 : 0
 })
 
+const sumOf = (all: ReadonlyArray<Survivors>, of: (survivors: Survivors) => number): number =>
+  all.reduce((sum, survivors) => sum + of(survivors), 0)
+
 function* range(end: number): Iterable<number> {
   for (let n = 0; n < end; n++) yield n
 }
@@ -223,14 +226,13 @@ export const make = <K, V>(options: {
     Effect.suspend(() => {
       const { first, last } = examples
       examples.first = examples.last = undefined
-      const sum = (of: (survivors: Survivors) => number) => all.reduce((total, survivors) => total + of(survivors), 0)
-      const keyless = sum((survivors) => survivors.keyless)
+      const keyless = sumOf(all, (survivors) => survivors.keyless)
       const isNothing = next.size === 0 && keys + values + keyless > 0
       if (keys + values < 2 && keyless < 2 && !isNothing) return Effect.void
       const parts: Array<string> = []
-      if (keyless > 0) parts.push(`${keyless} of ${sum((survivors) => survivors.records)} records have no key`)
-      if (keys > 0) parts.push(`${keys} of ${sum(({ size }) => size)} keys do not decode`)
-      if (values > 0) parts.push(`the values of ${values} of ${sum(({ size }) => size)} keys do not decode`)
+      if (keyless > 0) parts.push(`${keyless} of ${sumOf(all, (survivors) => survivors.records)} records have no key`)
+      if (keys > 0) parts.push(`${keys} of ${sumOf(all, ({ size }) => size)} keys do not decode`)
+      if (values > 0) parts.push(`the values of ${values} of ${sumOf(all, ({ size }) => size)} keys do not decode`)
       if (first !== undefined) parts.push(`the first: ${first}`)
       if (last !== undefined && last !== first) parts.push(`the last: ${last}`)
       const message = `${topic}: ${isNothing ? "nothing in it can be shown; " : ""}${parts.join("; ")}`
@@ -283,7 +285,7 @@ export const make = <K, V>(options: {
       }
     }
     next.dropGraves()
-    ownership.isForeign = foreign.areMany(all.reduce((sum, { size }) => sum + size, 0))
+    ownership.isForeign = foreign.areMany(sumOf(all, ({ size }) => size))
     if (building.hasForeign() && (!ownership.isForeign || building.deleted.size > 0)) {
       next.keepGraves()
       for (const survivors of all) {
