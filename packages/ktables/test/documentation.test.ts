@@ -43,7 +43,7 @@ const problemOf = (page: string, link: string): string | undefined => {
 /** The titles of a source's tests, with what is filled in left open: what the functions that make tests are first told. */
 const titlesIn = (source: string): Array<RegExp> =>
   Array.from(
-    source.matchAll(/\b(?:it(?:\.\w+)*|loadedAndLive)\(\s*(?:"([^"\n]+)"|`([^`\n]+)`)/g),
+    source.matchAll(/\b(?:it(?:\.\w+)*|loadedAndLive|rebuildsAfter)\(\s*(?:"([^"\n]+)"|`([^`\n]+)`)/g),
     ([, plain, template]) => {
       const parts = template === undefined ? [plain!] : template.split(/\$\{[^}]*\}/)
       return new RegExp(`^${parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".+")}$`)
