@@ -9,14 +9,17 @@
  *
  * **Details**
  *
- * Time is Effect's `Clock`, so `TestClock` drives long polls and stamps. Every way in which it answers is checked by
- * the contract suite that the clients of real brokers pass.
+ * Time is Effect's `Clock`, so `TestClock` drives long polls and stamps. What it answers is believed only where it is
+ * compared with a broker: by the contract suite that the clients of real brokers pass, by `cleaner.test.ts` for
+ * compaction, and by `differential.test.ts` for random requests between transactions, DeleteRecords, growth, recreations
+ * and changes of settings.
  *
  * **Gotchas**
  *
  * Each broker has a copy of every partition, and none of them lags: a record is below the high watermark once it is
  * appended. The copies differ where one broker was told to compact and another was not. A topic's `compression.type` is
- * not applied to what is produced. Nothing is ever compacted, expired or deleted by itself.
+ * not applied to what is produced. Nothing is ever compacted, expired or deleted by itself. There are no
+ * quotas, settings of brokers, and no expiry of producers. A follower never lags.
  *
  * **Example** (A table's test)
  *

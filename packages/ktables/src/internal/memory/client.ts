@@ -6,6 +6,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import { type Cluster, isRefusal } from "./cluster.ts"
 import { attemptFetch } from "./fetch.ts"
 import type { Call, Network } from "./network.ts"
+import { tellsLogStart } from "./partitionLog.ts"
 import { Signal, waitUntil } from "./signal.ts"
 import { configure } from "./topicConfig.ts"
 
@@ -129,7 +130,11 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
               (isAcks(request.acks) ? cluster.led(topic, partition, broker, -1) : ErrorCode.INVALID_REQUIRED_ACKS)
             if (typeof found === "number" || topic === undefined) return notProduced(partition, Number(found))
             const appended = found.append(records, topic.config, now)
-            return { partition, ...appended, logStartOffset: appended.errorCode === 0 ? found.startOffset : -1 }
+            return {
+              partition,
+              ...appended,
+              logStartOffset: tellsLogStart(appended.errorCode) ? found.startOffset : -1
+            }
           })
           if (topic !== undefined) cluster.signal(topic.name).give()
           return request.acks === 0 ? request.partitions.map(({ partition }) => notProduced(partition, 0)) : answer

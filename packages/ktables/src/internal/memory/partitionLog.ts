@@ -24,7 +24,12 @@ import { isCompacted, type TopicConfig } from "./topicConfig.ts"
 interface Producer {
   epoch: number
   /** The last batches in log order: a broker remembers five. */
-  recent: Array<{ readonly first: number; readonly last: number; readonly baseOffset: number }>
+  recent: Array<{
+    readonly first: number
+    readonly last: number
+    readonly baseOffset: number
+    readonly timestamp: number
+  }>
 }
 
 export interface Appended {
@@ -87,19 +92,25 @@ export class PartitionLog {
         ? refused(ErrorCode.INVALID_RECORD, "more than one batch in a produce request")
         : refused(ErrorCode.CORRUPT_MESSAGE, "not a whole record batch of format 2")
     }
-    if (bytes.length > Number(config.get("max.message.bytes"))) {
-      return refused(ErrorCode.MESSAGE_TOO_LARGE, `a batch of ${bytes.length} bytes`)
-    }
-    if (!hasValidChecksum(bytes)) return refused(ErrorCode.CORRUPT_MESSAGE, "the checksum is wrong")
     const batch = storedBatch(bytes)
-    const invalid = whyInvalid(batch, config)
-    if (invalid !== undefined) return refused(ErrorCode.INVALID_RECORD, invalid)
     // The port names no transactional id, so no batch of it can belong to a transaction.
     if (batch.isTransactional) return refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, undefined)
+    // In a broker's order: the place, the size, the bytes, the records.
+    if (batch.baseOffset !== 0) {
+      return refused(ErrorCode.INVALID_RECORD, `the base offset is ${batch.baseOffset}, not 0`)
+    }
+    if (bytes.length > Number(config.get("max.message.bytes"))) {
+      return refused(ErrorCode.MESSAGE_TOO_LARGE, undefined)
+    }
+    if (!hasValidChecksum(bytes)) return refused(ErrorCode.CORRUPT_MESSAGE, undefined)
+    const invalid = whyInvalid(batch, config)
+    if (invalid !== undefined) return refused(ErrorCode.INVALID_RECORD, invalid)
     if (batch.producerId >= 0) {
       const duplicate = this.findDuplicate(batch)
       if (duplicate !== undefined) {
-        return { errorCode: 0, errorMessage: undefined, baseOffset: duplicate, logAppendTime: -1 }
+        // A broker gives the time of the batch it has, also on topics whose records are not stamped.
+        const { baseOffset, timestamp } = duplicate
+        return { errorCode: 0, errorMessage: undefined, baseOffset, logAppendTime: timestamp }
       }
       const code = this.checkSequence(batch)
       if (code !== 0) return refused(code, undefined)
@@ -184,11 +195,11 @@ export class PartitionLog {
     this.elect(newEpoch)
   }
 
-  private findDuplicate(batch: StoredBatch): number | undefined {
+  private findDuplicate(batch: StoredBatch): Producer["recent"][number] | undefined {
     const producer = this.producers.get(batch.producerId)
     if (producer?.epoch !== batch.producerEpoch) return undefined
     const last = addSequence(batch.baseSequence, batch.count - 1)
-    return producer.recent.find((known) => known.first === batch.baseSequence && known.last === last)?.baseOffset
+    return producer.recent.find((known) => known.first === batch.baseSequence && known.last === last)
   }
 
   private checkSequence(batch: StoredBatch): number {
@@ -215,7 +226,12 @@ export class PartitionLog {
       return firstOffset
     }
     const last = addSequence(batch.baseSequence, batch.lastOffset - batch.baseOffset)
-    producer.recent.push({ first: batch.baseSequence, last, baseOffset: batch.baseOffset })
+    producer.recent.push({
+      first: batch.baseSequence,
+      last,
+      baseOffset: batch.baseOffset,
+      timestamp: batch.maxTimestamp
+    })
     if (producer.recent.length > REMEMBERED_BATCHES) producer.recent.shift()
     if (batch.isTransactional && !this.open.has(batch.producerId)) this.open.set(batch.producerId, batch.baseOffset)
     return undefined
@@ -229,9 +245,15 @@ const refused = (errorCode: number, errorMessage: string | undefined): Appended 
   logAppendTime: -1
 })
 
+/** Whether a broker that refuses a batch so tells where its log begins: only where it has looked at what the batch says. */
+export const tellsLogStart = (errorCode: number): boolean =>
+  errorCode === 0 ||
+  errorCode === ErrorCode.INVALID_RECORD ||
+  errorCode === ErrorCode.INVALID_PRODUCER_EPOCH ||
+  errorCode === ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+
 /** What a leader's validation of a producer's batch finds wrong. */
 const whyInvalid = (batch: StoredBatch, config: TopicConfig): string | undefined => {
-  if (batch.baseOffset !== 0) return `the base offset is ${batch.baseOffset}, not 0`
   if (batch.isControl) return "clients are not allowed to write control records"
   if (batch.count <= 0 || batch.lastOffset !== batch.count - 1) return "the count of records is not that of offsets"
   if (batch.producerId >= 0 && batch.baseSequence < 0) return "the batch has a producer and no sequence"

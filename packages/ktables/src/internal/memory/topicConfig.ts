@@ -39,6 +39,8 @@ const settings: Readonly<Record<string, readonly [byDefault: string, isValid: (v
   "min.compaction.lag.ms": ["0", atLeast(0)],
   "min.insync.replicas": ["1", atLeast(1)],
   preallocate: ["false", boolean],
+  "remote.log.copy.disable": ["false", boolean],
+  "remote.log.delete.on.disable": ["false", boolean],
   "remote.storage.enable": ["false", boolean],
   "retention.bytes": ["-1", integer],
   "retention.ms": ["604800000", atLeast(-1)],
