@@ -117,7 +117,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
     let empty = answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
     const at = moment()
-    const throttledUntil = answer.throttle > 0 ? now() + answer.throttle : -1
+    const throttledUntil = answer.throttle > 0 ? at.wall + answer.throttle : -1
     for (const { partition } of questions.values()) partition.throttledUntil = throttledUntil
     for (const fetched of answer.partitions) {
       const question = questions.get(fetched.partition)
