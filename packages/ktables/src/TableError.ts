@@ -343,7 +343,7 @@ export class NotAwaitable extends TaggedError<NotAwaitable>()("NotAwaitable", { 
  * @category errors
  * @since 0.1.0
  */
-export class WriteSuperseded extends Schema.TaggedError<WriteSuperseded>()("WriteSuperseded", {
+export class WriteSuperseded extends TaggedError<WriteSuperseded>()("WriteSuperseded", {
   topic,
   partition,
   offset,

@@ -39,6 +39,7 @@ const errors = {
     waitingFor: [{ partition: 1, reason: "behind", position: 2, target: 3 }]
   }),
   NotAwaitable: new TableError.NotAwaitable({ topic, detail }),
+  WriteSuperseded: new TableError.WriteSuperseded({ topic, partition: 0, offset: 1, owner: 2 }),
   TableClosed: new TableError.TableClosed({ topic }),
   ReaderDied: new TableError.ReaderDied({ topic, cause: new TypeError("of the codec's") }),
   EncodeError: new TableError.EncodeError({ topic, part: "value", detail }),
