@@ -370,6 +370,17 @@ export interface Options {
    * where that cannot be read.
    */
   readonly deleteRetention?: Duration.Input | undefined
+  /**
+   * Entries that the table may have: with more it fails with `TableTooLarge`, and keeps what it had. An entry is a key that
+   * can be read; deletions and records that do not decode are none. An incomplete table, of which records may be deleted or
+   * superseded further on, may have twice as many: beyond that a load is given up where it stands. Default: no limit.
+   */
+  readonly maxEntries?: number | undefined
+  /**
+   * As `maxEntries`: bytes of the entries' keys and values, as they are in the log after decompression. What they take
+   * as decoded objects is not counted. Default: no limit.
+   */
+  readonly maxBytes?: number | undefined
   /** Changes a slow subscriber may be behind before it is handed a fresh snapshot. Default: 16,384. */
   readonly changesCapacity?: number | undefined
 }
@@ -407,6 +418,8 @@ const checkOptions = Check.record<Options>({
   }),
   metadataRefresh: Check.duration({ min: LEAST_REFRESH }),
   deleteRetention: Check.duration({ min: 1 }),
+  maxEntries: Check.integer({ min: 1 }),
+  maxBytes: Check.integer({ min: 1 }),
   changesCapacity: Check.integer({ min: 1 })
 })
 
@@ -480,6 +493,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     onDecodeError: options.onDecodeError ?? "skip",
     metrics,
     wantsChanges: () => feed.wantsChanges,
+    isMeasured: options.maxBytes !== undefined,
     report
   })
   const { describe, ensured, start } = makeStart(client, topic, options)
@@ -497,7 +511,8 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
       deleteRetention: options.deleteRetention === undefined ? undefined : Duration.toMillis(options.deleteRetention),
       onDataLoss: options.onDataLoss ?? "rebuild",
       onTopicRecreated: options.onTopicRecreated ?? "rebuild",
-      restart: options.restart
+      restart: options.restart,
+      limits: { maxEntries: options.maxEntries, maxBytes: options.maxBytes }
     },
     applier,
     metrics,

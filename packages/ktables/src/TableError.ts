@@ -271,6 +271,26 @@ export class UnreadableRecords extends TaggedError<UnreadableRecords>()("Unreada
 }
 
 /**
+ * The table became larger than `maxEntries` or `maxBytes` allows: perhaps its topic is not the one that was meant.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TableTooLarge extends TaggedError<TableTooLarge>()("TableTooLarge", {
+  topic,
+  limit: Schema.Literals(["maxEntries", "maxBytes"]),
+  /** What the option allows. */
+  allowed: Schema.Number,
+  /** How many there were when the reader gave up; there may be more. */
+  counted: Schema.Number
+}) {
+  override get message(): string {
+    const what = this.limit === "maxEntries" ? "entries" : "bytes of keys and values"
+    return `the table of ${this.topic} may have ${this.allowed} ${what} (${this.limit}), and ${this.counted} were counted: is it the topic that is meant? If it is, raise ${this.limit}`
+  }
+}
+
+/**
  * The cluster answered with something that retrying does not cure.
  *
  * @category errors
@@ -408,6 +428,7 @@ export type TableError =
   | KeysMoved
   | TopicDeleted
   | UnreadableRecords
+  | TableTooLarge
   | ClusterRefused
   | BarrierTimeout
   | NotAwaitable

@@ -32,6 +32,7 @@ const errors = {
   KeysMoved: new TableError.KeysMoved({ topic, detail }),
   TopicDeleted: new TableError.TopicDeleted({ topic }),
   UnreadableRecords: new TableError.UnreadableRecords({ topic, partition: 0, offset: 1, kind: "Corrupt", detail }),
+  TableTooLarge: new TableError.TableTooLarge({ topic, limit: "maxEntries", allowed: 10, counted: 11 }),
   ClusterRefused: new TableError.ClusterRefused({ topic, detail, cause: refused }),
   BarrierTimeout: new TableError.BarrierTimeout({
     topic,

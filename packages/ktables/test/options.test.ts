@@ -100,6 +100,10 @@ const refusedOptions: ReadonlyArray<readonly [option: string, options: unknown, 
   ["fetch.maxByte", { fetch: { maxByte: 1 } }, "1"],
   ["metadataRefresh", { metadataRefresh: 0 }, "0"],
   ["metadataRefresh", { metadataRefresh: Infinity }, "Infinity"],
+  ["maxEntries", { maxEntries: 0 }, "0"],
+  ["maxEntries", { maxEntries: "1000" }, '"1000"'],
+  ["maxBytes", { maxBytes: 1.5 }, "1.5"],
+  ["maxBytes", { maxBytes: NaN }, "NaN"],
   ["changesCapacity", { changesCapacity: 0 }, "0"],
   ["changesCapacity", { changesCapacity: Infinity }, "Infinity"]
 ]

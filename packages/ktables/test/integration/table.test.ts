@@ -2,7 +2,7 @@ import { TestKafka } from "@effect-ktables/testing"
 import { expectedTable, JavaPeer, PythonPeer } from "@effect-ktables/testing/interop"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber, HashMap, Layer, Option, Schema, Stream } from "effect"
-import { Codec, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTableWriter, TableError, TableTopic } from "effect-ktables"
 import { onTestKafka, transports } from "./support.ts"
 
 const Service = Schema.Struct({ host: Schema.String, port: Schema.Int })
@@ -78,6 +78,39 @@ for (const transport of transports) {
           }
           assert.strictEqual((yield* table.health).stats.records, 100_000)
         })
+      )
+
+      it.effect(
+        "with limits gives up a topic that is too large, loads one whose other keys are deleted, and fails when it outgrows them",
+        () =>
+          Effect.gen(function* () {
+            const name = yield* TestKafka.uniqueName("limits")
+            const topic = TableTopic.make({ name, key: Schema.String, value: Schema.Int, partitions: 4 })
+            const writer = yield* KafkaTableWriter.make(topic)
+            const entries = (count: number) => Array.from({ length: count }, (_, key) => [`key-${key}`, key] as const)
+            for (let at = 0; at < 20_000; at += 1000) yield* writer.setAll(entries(20_000).slice(at, at + 1000))
+            const fetch = { maxPartitionBytes: 4096 }
+            for (const limit of ["maxEntries", "maxBytes"] as const) {
+              const error = yield* Effect.flip(KafkaTable.make(topic, { [limit]: 1000, fetch }))
+              assert.instanceOf(error, TableError.TableTooLarge)
+              assert.deepInclude(error, { topic: name, limit, allowed: 1000 })
+              assert.isAbove(error.counted, 2000)
+              // It was given up early, and not at the end of the topic.
+              assert.isBelow(error.counted, 15_000)
+            }
+            // On the way the load has twice as many keys as are allowed, and not more.
+            yield* Effect.forEach(entries(20_000).slice(10_000), ([key]) => writer.delete(key), {
+              concurrency: 1000,
+              discard: true
+            })
+            const table = yield* KafkaTable.make(topic, { maxEntries: 10_000, maxBytes: 200_000 })
+            assert.strictEqual(yield* table.size, 10_000)
+            yield* writer.set("one too many", 1)
+            const error = yield* Effect.flip(table.failure)
+            assert.deepInclude(error, { _tag: "TableTooLarge", limit: "maxEntries", allowed: 10_000, counted: 10_001 })
+            assert.strictEqual((yield* table.status)._tag, "Failed")
+            assert.strictEqual(yield* table.size, 10_001)
+          })
       )
 
       it.effect("says that a topic is missing, and that nobody answers", () =>

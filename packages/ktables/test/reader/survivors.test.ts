@@ -81,6 +81,8 @@ const feed = (options: {
 const check = ({ expected, survivors }: ReturnType<typeof feed>) => {
   assert.strictEqual(survivors.size, expected.size)
   let live = 0
+  let entries = 0
+  let keyBytes = 0
   for (let entry = 0; entry < survivors.size; entry++) {
     const key = survivors.keyBuffer.toString(
       "latin1",
@@ -101,11 +103,14 @@ const check = ({ expected, survivors }: ReturnType<typeof feed>) => {
         key
       )
       live += of.value.length
+      entries++
+      keyBytes += key.length
     }
     const bytes = Buffer.from(key, "latin1")
     assert.strictEqual(survivors.find(bytes, 0, bytes.length), entry)
   }
   assert.strictEqual(survivors.bytes.live, live)
+  assert.deepStrictEqual(survivors.extent, { entries, bytes: keyBytes + live })
   const unknown = Buffer.from("unknown")
   assert.strictEqual(survivors.find(unknown, 0, unknown.length), -1)
 }

@@ -30,10 +30,15 @@ export interface Applier<K, V> {
 }
 
 export const make = <K, V, RD, RE>(
-  options: Decoding.DecodingOptions<K, V, RD, RE> & { readonly wantsChanges: () => boolean }
+  options: Decoding.DecodingOptions<K, V, RD, RE> & {
+    readonly wantsChanges: () => boolean
+    /** Whether the contents' bytes are to be counted. */
+    readonly isMeasured: boolean
+  }
 ): Applier<K, V> => {
-  const { metrics, topic, wantsChanges } = options
-  let current = new Contents<K, V>()
+  const { isMeasured, metrics, topic, wantsChanges } = options
+  const empty = () => new Contents<K, V>(isMeasured)
+  let current = empty()
   const contents = () => current
   const ownership = new Ownership(metrics.counts)
   const decoding = Decoding.make(options)
@@ -45,7 +50,8 @@ export const make = <K, V, RD, RE>(
     decoding,
     application,
     ownership,
-    metrics
+    metrics,
+    empty
   })
   let foreignAtBuild = 0
 

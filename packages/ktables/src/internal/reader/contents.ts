@@ -9,6 +9,7 @@ import { Effect, HashMap, Option } from "effect"
 import type { TableChange } from "../../TableChange.ts"
 import { Graves } from "./graves.ts"
 import { KeyIndex } from "./keyIndex.ts"
+import type { Extent } from "./limits.ts"
 import { SLICE, STRIDE } from "./slice.ts"
 
 const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
@@ -40,6 +41,9 @@ export class Contents<K, V> {
   #partitions = new Int32Array(64)
   #offsets = new Float64Array(64)
   #timestamps = new Float64Array(64)
+  /** Bytes of the entries' keys and values, as they are in the log; undefined where nobody asks. */
+  #lengths: Int32Array | undefined
+  #bytes = 0
   readonly #free: Array<number> = []
   #size = 0
   /**
@@ -63,8 +67,17 @@ export class Contents<K, V> {
   #touched = false
   readonly #oldest = new Map<number, number>()
 
+  /** @param isMeasured whether bytes are to be counted, which takes four of them per entry. */
+  constructor(isMeasured = false) {
+    if (isMeasured) this.#lengths = new Int32Array(64)
+  }
+
   get size(): number {
     return this.#size
+  }
+  /** Entries, and bytes where they are counted. */
+  get extent(): Extent {
+    return { entries: this.#size, bytes: this.#bytes }
   }
   has(key: K): boolean {
     return this.#index.get(key) !== undefined
@@ -169,37 +182,45 @@ export class Contents<K, V> {
     return changes ?? nothing
   }
 
-  set(key: K, value: V, partition: number, offset: number, timestamp: number): void {
+  /** @param length bytes of the record's key and value. */
+  set(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
     if (this.#graves !== undefined) this.#graves.delete(key)
     const slot = this.#index.get(key)
-    if (slot === undefined) return this.insert(key, value, partition, offset, timestamp)
+    if (slot === undefined) return this.insert(key, value, partition, offset, timestamp, length)
     if (this.#changes !== undefined) {
       this.#changes.push({ _tag: "Set", key, value, previous: Option.some(this.#values[slot] as V) })
     }
-    this.#write(slot, key, value, partition, offset, timestamp)
+    this.#write(slot, key, value, partition, offset, timestamp, length)
   }
 
   /** As `set`, of a key that is known to be absent. */
-  insert(key: K, value: V, partition: number, offset: number, timestamp: number): void {
+  insert(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
     const slot = this.#free.pop() ?? this.#values.length
     if (slot >= this.#offsets.length) {
       this.#partitions = doubled(this.#partitions)
       this.#offsets = doubled(this.#offsets)
       this.#timestamps = doubled(this.#timestamps)
+      if (this.#lengths !== undefined) this.#lengths = doubled(this.#lengths)
     }
     this.#index.set(key, slot)
     this.#size++
     if (this.#changes !== undefined) this.#changes.push({ _tag: "Set", key, value, previous: Option.none() })
-    this.#write(slot, key, value, partition, offset, timestamp)
+    this.#write(slot, key, value, partition, offset, timestamp, length)
   }
 
-  #write(slot: number, key: K, value: V, partition: number, offset: number, timestamp: number): void {
+  #write(slot: number, key: K, value: V, partition: number, offset: number, timestamp: number, length: number): void {
     this.#values[slot] = value
     this.#partitions[slot] = partition
     this.#offsets[slot] = offset
     this.#timestamps[slot] = timestamp
+    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, length)
     if (this.#draft !== undefined) HashMap.set(this.#draft, key, value)
     this.#touched = true
+  }
+
+  #measure(lengths: Int32Array, slot: number, length: number): void {
+    this.#bytes += length - lengths[slot]!
+    lengths[slot] = length
   }
 
   delete(key: K): void {
@@ -210,6 +231,7 @@ export class Contents<K, V> {
     }
     this.#index.delete(key)
     this.#values[slot] = undefined
+    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, 0)
     this.#free.push(slot)
     this.#size--
     if (this.#draft !== undefined) HashMap.remove(this.#draft, key)

@@ -9,8 +9,10 @@
  * is waited for together and not in turn.
  */
 import { randomFillSync } from "node:crypto"
+import type { Mutable } from "effect/Types"
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { AnswerMemory } from "./answerMemory.ts"
+import type { Extent } from "./limits.ts"
 
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
 const slack = 1024 * 1024
@@ -98,6 +100,8 @@ export class Survivors {
   readonly partition: number
   /** Entries, one per raw key. */
   size = 0
+  /** Those of them that are no tombstones, and the bytes of their keys and values. */
+  readonly extent: Mutable<Extent> = { entries: 0, bytes: 0 }
   private mask = (1 << 10) - 1
   private slots: Int32Array = new Int32Array(1 << 10).fill(-1)
   private numbers: Int32Array = new Int32Array(1 << (9 + WIDTH))
@@ -188,6 +192,8 @@ export class Survivors {
     const chunk = this.chunkFor(source)
     const { live } = this
     let { doubles, numbers } = this
+    let more = 0
+    let moreBytes = 0
     for (let i = 0; i < staged; i++) {
       const from = numbersOf(i)
       let entry = expected[i]!
@@ -198,8 +204,12 @@ export class Survivors {
       }
       const to = numbersOf(entry)
       const superseded = numbers[to + VALUE_LENGTH]!
-      if (superseded > 0) live[numbers[to + CHUNK]!]! -= superseded
       const valueLength = groupNumbers[from + VALUE_LENGTH]!
+      // 1 where the key comes to have a value, -1 where it is deleted. A missing value has the length -1, not 0.
+      const gained = (valueLength >> 31) - (superseded >> 31)
+      more += gained
+      moreBytes += valueLength - superseded + gained * (groupNumbers[from + KEY_LENGTH]! - 1)
+      if (superseded > 0) live[numbers[to + CHUNK]!]! -= superseded
       if (valueLength > 0) live[chunk]! += valueLength
       numbers[to + CHUNK] = chunk
       numbers[to + VALUE_AT] = groupNumbers[from + VALUE_AT]!
@@ -207,6 +217,8 @@ export class Survivors {
       doubles[(to >> 1) + OFFSET] = groupDoubles[(from >> 1) + OFFSET]!
       doubles[(to >> 1) + TIMESTAMP] = groupDoubles[(from >> 1) + TIMESTAMP]!
     }
+    this.extent.entries += more
+    this.extent.bytes += moreBytes
   }
 
   /** Looks at the first slot of every key of the group, and then at all the entries they name. */

@@ -24,6 +24,7 @@ import { LOAD_SLICE } from "./slice.ts"
 import type { Change } from "./contents.ts"
 import { Connectivity } from "./connectivity.ts"
 import { Gate } from "./gate.ts"
+import { excess, type Extent, type Limits, sumOf } from "./limits.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
 import type { PlacedAck } from "./recentBatches.ts"
@@ -34,6 +35,7 @@ import { Survivors } from "./survivors.ts"
 export type Recovery = "rebuild" | "freeze" | "fail"
 
 export interface Settings extends Session.FetchSettings {
+  readonly limits: Limits
   readonly onDataLoss: Recovery
   readonly onTopicRecreated: Recovery
   readonly restart: Schedule.Schedule<unknown, TableError> | undefined
@@ -130,8 +132,17 @@ export const make = <K, V>(options: {
         : TableStatus.Loading({ replayed, target })
     }
 
+    const { limits } = settings
+    const isLimited = limits.maxEntries !== undefined || limits.maxBytes !== undefined
+    /** Fails when there is more than there may be. */
+    const bounded = (extent: Extent, isComplete: boolean): Effect.Effect<void, TableError> => {
+      const error = excess(topic, limits, extent, isComplete)
+      return error === undefined ? Effect.void : Effect.fail(error)
+    }
+
     const complete = Effect.gen(function* () {
       if (Deferred.isDoneUnsafe(caughtUp)) return
+      yield* bounded(applier.contents().extent, true)
       degraded = undefined
       reason = undefined
       yield* metrics.sized(applier.contents().size)
@@ -201,6 +212,9 @@ export const make = <K, V>(options: {
                 const from = performance.now()
                 const end = of.take(cursor, from + LOAD_SLICE)
                 metrics.slice(performance.now() - from)
+                if (isLimited) {
+                  yield* bounded(sumOf(Array.from(survivors.values(), ({ extent }) => extent)), false)
+                }
                 if (end) break
                 yield* Effect.yieldNow
               }
@@ -217,6 +231,7 @@ export const make = <K, V>(options: {
           if ((yield* trim(next, partition, logStart, undefined)) > 0) yield* misplaced
         }
         if (current.hasFailed()) return yield* current.follow(nothing, nothing)
+        yield* bounded(next.extent, current.caughtUp())
         if (applier.contents().hasMap) yield* next.prepareMap
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
         applier.swap(next)
@@ -229,11 +244,12 @@ export const make = <K, V>(options: {
         listener.publish(changes)
         yield* metrics.caughtUp(catchUp.millis / 1000)
         isLive = true
+        let completion: Effect.Effect<void, TableError> = Effect.void
         if (current.caughtUp()) yield* complete
         else {
           listener.status(currentStatus())
           // The rest may be holes and markers, so that no record tells of the end.
-          yield* Effect.forkScoped(Effect.andThen(Deferred.await(reached), complete))
+          completion = Effect.andThen(Deferred.await(reached), complete)
         }
         yield* Deferred.succeed(shown, undefined)
 
@@ -244,9 +260,12 @@ export const make = <K, V>(options: {
             partition.readTo = Math.max(partition.readTo, partition.position)
             gate.advance(partition)
           },
-          listener.publish
+          listener.publish,
+          isLimited
+            ? Effect.suspend(() => bounded(applier.contents().extent, Deferred.isDoneUnsafe(caughtUp)))
+            : Effect.void
         )
-        return yield* current.follow(
+        const follow = current.follow(
           (partition, cursor) =>
             Effect.andThen(
               live(partition, cursor),
@@ -264,6 +283,7 @@ export const make = <K, V>(options: {
             yield* misplaced
           })
         )
+        return yield* Effect.raceFirst(follow, Effect.andThen(completion, Effect.never))
       })
 
     const leave = Effect.sync(() => {

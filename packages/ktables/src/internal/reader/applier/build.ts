@@ -1,7 +1,7 @@
 /** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
 import { Effect, Exit } from "effect"
 import type { TableError } from "../../../TableError.ts"
-import { Contents } from "../contents.ts"
+import type { Contents } from "../contents.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import type { Session } from "../session.ts"
 import { SLICE, STRIDE } from "../slice.ts"
@@ -22,10 +22,10 @@ interface Found<V> {
   readonly offset: number
   readonly timestamp: number
   /** Undefined for a tombstone. */
-  readonly value: { readonly it: V } | undefined
+  readonly value: { readonly it: V; readonly length: number } | undefined
 }
 
-/** The record that was found, in place of the surviving one. */
+/** The record that was found, in place of the surviving one. Its value is decoded, and the bytes of it are gone. */
 const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown>): Source => ({
   partition: survivor.partition,
   offset,
@@ -35,7 +35,7 @@ const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown
   keyLength: survivor.keyLength,
   valueBuffer: survivor.keyBuffer,
   valueStart: 0,
-  valueLength: value === undefined ? -1 : 0
+  valueLength: value === undefined ? -1 : value.length
 })
 
 const sumOf = (all: ReadonlyArray<Survivors>, of: (survivors: Survivors) => number): number =>
@@ -53,8 +53,9 @@ export const make = <K, V>(options: {
   readonly application: Application<K, V>
   readonly ownership: Ownership
   readonly metrics: ReaderMetrics
+  readonly empty: () => Contents<K, V>
 }): Build<K, V> => {
-  const { application, isInjective, metrics, ownership, topic } = options
+  const { application, empty, isInjective, metrics, ownership, topic } = options
   const { decodeKey, decodeValue, examples, settled } = options.decoding
   const { counts } = metrics
 
@@ -164,7 +165,8 @@ export const make = <K, V>(options: {
             continue
           }
           const decoded = yield* settled(decodeValue, source)
-          if (Exit.isSuccess(decoded)) found.set(entry, { offset, timestamp, value: { it: decoded.value } })
+          if (Exit.isSuccess(decoded))
+            found.set(entry, { offset, timestamp, value: { it: decoded.value, length: cursor.valueLength } })
         }
       }),
       new Set([survivors.partition])
@@ -249,7 +251,7 @@ export const make = <K, V>(options: {
       counts.tombstones += survivors.tombstones
       counts.keyless += survivors.keyless
     }
-    const next = new Contents<K, V>()
+    const next = empty()
     const loaded = new Map(all.map((survivors) => [survivors.partition, survivors]))
     const foreignBefore = counts.foreign
     const { keyErrors, valueErrors } = counts

@@ -19,11 +19,15 @@ const UNFOUNDED = 8
 /** Milliseconds until another look is due then. */
 const HOLD_OFF = 1000
 
-/** Takes live records up to the cursor's end. `committed` is called after each slice, before subscribers hear of it. */
+/**
+ * Takes live records up to the cursor's end. `committed` is called after each slice, before its changes are published, and
+ * `check` is run after that.
+ */
 export type Live<K, V> = (
   session: Session,
   committed: (partition: Partition, position: number) => void,
-  publish: (changes: ReadonlyArray<Change<K, V>>) => void
+  publish: (changes: ReadonlyArray<Change<K, V>>) => void,
+  check: Effect.Effect<void, TableError>
 ) => Consume
 
 export const make = <K, V>(options: {
@@ -49,7 +53,7 @@ export const make = <K, V>(options: {
   /** With one partition, the log's order is the order of arrival; another may be added between two slices. */
   const rankNow = (): Rank => (ownership.partitions === 1 ? "newest" : "any")
 
-  return (session, committed, publish) =>
+  return (session, committed, publish, check) =>
     Effect.fnUntraced(function* (partition, cursor): Effect.fn.Return<void, TableError> {
       ownership.partitions = session.partitions.size
       const source = new CursorSource(partition.partition, cursor)
@@ -124,6 +128,7 @@ export const make = <K, V>(options: {
           committed(partition, cursor.offset + 1)
           if (more !== "refused") publish(more)
         }
+        yield* check
         if (!ended) yield* Effect.yieldNow
       }
     })

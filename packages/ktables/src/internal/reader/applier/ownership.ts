@@ -46,9 +46,10 @@ export class Ownership {
   }
 
   put<K, V>(target: Contents<K, V>, source: Source, key: K, value: V, rank: Rank): void {
-    if (rank === "only") target.insert(key, value, source.partition, source.offset, source.timestamp)
+    const length = source.keyLength + source.valueLength
+    if (rank === "only") target.insert(key, value, source.partition, source.offset, source.timestamp, length)
     else if (rank === "newest" || this.#admits(target, source, key)) {
-      target.set(key, value, source.partition, source.offset, source.timestamp)
+      target.set(key, value, source.partition, source.offset, source.timestamp, length)
     }
   }
 
