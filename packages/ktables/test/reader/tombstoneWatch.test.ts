@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Moment } from "../../src/internal/reader/moment.ts"
+import type { Moment } from "../../src/internal/moment.ts"
 import { TombstoneWatch, trustedFor } from "../../src/internal/reader/tombstoneWatch.ts"
 
 const at = (millis: number): Moment => ({ wall: millis, monotonic: millis })

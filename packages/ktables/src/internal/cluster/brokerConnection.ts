@@ -2,7 +2,8 @@
  * An open connection to one broker that speaks requests instead of bytes: it knows the versions the broker speaks, gives
  * itself up once an answer is late or unreadable, and turns whatever goes wrong into a `KafkaError`.
  */
-import { Clock, Effect, Exit, Scope } from "effect"
+import { monotonic } from "../moment.ts"
+import { Effect, Exit, Scope } from "effect"
 import {
   BrokerError,
   ConnectionFailed,
@@ -152,14 +153,14 @@ const make = (
   const holdOff = (request: string, millis: number): Effect.Effect<void> =>
     millis <= 0
       ? Effect.void
-      : Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      : Effect.flatMap(monotonic, (now) => {
           mutedUntil = Math.max(mutedUntil, now + millis)
           connection.holdTimeouts(millis)
           return throttled(broker, request, millis)
         })
 
   /** Another request's answer may prolong it meanwhile. */
-  const awaitUnmuted: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+  const awaitUnmuted: Effect.Effect<void> = Effect.flatMap(monotonic, (now) =>
     mutedUntil > now
       ? Effect.andThen(
           Effect.sleep(Math.min(mutedUntil - now, LONGEST_TIMER)),

@@ -3,6 +3,7 @@
  * log when brokers were lost and found again.
  */
 import { type Clock, Effect, Latch, Option } from "effect"
+import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
 
@@ -22,8 +23,8 @@ export class Connectivity {
   readonly #metrics: ReaderMetrics
   readonly #away = new Set<Partition>()
   readonly #changed = Latch.makeUnsafe(false)
-  /** Milliseconds since the epoch; undefined while all brokers answer. */
-  #since: number | undefined
+  /** Undefined while all brokers answer. */
+  #since: Moment | undefined
   #lastError: LastError | undefined
 
   constructor(topic: string, clock: Clock.Clock, metrics: ReaderMetrics) {
@@ -33,7 +34,7 @@ export class Connectivity {
   }
 
   get disconnectedSince(): Option.Option<number> {
-    return Option.fromUndefinedOr(this.#since)
+    return Option.fromUndefinedOr(this.#since?.wall)
   }
 
   get lastError(): Option.Option<LastError> {
@@ -51,7 +52,7 @@ export class Connectivity {
     partition.disconnectedBecause = detail
     this.#away.add(partition)
     if (this.#since !== undefined) return
-    this.#since = partition.disconnectedSince
+    this.#since = momentOf(this.#clock)
     this.#metrics.connected(false)
     this.#changed.openUnsafe()
   }
@@ -83,10 +84,10 @@ export class Connectivity {
     return Effect.forever(
       Effect.suspend(() => {
         const since = this.#since
-        const now = this.#clock.currentTimeMillisUnsafe()
+        const now = monotonicMillis(this.#clock)
         if (since !== undefined && said === undefined) {
           if (now < next) return Effect.raceFirst(Effect.sleep(next - now), changed)
-          said = since
+          said = since.monotonic
           next = now + INTERVAL
           return Effect.logWarning(
             `${this.#topic}: disconnected: ${this.#lastError?.detail}; the table serves what it has, and reads on when brokers answer`

@@ -116,7 +116,7 @@ export class Gate {
    * Ends once a record was applied at the acknowledged offset: it is the acknowledged one, another one (`DataLoss`), or one
    * that is not remembered.
    *
-   * @param now milliseconds since the epoch
+   * @param now milliseconds of the monotonic clock
    */
   awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>, now: number): Effect.Effect<Found, TableError> {
     return Effect.suspend(() => {
@@ -202,7 +202,7 @@ export class Gate {
    * The cluster says that this is the topic: acknowledgements of one that was followed before can no longer be met, nor can
    * those of one that nobody has heard of for long.
    *
-   * @param askedAt when the cluster was asked, in milliseconds since the epoch; undefined where that is long ago
+   * @param askedAt when the cluster was asked, by the monotonic clock; undefined where that is long ago
    */
   confirmTopic(topicId: string | undefined, askedAt?: number): void {
     if (this.#topicId !== undefined && topicId !== undefined && topicId !== this.#topicId) {

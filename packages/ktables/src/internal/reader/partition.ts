@@ -1,7 +1,7 @@
 /**
  * What the reader knows of one partition: where it reads, how far it has read, who leads it, and how that goes.
  */
-import type { Moment } from "./moment.ts"
+import type { Moment } from "../moment.ts"
 import { RecentBatches } from "./recentBatches.ts"
 import { TombstoneWatch } from "./tombstoneWatch.ts"
 
@@ -55,7 +55,7 @@ export class Partition {
   disconnectedSince: number | undefined
   /** Why no answer comes, as the last attempt failed; undefined while connected. */
   disconnectedBecause: string | undefined
-  /** Until when the leader is read from, since a follower that it sent to failed: milliseconds since the epoch. */
+  /** Until when the leader is read from, since a follower that it sent to failed: milliseconds of the monotonic clock. */
   leaderUntil = -1
 
   readonly recent: RecentBatches = new RecentBatches()

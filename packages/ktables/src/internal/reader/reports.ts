@@ -1,4 +1,5 @@
 /** Warnings that repeat, once per kind and interval: one poison record is news, a million of them are a number. */
+import { monotonicMillis } from "../moment.ts"
 import { Clock, Effect, type Scope } from "effect"
 
 const INTERVAL = 10_000
@@ -22,7 +23,7 @@ export const rateLimited: Effect.Effect<(kind: string, message: string) => Effec
       Effect.suspend(() => {
         const { kept, last } = known
         known.kept = 0
-        known.since = clock.currentTimeMillisUnsafe()
+        known.since = monotonicMillis(clock)
         return kept === 0
           ? Effect.void
           : Effect.logWarning(kept === 1 ? last : `${last} (and ${kept - 1} more like it)`)
@@ -30,7 +31,7 @@ export const rateLimited: Effect.Effect<(kind: string, message: string) => Effec
     yield* Effect.addFinalizer(() => Effect.forEach(kinds.values(), flush, { discard: true }))
     return (kind, message) =>
       Effect.suspend(() => {
-        const now = clock.currentTimeMillisUnsafe()
+        const now = monotonicMillis(clock)
         const known = kinds.get(kind)
         if (known === undefined || now - known.since >= INTERVAL) {
           kinds.set(kind, { since: now, kept: 0, last: message })

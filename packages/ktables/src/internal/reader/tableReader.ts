@@ -16,6 +16,7 @@ import {
 } from "../../TableError.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
+import { monotonicMillis } from "../moment.ts"
 import { backoff } from "../topic/backoff.ts"
 import type { Applier } from "./applier.ts"
 import { trim } from "./applier/trim.ts"
@@ -116,7 +117,7 @@ export const make = <K, V>(options: {
     /** Completed once a load's contents can be read. */
     const shown = Deferred.makeUnsafe<void>()
     let reported = 0
-    /** When the newest generation began, in milliseconds since the epoch. */
+    /** When the newest generation began, by the monotonic clock. */
     let began = 0
     let catchUp: { readonly millis: number; readonly records: number } | undefined
     let ended: TableError | undefined
@@ -149,13 +150,13 @@ export const make = <K, V>(options: {
       listener.status(TableStatus.CaughtUp())
       const partitions = session?.partitions.size ?? 0
       yield* Effect.logInfo(
-        `${topic}: ${counted(applier.contents().size, "entry", "entries")} from ${counted(partitions, "partition", "partitions")} in ${clock.currentTimeMillisUnsafe() - began} ms`
+        `${topic}: ${counted(applier.contents().size, "entry", "entries")} from ${counted(partitions, "partition", "partitions")} in ${Math.round(monotonicMillis(clock) - began)} ms`
       )
       yield* Deferred.succeed(caughtUp, undefined)
     })
 
     const showProgress = Effect.sync(() => {
-      const at = clock.currentTimeMillisUnsafe()
+      const at = monotonicMillis(clock)
       if (Deferred.isDoneUnsafe(caughtUp) || at - reported < PROGRESS) return
       reported = at
       listener.status(currentStatus())
@@ -163,7 +164,7 @@ export const make = <K, V>(options: {
 
     const generation = (description: KafkaClient.TopicDescription): Effect.Effect<never, TableError, Scope.Scope> =>
       Effect.gen(function* () {
-        const since = clock.currentTimeMillisUnsafe()
+        const since = monotonicMillis(clock)
         began = since
         metrics.partitions(description.partitions.length)
         gate.hold()
@@ -236,7 +237,7 @@ export const make = <K, V>(options: {
         const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
         applier.swap(next)
         catchUp = {
-          millis: clock.currentTimeMillisUnsafe() - since,
+          millis: Math.round(monotonicMillis(clock) - since),
           records: [...survivors.values()].reduce((sum, { records }) => sum + records, 0)
         }
         survivors.clear()
@@ -318,7 +319,7 @@ export const make = <K, V>(options: {
     let lostAt = Number.NEGATIVE_INFINITY
     /** A log that keeps changing is read anew at a measured pace. */
     const pace: Effect.Effect<void> = Effect.suspend(() => {
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonicMillis(clock)
       losses = now - lostAt < REPEATED ? losses + 1 : 0
       lostAt = now
       return losses === 0 ? Effect.void : backoff(losses)
@@ -411,7 +412,7 @@ export const make = <K, V>(options: {
     let verifiedAt = Number.NEGATIVE_INFINITY
     /** Asks once for all that wait. */
     const verifyAwaited: Effect.Effect<void> = Effect.suspend(() => {
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonicMillis(clock)
       if (session === undefined || now - verifiedAt < SUSPICION) return Effect.void
       verifiedAt = now
       return session.verifyAwaited
@@ -438,7 +439,7 @@ export const make = <K, V>(options: {
         const partitions = session?.partitions ?? noPartitions
         const found =
           gate.look(ack, partitions) ??
-          Effect.raceFirst(gate.awaitAck(ack, partitions, clock.currentTimeMillisUnsafe()), suspicion)
+          Effect.raceFirst(gate.awaitAck(ack, partitions, monotonicMillis(clock)), suspicion)
         return Effect.flatMap(found, (found) => (found === "applied" ? Effect.void : lookUp(ack, attempt)))
       })
 
@@ -487,7 +488,7 @@ export const make = <K, V>(options: {
     /** Asks once for all that wait. */
     const lookAhead = (targets: ReadonlyMap<number, number>): Effect.Effect<void> =>
       Effect.suspend(() => {
-        const now = clock.currentTimeMillisUnsafe()
+        const now = monotonicMillis(clock)
         if (session === undefined || now - lookedAt < SUSPICION) return Effect.void
         lookedAt = now
         return session.lookAhead(targets)

@@ -15,7 +15,7 @@
  * In either state nothing may be read once R − R/10 has passed since `seen`. The tenth is for cleanings that take their
  * time, and for new leaders whose high watermark is a little late.
  */
-import { earlier, elapsed, type Moment } from "./moment.ts"
+import { earlier, elapsed, type Moment } from "../moment.ts"
 
 interface Source {
   readonly broker: number

@@ -1,5 +1,6 @@
 /** Describes a topic for what starts on it, through elections, metadata that lags and brokers that come late. */
-import { Clock, type Duration, Effect, Result } from "effect"
+import { monotonic } from "../moment.ts"
+import { type Duration, Effect, Result } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { type AuthenticationRefused, type ClusterRefused, type NotAuthorized, TopicNotFound } from "../../TableError.ts"
 import type { Unreachable } from "../../TableError.ts"
@@ -37,7 +38,7 @@ export const describeWith = Effect.fnUntraced(function* (
   let leaderlessSince = 0
   while (true) {
     const result = yield* Effect.result(patience.until(client.describeTopic(topic), isUnknown))
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* monotonic
     if (Result.isSuccess(result)) {
       const description = result.success
       if (leaderless === 0) leaderlessSince = now

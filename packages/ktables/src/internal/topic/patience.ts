@@ -2,7 +2,8 @@
  * How long a start waits for a cluster: attempts repeat while brokers are away or busy, and end with an error that
  * names every address and its last cause.
  */
-import { Clock, Duration, Effect, Option, Result } from "effect"
+import { monotonic } from "../moment.ts"
+import { Duration, Effect, Option, Result } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { BrokerError, KafkaError, UnsupportedRequest } from "../../KafkaError.ts"
 import { type AuthenticationRefused, ClusterRefused, Unreachable } from "../../TableError.ts"
@@ -37,7 +38,7 @@ export const make = Effect.fnUntraced(function* (
   const causes = new Map(client.addresses.map((address) => [address, "no answer"]))
   /** Whether a warning was logged that nobody answers: once is enough. */
   let isSaid = false
-  let since = yield* Clock.currentTimeMillis
+  let since = yield* monotonic
 
   const note = (error: KafkaError): void => {
     if (error._tag === "BrokersUnreachable")
@@ -47,7 +48,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const silence = Effect.gen(function* () {
-    yield* Effect.sleep(Math.max(0, since + SILENCE - (yield* Clock.currentTimeMillis)))
+    yield* Effect.sleep(Math.max(0, since + SILENCE - (yield* monotonic)))
     const addresses = Array.from(causes, ([address, cause]) => `${address} (${cause})`).join(", ")
     yield* Effect.logWarning(
       `${topic}: no broker has answered for ${SILENCE / 1000} s: ${addresses}; trying for ${timeout / 1000} s in all`
@@ -59,12 +60,12 @@ export const make = Effect.fnUntraced(function* (
   const attemptUntil: Patience["until"] = Effect.fnUntraced(function* (attempt, isFinal) {
     let answer: BrokerError | undefined
     for (let failures = 1; ; failures++) {
-      const left = since + timeout - (yield* Clock.currentTimeMillis)
+      const left = since + timeout - (yield* monotonic)
       if (left > 0) {
         const result = yield* Effect.result(Effect.timeoutOption(attempt, left))
         if (Result.isSuccess(result)) {
           if (Option.isSome(result.success)) {
-            since = yield* Clock.currentTimeMillis
+            since = yield* monotonic
             return result.success.value
           }
         } else {
@@ -79,20 +80,20 @@ export const make = Effect.fnUntraced(function* (
               return yield* error
             case "BrokerError":
               if (isFinal?.(error) === true || !error.isRetriable) {
-                since = yield* Clock.currentTimeMillis
+                since = yield* monotonic
                 return yield* error
               }
               answer = error
           }
           note(error)
-          const wait = since + timeout - (yield* Clock.currentTimeMillis)
+          const wait = since + timeout - (yield* monotonic)
           if (wait > 0) {
             yield* Effect.timeoutOption(backoff(failures), wait)
             continue
           }
         }
       }
-      const waited = (yield* Clock.currentTimeMillis) - since
+      const waited = Math.round((yield* monotonic) - since)
       if (answer !== undefined) {
         const detail = `not ready after ${waited} ms: ${answer.message}`
         return yield* new ClusterRefused({ topic, detail, cause: answer })

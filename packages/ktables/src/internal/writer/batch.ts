@@ -2,7 +2,7 @@
 import { BATCH_OVERHEAD } from "../records/batchWriter.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import type { RecordQueue } from "./recordQueue.ts"
-import type { Moment } from "../reader/moment.ts"
+import type { Moment } from "../moment.ts"
 import type { Identity } from "./sequence.ts"
 
 export interface Batch {

@@ -1,6 +1,6 @@
 /** Whether a writer's brokers take its writes, said in one line for all of its partitions when they are lost and when they are back. */
 import { type Clock, Effect } from "effect"
-import { elapsed, type Moment, momentOf } from "../reader/moment.ts"
+import { elapsed, type Moment, momentOf } from "../moment.ts"
 import type { WriterMetrics } from "./metrics.ts"
 
 /** Failures of a batch in a row that are no passing election any more. */

@@ -1,5 +1,6 @@
 /** What a writer knows of its topic: leaders, partitions and id, brought up to date after errors and by age. */
-import { Clock, Effect, Result, Semaphore } from "effect"
+import { monotonic } from "../moment.ts"
+import { Effect, Result, Semaphore } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { TopicNotFound, type WriteError } from "../../TableError.ts"
 import { differs } from "../differs.ts"
@@ -73,7 +74,7 @@ export const make = (
 
   const fetch = Effect.gen(function* () {
     const result = yield* Effect.result(client.describeTopic(topic))
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* monotonic
     version++
     refusal = undefined
     if (Result.isSuccess(result)) {

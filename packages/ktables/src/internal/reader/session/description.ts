@@ -9,7 +9,7 @@ import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecr
 import { differs } from "../../differs.ts"
 import { ErrorCode } from "../../protocol/errorCodes.ts"
 import * as Sightings from "../../topic/sightings.ts"
-import type { Moment } from "../moment.ts"
+import type { Moment } from "../../moment.ts"
 import type { Elections } from "./elections.ts"
 import { type Situation, STALE_METADATA } from "./situation.ts"
 
@@ -147,7 +147,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       suspected = undefined
       failures = 0
-      gate.confirmTopic(description.topicId, sent.wall)
+      gate.confirmTopic(description.topicId, sent.monotonic)
       adopt(description, sent)
       Sightings.report(client, description)
       return true

@@ -8,7 +8,7 @@ import { DataLoss, ReaderDied, type TableError } from "../../../TableError.ts"
 import type { Connectivity } from "../connectivity.ts"
 import type { Gate } from "../gate.ts"
 import type { ReaderMetrics } from "../metrics.ts"
-import { type Moment, momentOf } from "../moment.ts"
+import { type Moment, momentOf, monotonicMillis } from "../../moment.ts"
 import { Partition } from "../partition.ts"
 import { Retention } from "../retention.ts"
 import { Summons } from "./summons.ts"
@@ -94,7 +94,7 @@ export const make = (surroundings: Surroundings): Situation => {
   const failure = Deferred.makeUnsafe<never, TableError>()
 
   const fail = (error: TableError): Effect.Effect<void> => Deferred.fail(failure, error)
-  const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const now = (): number => monotonicMillis(clock)
   const wall = (): number => clock.currentTimeMillisUnsafe()
   const park = (partition: Partition): void => {
     partition.parked = true

@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import type * as KafkaClient from "../../../KafkaClient.ts"
 import type { KafkaError } from "../../../KafkaError.ts"
 import { isNotAuthorized } from "../../topic/refusal.ts"
-import type { Moment } from "../moment.ts"
+import type { Moment } from "../../moment.ts"
 import type { Partition } from "../partition.ts"
 import { SHORTEST } from "../retention.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
@@ -16,6 +16,8 @@ import type { Stage } from "./stage.ts"
 
 /** Milliseconds: below it followers are not read from, since they may lag for `replica.lag.time.max.ms`, by default 30 s. */
 const FOLLOWERS_FROM = 60_000
+/** Descriptions in a row that may fail by what passes, before the retention counts as unknown. */
+const PATIENT = 4
 /** Milliseconds until a refused description is asked for again. */
 const REFUSED = 600_000
 /**
@@ -94,15 +96,17 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Tomb
     )
   })
 
+  /** Failures in a row that pass by themselves: a broker that never says is as one that refuses. */
+  let failures = 0
   const onFailed = (error: KafkaError): Effect.Effect<void> => {
-    if (error._tag === "UnsupportedRequest") return refuse(error.message)
-    return error._tag === "BrokerError" && isNotAuthorized(error.code)
-      ? refuse("not allowed to DescribeConfigs")
-      : Effect.void
+    if (error._tag === "BrokerError" && isNotAuthorized(error.code)) return refuse("not allowed to DescribeConfigs")
+    const passes = error._tag !== "UnsupportedRequest" && (error._tag !== "BrokerError" || error.isRetriable)
+    return passes && ++failures < PATIENT ? Effect.void : refuse(error.message)
   }
 
   const describe = Effect.flatMap(Effect.result(client.describeConfig(topic)), (result) => {
     if (result._tag === "Failure") return onFailed(result.failure)
+    failures = 0
     const setting = result.success.get("delete.retention.ms")
     const millis = Number(setting)
     return setting === undefined || !Number.isFinite(millis) ? refuse("the broker does not show it") : observe(millis)

@@ -2,7 +2,7 @@
  * Points in time by two clocks, since neither can be trusted alone: the wall clock steps back when it is corrected, and
  * the monotonic one stands still while the machine is suspended.
  */
-import type { Clock } from "effect"
+import { Clock, Effect } from "effect"
 
 export interface Moment {
   /** Milliseconds since the epoch. */
@@ -11,9 +11,15 @@ export interface Moment {
   readonly monotonic: number
 }
 
+/** Milliseconds of the monotonic clock, for intervals and deadlines: only their differences mean anything. */
+export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+/** As `monotonicMillis`, of the clock at hand. */
+export const monotonic: Effect.Effect<number> = Clock.clockWith((clock) => Effect.sync(() => monotonicMillis(clock)))
+
 export const momentOf = (clock: Clock.Clock): Moment => ({
   wall: clock.currentTimeMillisUnsafe(),
-  monotonic: Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  monotonic: monotonicMillis(clock)
 })
 
 /** Milliseconds between two moments: what the clock that saw more of them says. */
