@@ -40,12 +40,12 @@ const errors = {
     waitingFor: [{ partition: 1, reason: "behind", position: 2, target: 3 }]
   }),
   NotAwaitable: new TableError.NotAwaitable({ topic, detail }),
-  WriteSuperseded: new TableError.WriteSuperseded({ topic, partition: 0, offset: 1, owner: 2 }),
   TableClosed: new TableError.TableClosed({ topic }),
   ReaderDied: new TableError.ReaderDied({ topic, cause: new TypeError("of the codec's") }),
   EncodeError: new TableError.EncodeError({ topic, part: "value", detail }),
   WriteRejected: new TableError.WriteRejected({ topic, partition: 0, reason: "MESSAGE_TOO_LARGE", detail }),
   WriteOutcomeUnknown: new TableError.WriteOutcomeUnknown({ topic, partition: 0, detail }),
+  WriteSuperseded: new TableError.WriteSuperseded({ topic, partition: 0, offset: 1, owner: 2 }),
   WriteTimeout: new TableError.WriteTimeout({ topic, partition: 0, waited: 1, detail }),
   WriterClosed: new TableError.WriterClosed({ topic }),
   CompressionUnavailable: new TableError.CompressionUnavailable({ topic, compression: "zstd", detail }),

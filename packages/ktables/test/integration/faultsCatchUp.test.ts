@@ -11,7 +11,8 @@ import { until } from "./faults/until.ts"
 const missing = JavaPeer.unavailable()
 const because = missing === undefined ? "" : ` (skipped: ${missing})`
 
-const quick = { ensureTopic: false, fetch: { maxWait: "500 millis" } } as const
+const existing = { ensureTopic: false } as const
+const quick = { ...existing, fetch: { maxWait: "500 millis" } } as const
 
 describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${because}`, () => {
   layer(kafka({ nodes: 1, heap: "512m" }), { excludeTestServices: true, timeout: 300_000 })((it) => {
@@ -27,7 +28,7 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
           const padding = "x".repeat(500)
           yield* Effect.gen(function* () {
             const client = yield* Layer.build(clients[transport]({ brokers: cluster.brokers }))
-            const writer = yield* KafkaTableWriter.make(topic, quick).pipe(Effect.provide(client))
+            const writer = yield* KafkaTableWriter.make(topic, existing).pipe(Effect.provide(client))
             const entries = Array.from({ length: 10_000 }, (_, i) => [`key-${i}`, `${i} ${padding}`] as const)
             yield* writer.setAll(entries)
             yield* proxy.limit(1_000_000, "toClient")
@@ -145,7 +146,7 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
             ]
             assert.deepStrictEqual([failing.length, others.length], [5, tables.length - 5])
             yield* cluster.admin.deleteTopic(doomed.name)
-            const writers = yield* Effect.forEach(topics, (topic) => KafkaTableWriter.make(topic, quick), {
+            const writers = yield* Effect.forEach(topics, (topic) => KafkaTableWriter.make(topic, existing), {
               concurrency: 20
             }).pipe(Effect.provide(client))
             const visible = Effect.forEach(

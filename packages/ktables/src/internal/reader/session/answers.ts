@@ -53,7 +53,7 @@ export interface Answers {
 }
 
 export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { connected, disconnect, gate, lost, metrics, moment, now, park, partitions, settings, summons, topic, wall } =
+  const { connected, disconnect, gate, lost, metrics, moment, now, park, partitions, settings, summons, topic } =
     situation
   let malformed = 0
 
