@@ -10,7 +10,7 @@ import type { TableChange } from "../../TableChange.ts"
 import { Graves } from "./graves.ts"
 import { KeyIndex } from "./keyIndex.ts"
 import type { Extent } from "./limits.ts"
-import { SLICE, STRIDE } from "./slice.ts"
+import { SLICE } from "./slice.ts"
 
 const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
   const next = new (array.constructor as new (length: number) => A)(array.length * 2)
@@ -29,6 +29,9 @@ export interface Place {
 export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
 
 const nothing: ReadonlyArray<never> = []
+
+/** Entries put into the map between two looks at the clock: among keys chosen to have one hash, each takes its time. */
+const MAP_STRIDE = 8
 
 /** Deletions that a small table remembers. */
 const LEAST_GRAVES = 1024
@@ -148,7 +151,7 @@ export class Contents<K, V> {
           return
         }
         HashMap.set(draft, next.value[0], this.#values[next.value[1]] as V)
-        if (n % STRIDE === 0 && performance.now() > deadline) return
+        if (n % MAP_STRIDE === 0 && performance.now() > deadline) return
       }
     })
     if (done) this.#making = undefined

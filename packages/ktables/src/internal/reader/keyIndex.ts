@@ -1,5 +1,6 @@
 /** Finds what belongs to a key: by its identity where the language can tell, else by its structure. */
 import { MutableHashMap, Option } from "effect"
+import { keyText } from "./keyText.ts"
 
 /**
  * V8 refuses a `Map` of more than 2 ** 24 entries, and counts deleted ones among them until they are half: no more than
@@ -13,6 +14,9 @@ export class KeyIndex<K, A extends {}> {
   #newest = new Map<K, A>()
   /** Maps that were full once, and only lose keys. */
   #older: ReadonlyArray<Map<K, A>> = []
+  /** Keys that are objects, by their texts. */
+  #texts: KeyIndex<string, readonly [K, A]> | undefined
+  /** Keys that are objects without a text. */
   #structural: MutableHashMap.MutableHashMap<K, A> | undefined
 
   /** @param most entries of a map. */
@@ -22,6 +26,8 @@ export class KeyIndex<K, A extends {}> {
 
   get(key: K): A | undefined {
     if (typeof key === "object" && key !== null) {
+      const text = keyText(key)
+      if (text !== undefined) return this.#texts?.get(text)?.[1]
       return this.#structural && Option.getOrUndefined(MutableHashMap.get(this.#structural, key))
     }
     const found = this.#newest.get(key)
@@ -30,7 +36,9 @@ export class KeyIndex<K, A extends {}> {
 
   set(key: K, value: A): void {
     if (typeof key === "object" && key !== null) {
-      MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, A>()), key, value)
+      const text = keyText(key)
+      if (text === undefined) MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, A>()), key, value)
+      else (this.#texts ??= new KeyIndex(this.#most)).set(text, [key, value])
       return
     }
     const older = this.#olderOf(key)
@@ -49,7 +57,9 @@ export class KeyIndex<K, A extends {}> {
 
   delete(key: K): void {
     if (typeof key === "object" && key !== null) {
-      if (this.#structural !== undefined) MutableHashMap.remove(this.#structural, key)
+      const text = keyText(key)
+      if (text !== undefined) this.#texts?.delete(text)
+      else if (this.#structural !== undefined) MutableHashMap.remove(this.#structural, key)
       return
     }
     if (this.#newest.delete(key)) return
@@ -73,6 +83,7 @@ export class KeyIndex<K, A extends {}> {
   *[Symbol.iterator](): Iterator<readonly [K, A]> {
     // Taken at the first step: maps come and go, but no key goes from one to another.
     for (const map of [...this.#older, this.#newest]) yield* map
+    if (this.#texts !== undefined) for (const [, entry] of this.#texts) yield entry
     if (this.#structural !== undefined) yield* this.#structural
   }
 }
