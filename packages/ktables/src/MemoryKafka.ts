@@ -18,8 +18,9 @@
  *
  * Each broker has a copy of every partition, and none of them lags: a record is below the high watermark once it is
  * appended. The copies differ where one broker was told to compact and another was not. A topic's `compression.type` is
- * not applied to what is produced. Nothing is ever compacted, expired or deleted by itself. There are no
- * quotas, settings of brokers, and no expiry of producers. A follower never lags.
+ * not applied to what is produced. Nothing is ever compacted, expired or deleted by itself. Quotas count the bytes of
+ * records only, and take each request for one millisecond of a request thread. There are no settings of brokers, and no
+ * expiry of producers.
  *
  * **Example** (A table's test)
  *
@@ -195,6 +196,21 @@ export interface FailOptions {
 }
 
 /**
+ * Quotas of the client on each broker, by their names in Kafka. What is left out has no quota.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ClientQuotas {
+  /** Bytes of records that are fetched a second. */
+  readonly consumer_byte_rate?: number | undefined
+  /** Bytes of records that are produced a second. */
+  readonly producer_byte_rate?: number | undefined
+  /** Per cent of one request thread; each request takes one millisecond of it. */
+  readonly request_percentage?: number | undefined
+}
+
+/**
  * The shape of the `MemoryKafka` service.
  *
  * @category models
@@ -261,7 +277,7 @@ export interface Service {
   ) => Effect.Effect<ReadonlyArray<LoggedRecord>, BrokerError>
   /** How many requests of each kind have come in. */
   readonly requests: Effect.Effect<ReadonlyMap<RequestName, number>>
-  /** How many requests are held back now: long polls, and requests to a frozen broker. */
+  /** How many requests are held back now: long polls, requests to a frozen broker, and on connections left unread. */
   readonly held: Effect.Effect<number>
 
   /**
@@ -272,6 +288,13 @@ export interface Service {
   readonly fail: (matcher: RequestMatcher, failure: number | KafkaError, options?: FailOptions) => Effect.Effect<void>
   /** Forgets the failures that have not come up yet. */
   readonly clearFailures: Effect.Effect<void>
+  /**
+   * Sets all quotas of the client; rates are measured from then on. Who is over one is throttled as brokers do it
+   * (KIP-219): a fetch answers with a throttle time and without partitions, everything else answers as ever, and the
+   * connection is then left unread for that time. Each fetcher has a connection of its own to its broker, and all other
+   * requests share one for each broker.
+   */
+  readonly setQuotas: (quotas: ClientQuotas) => Effect.Effect<void>
   /** Cuts off a broker, or all of them: what is outstanding and what comes fails with `ConnectionFailed`. */
   readonly disconnect: (broker?: number) => Effect.Effect<void>
   readonly reconnect: (broker?: number) => Effect.Effect<void>

@@ -222,6 +222,123 @@ describe("MemoryKafka", () => {
     )
   })
 
+  describe("quotas", () => {
+    const big = (key: string, size: number) => [{ key, value: "v".repeat(size) }]
+
+    it.effect(
+      "a fetch over the quota brings nothing but a throttle time, for which its connection is left unread",
+      () =>
+        Effect.gen(function* () {
+          const kafka = yield* MemoryKafka.MemoryKafka
+          const client = yield* KafkaClient.KafkaClient
+          yield* kafka.createTopic("t", { partitions: 2 })
+          for (const key of ["a", "b"]) yield* kafka.append("t", big(key, 6_000))
+          yield* kafka.setQuotas({ consumer_byte_rate: 1_000 })
+          const fetcher = yield* client.openFetcher(1)
+          const first = yield* fetcher.fetch(fetchRequest("t", 0, { maxBytes: 6_100 }))
+          assert.strictEqual(first.throttle, 0, "ten seconds' worth may come at once")
+          assert.deepStrictEqual(
+            dataOf(first).map(([offset]) => offset),
+            [0]
+          )
+          const next = fetchRequest("t", 1)
+          const over = yield* fetcher.fetch(next)
+          assert.deepStrictEqual(over.partitions, [])
+          assert.isAbove(over.throttle, 2_000)
+          assert.isBelow(over.throttle, 2_500)
+
+          const again = yield* Effect.forkChild(fetcher.fetch(next), { startImmediately: true })
+          assert.strictEqual(yield* kafka.held, 1)
+          const other = yield* client.openFetcher(1)
+          assert.strictEqual((yield* other.fetch(fetchRequest("t", 0, { partition: 1 }))).partitions.length, 1)
+          yield* client.listOffsets(1, {
+            topic: "t",
+            at: "latest",
+            isolation: "read_committed",
+            partitions: [{ partition: 0, leaderEpoch: -1 }]
+          })
+          yield* TestClock.adjust(over.throttle - 1)
+          assert.isUndefined(again.pollUnsafe())
+          yield* TestClock.adjust(1)
+          assert.isDefined(again.pollUnsafe(), "it was read then, and perhaps throttled again")
+          let answer = yield* Fiber.join(again)
+          for (let waits = 0; answer.throttle > 0 && waits < 20; waits++) {
+            assert.deepStrictEqual(answer.partitions, [])
+            yield* TestClock.adjust(answer.throttle)
+            answer = yield* fetcher.fetch(next)
+          }
+          assert.deepStrictEqual(
+            dataOf(answer).map(([offset]) => offset),
+            [1]
+          )
+          assert.strictEqual(yield* kafka.held, 0)
+        }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a produce over the quota is carried out and answered, and the next one on the connection waits", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const producer = yield* client.initProducerId
+        const bytes = batchOf("x".repeat(1_000), producer, 0)
+        yield* kafka.setQuotas({ producer_byte_rate: bytes.length / 20 })
+        const [produced] = yield* client.produce(1, produceRequest("t", bytes))
+        assert.deepInclude(produced, { errorCode: 0, baseOffset: 0 })
+        const next = yield* Effect.forkChild(client.produce(1, produceRequest("t", batchOf("b", producer, 1))), {
+          startImmediately: true
+        })
+        const fetcher = yield* client.openFetcher(1)
+        assert.strictEqual((yield* fetcher.fetch(fetchRequest("t", 0))).throttle, 0, "another connection")
+        yield* TestClock.adjust(9_999)
+        assert.strictEqual((yield* kafka.log("t")).length, 1)
+        yield* TestClock.adjust(1)
+        yield* Fiber.join(next)
+        assert.strictEqual((yield* kafka.log("t")).length, 2)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a quota on requests throttles all of them, for a second at most, and is taken away", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        yield* kafka.setQuotas({ request_percentage: 0.01 })
+        yield* client.describeTopic("t")
+        yield* client.describeTopic("t")
+        const held = yield* Effect.forkChild(client.describeTopic("t"), { startImmediately: true })
+        const fetcher = yield* client.openFetcher(1)
+        const { partitions, throttle } = yield* fetcher.fetch(fetchRequest("t", 0))
+        assert.deepStrictEqual({ partitions, throttle }, { partitions: [], throttle: 1_000 })
+        yield* TestClock.adjust(999)
+        assert.isUndefined(held.pollUnsafe())
+        yield* TestClock.adjust(1)
+        assert.isDefined(held.pollUnsafe())
+        yield* kafka.setQuotas({})
+        assert.strictEqual((yield* fetcher.fetch(fetchRequest("t", 0))).throttle, 0)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect("a connection that is left unread breaks as any other, and the next one is read", () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const client = yield* KafkaClient.KafkaClient
+        yield* kafka.createTopic("t")
+        const { producerEpoch, producerId } = yield* client.initProducerId
+        yield* kafka.setQuotas({ producer_byte_rate: 1 })
+        const produce = (sequence: number) =>
+          client.produce(1, produceRequest("t", batchOf("a", { producerId, producerEpoch }, sequence)))
+        yield* produce(0)
+        const next = yield* Effect.forkChild(Effect.flip(produce(1)), { startImmediately: true })
+        assert.isUndefined(next.pollUnsafe())
+        yield* kafka.disconnect()
+        assert.strictEqual((yield* Fiber.join(next))._tag, "ConnectionFailed")
+        yield* kafka.reconnect()
+        assert.strictEqual((yield* produce(1))[0]!.errorCode, 0)
+      }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+  })
+
   describe("leaders", () => {
     it.effect(
       "a moved leader fences the old epoch and names the new broker, and the old one answers fetches as a follower",

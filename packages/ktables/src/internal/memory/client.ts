@@ -5,20 +5,35 @@ import { ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { type Cluster, isRefusal } from "./cluster.ts"
 import { attemptFetch } from "./fetch.ts"
-import type { Call, Network } from "./network.ts"
+import type { Call, Connection, Network } from "./network.ts"
 import { tellsLogStart } from "./partitionLog.ts"
 import { Signal, waitUntil } from "./signal.ts"
 import { configure } from "./topicConfig.ts"
 
 export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Service => {
-  /** One request on its way there and back; `run` is told which partitions are to answer with an error code. */
+  /**
+   * One request on its way there and back; `run` is told which partitions are to answer with an error code. `bytes` counts
+   * against a quota, and `throttled` is what is answered when one is used up.
+   */
   const call = <A>(
     request: Call,
-    run: (failing: ReadonlyMap<number, number>) => Effect.Effect<A, KafkaError>
+    run: (failing: ReadonlyMap<number, number>) => Effect.Effect<A, KafkaError>,
+    options: {
+      readonly connection?: Connection
+      readonly bytes?: (answer: A) => number
+      readonly throttled?: (answer: A, throttle: number) => A
+    } = {}
   ): Effect.Effect<A, KafkaError> =>
-    Effect.flatMap(network.enter(request), ({ end, failing }) =>
-      Effect.flatMap(run(failing), (answer) => Effect.as(end, answer))
-    )
+    Effect.suspend(() => {
+      const { bytes, connection = network.connectionTo(request.broker), throttled } = options
+      return Effect.flatMap(network.enter(request, connection), ({ end, failing }) =>
+        Effect.flatMap(run(failing), (answer) =>
+          Effect.flatMap(network.throttle(request, connection, bytes?.(answer) ?? 0), (throttle) =>
+            Effect.as(end, throttle > 0 && throttled !== undefined ? throttled(answer, throttle) : answer)
+          )
+        )
+      )
+    })
 
   const existing = (request: Call) =>
     Effect.suspend(() => {
@@ -32,6 +47,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
     broker: number
   ): Effect.fn.Return<KafkaClient.Fetcher, never, Scope.Scope> {
     const closing = new Signal()
+    const connection: Connection = { unreadUntil: 0 }
     let isClosed = false
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -43,8 +59,9 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
       new ConnectionFailed({ broker: network.address(broker), request: "Fetch", detail: "the fetcher is closed" })
     const fetch = (request: KafkaClient.FetchRequest): Effect.Effect<KafkaClient.FetchAnswer, KafkaError> => {
       const on = onPartitions("fetch", broker, request)
-      return call(on, (failing) => {
-        const attempt = () => attemptFetch(cluster, broker, request, failing)
+      const run = (failing: ReadonlyMap<number, number>): Effect.Effect<KafkaClient.FetchAnswer, KafkaError> => {
+        const limited = { ...request, maxBytes: Math.min(request.maxBytes, network.quotas.fetchable) }
+        const attempt = () => attemptFetch(cluster, broker, limited, failing)
         const poll = waitUntil([cluster.signal(request.topic), network.signal, closing], () => {
           if (isClosed) return Effect.fail(closed())
           const lost = network.lost(on)
@@ -58,6 +75,12 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
               duration: request.maxWait,
               orElse: () => Effect.sync(() => attempt().answer)
             })
+      }
+      return call(on, run, {
+        connection,
+        bytes: ({ partitions }) => sizeOf(partitions),
+        // Topics and all is held back (KIP-219).
+        throttled: (answer, throttle) => ({ ...answer, throttle, partitions: [] })
       })
     }
     return { fetch }
@@ -118,8 +141,9 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
       () => Effect.sync(() => ({ producerId: cluster.nextProducerId(), producerEpoch: 0, clusterId: cluster.id }))
     ),
 
-    produce: (broker, request) =>
-      call(onPartitions("produce", broker, request), (failing) =>
+    produce: (broker, request) => {
+      const bytes = () => sizeOf(request.partitions)
+      const run = (failing: ReadonlyMap<number, number>) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
           const topic = cluster.find(request)
           const unknown = topic === undefined && request.topicId !== undefined ? ErrorCode.UNKNOWN_TOPIC_ID : undefined
@@ -139,7 +163,8 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           if (topic !== undefined) cluster.signal(topic.name).give()
           return request.acks === 0 ? request.partitions.map(({ partition }) => notProduced(partition, 0)) : answer
         })
-      ),
+      return call(onPartitions("produce", broker, request), run, { bytes })
+    },
 
     createTopic: (request) => {
       const on = onTopic("createTopic", request.topic)
@@ -182,6 +207,9 @@ const onPartitions = (
   broker: number,
   { partitions, topic }: { readonly topic: string; readonly partitions: ReadonlyArray<{ readonly partition: number }> }
 ): Call => ({ request, broker, topic, partitions: partitions.map(({ partition }) => partition) })
+
+const sizeOf = (partitions: ReadonlyArray<{ readonly records: Uint8Array }>): number =>
+  partitions.reduce((sum, { records }) => sum + records.length, 0)
 
 const isAcks = (acks: number): boolean => acks === -1 || acks === 0 || acks === 1
 

@@ -203,6 +203,7 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
 
     fail: (matcher, failure, options) => Effect.sync(() => network.fail(matcher, failure, options ?? {})),
     clearFailures: Effect.sync(() => network.clearFailures()),
+    setQuotas: (quotas) => Effect.sync(() => network.quotas.set(quotas)),
     disconnect: (broker) => Effect.sync(() => network.set("cut", true, broker)),
     reconnect: (broker) => Effect.sync(() => network.set("cut", false, broker)),
     pause: (broker) => Effect.sync(() => network.set("frozen", true, broker)),

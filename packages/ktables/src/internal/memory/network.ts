@@ -1,9 +1,10 @@
 /** The way from a client to the embedded brokers: it counts what passes, and can be cut, frozen and made to fail. */
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { BrokerError, ConnectionFailed, type KafkaError, RequestTimedOut } from "../../KafkaError.ts"
 import type { FailOptions, RequestMatcher, RequestName } from "../../MemoryKafka.ts"
 import type { Broker } from "../../KafkaClient.ts"
 import type { Cluster } from "./cluster.ts"
+import { Quotas } from "./quotas.ts"
 import { Signal, waitUntil } from "./signal.ts"
 
 interface Rule {
@@ -21,6 +22,11 @@ export interface Call {
   readonly topic: string | undefined
   /** Undefined where the request is not about partitions, so that an error code fails the whole call. */
   readonly partitions: ReadonlyArray<number> | undefined
+}
+
+/** A connection of the client: brokers leave it unread for the time for which they throttle (KIP-219). */
+export interface Connection {
+  unreadUntil: number
 }
 
 /** What has become of a request on its way: the partitions that are to answer with an error code, and how to end it. */
@@ -48,7 +54,10 @@ export class Network {
   /** Given when a broker is cut off, frozen, or back. */
   readonly signal = new Signal()
   readonly counts = new Map<RequestName, number>()
+  readonly quotas = new Quotas()
   private readonly requestTimeout: number
+  /** By broker; fetchers have their own. */
+  private readonly connections = new Map<number, Connection>()
   private readonly cut = new Set<number>()
   private readonly frozen = new Set<number>()
   private rules: Array<Rule> = []
@@ -88,6 +97,29 @@ export class Network {
     })
   }
 
+  /** The connection on which a request goes that is no fetch. */
+  connectionTo(broker: number | undefined): Connection {
+    const id = this.reached(broker)
+    let connection = this.connections.get(id)
+    if (connection === undefined) {
+      connection = { unreadUntil: 0 }
+      this.connections.set(id, connection)
+    }
+    return connection
+  }
+
+  /**
+   * Counts what was carried out against the quotas, and leaves the connection unread for the throttle time that comes of
+   * it.
+   */
+  throttle(call: Call, connection: Connection, bytes: number): Effect.Effect<number> {
+    return Effect.map(Clock.currentTimeMillis, (now) => {
+      const throttle = this.quotas.throttleOf(this.reached(call.broker), call.request, bytes, now)
+      if (throttle > 0) connection.unreadUntil = Math.max(connection.unreadUntil, now + throttle)
+      return throttle
+    })
+  }
+
   address(broker: number | undefined): string {
     const found = this.brokers.find(({ id }) => id === (broker ?? 1))
     return found === undefined ? `broker ${broker}` : `${found.host}:${found.port}`
@@ -104,11 +136,11 @@ export class Network {
   }
 
   /** Lets one request through: to be run before it is carried out; `end` before its answer is given. */
-  enter(call: Call): Effect.Effect<Passage, KafkaError> {
+  enter(call: Call, connection: Connection): Effect.Effect<Passage, KafkaError> {
     return Effect.andThen(
       Effect.suspend(() => {
         this.counts.set(call.request, (this.counts.get(call.request) ?? 0) + 1)
-        return this.reach(call)
+        return Effect.andThen(this.awaitRead(call, connection), this.reach(call))
       }),
       Effect.suspend((): Effect.Effect<Passage, KafkaError> => {
         const rule = this.rules.find((one) => matches(one.matcher, call))
@@ -126,6 +158,30 @@ export class Network {
           : Effect.fail(error)
       })
     )
+  }
+
+  private reached(broker: number | undefined): number {
+    return broker ?? this.brokers.find(({ id }) => !this.cut.has(id))?.id ?? -1
+  }
+
+  /** Waits until the broker reads the connection, or breaks it. */
+  private awaitRead(call: Call, connection: Connection): Effect.Effect<void> {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const broken = () => {
+        if (this.lost(call) === undefined) return undefined
+        // The next one is another one.
+        connection.unreadUntil = 0
+        return Effect.void
+      }
+      if (connection.unreadUntil <= now) return Effect.void
+      return Effect.andThen(
+        Effect.timeoutOrElse(waitUntil([this.signal], broken), {
+          duration: connection.unreadUntil - now,
+          orElse: () => Effect.void
+        }),
+        Effect.suspend(() => this.awaitRead(call, connection))
+      )
+    })
   }
 
   /** Waits while the broker is frozen, as long as a client would. */
