@@ -84,11 +84,9 @@ const check = ({ expected, survivors }: ReturnType<typeof feed>) => {
   let entries = 0
   let keyBytes = 0
   for (let entry = 0; entry < survivors.size; entry++) {
-    const key = survivors.keyBuffer.toString(
-      "latin1",
-      survivors.keyStart(entry),
-      survivors.keyStart(entry) + survivors.keyLength(entry)
-    )
+    const key = survivors
+      .keyBuffer(entry)
+      .toString("latin1", survivors.keyStart(entry), survivors.keyStart(entry) + survivors.keyLength(entry))
     const of = expected.get(key)!
     assert.strictEqual(survivors.offsetOf(entry), of.offset)
     assert.strictEqual(survivors.timestampOf(entry), of.timestamp)
@@ -222,6 +220,65 @@ describe("survivors", () => {
       }
     })
   }
+
+  it("hold keys of all sizes, and such as are larger than a page of them", () => {
+    const sizes = [10, 3_000_000, 3_000_000, 5_000_000, 30, 9_000_000, 4_194_304, 20, 1_000_000]
+    const keys = sizes.map((size, n) => Buffer.alloc(size, `${n} `))
+    // Alike but for their ends.
+    for (const size of [100, 5_000_000]) for (const end of ["x", "y"]) keys.push(Buffer.from("k".repeat(size) + end))
+    const survivors = new Survivors(0, new AnswerMemory(ANSWER, 1))
+    for (let round = 0; round < 2; round++) {
+      for (const [n, key] of keys.entries()) {
+        const records = encodeBatch([{ offsetDelta: 0, timestamp: 0, key, value: null }], { baseOffset: n })
+        survivors.take(
+          new RecordCursor({ records, fromOffset: n, abortedTransactions: undefined }),
+          Number.POSITIVE_INFINITY
+        )
+      }
+    }
+    assert.strictEqual(survivors.size, keys.length)
+    for (const [n, key] of keys.entries()) {
+      const entry = survivors.find(key, 0, key.length)
+      assert.strictEqual(survivors.offsetOf(entry), n)
+      const at = survivors.keyStart(entry)
+      assert.isTrue(
+        survivors
+          .keyBuffer(entry)
+          .subarray(at, at + survivors.keyLength(entry))
+          .equals(key)
+      )
+    }
+  })
+
+  it("grow by a little at a time: no step of a load of 1,100,000 keys takes long", () => {
+    const longest = () => {
+      const survivors = new Survivors(0, new AnswerMemory(ANSWER, 1))
+      let worst = 0
+      for (let from = 0; from < 1_100_000; from += 10_000) {
+        const records = Array.from({ length: 10_000 }, (_, i) => ({
+          offsetDelta: i,
+          timestamp: 0,
+          key: Buffer.from(`customer-${from + i}`),
+          value: null
+        }))
+        const cursor = new RecordCursor({
+          records: encodeBatch(records, { baseOffset: from }),
+          fromOffset: from,
+          abortedTransactions: undefined
+        })
+        for (let done = false; !done;) {
+          const started = performance.now()
+          done = survivors.take(cursor, 0)
+          worst = Math.max(worst, performance.now() - started)
+        }
+      }
+      return worst
+    }
+    // Others on the machine make a step long now and then.
+    let best = longest()
+    for (let n = 0; n < 4 && best > 100; n++) best = Math.min(best, longest())
+    assert.isBelow(best, 100)
+  }, 120_000)
 
   /** Milliseconds that so many keys take at best. */
   const timeOf = (count: number, keyOf: (n: number) => Buffer): number =>

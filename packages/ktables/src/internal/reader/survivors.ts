@@ -39,8 +39,23 @@ const WORDS = 10
 const WORD_COUNT = 6
 const WORD_BYTES = 4 * WORD_COUNT
 
-/** Where the numbers of entry `i` begin; its doubles begin at half of it. */
+/** Where the numbers of record `i` of a group begin; its doubles begin at half of it. */
 const numbersOf = (i: number): number => i << WIDTH
+
+/** Entries lie in segments of so many, which are never copied once they are full: one that doubled would stall its reader. */
+const SEGMENT_BITS = 16
+const SEGMENT = 1 << SEGMENT_BITS
+/** Where the numbers of an entry begin in its segment. */
+const placeOf = (entry: number): number => (entry & (SEGMENT - 1)) << WIDTH
+/** The same for the bytes of keys. */
+const PAGE_BITS = 22
+const PAGE = 1 << PAGE_BITS
+
+/** Slots are in tables by the highest bits of the hash, each of which doubles by itself: a slot is an entry + 1, and its hash. */
+const TABLE_BITS = 6
+const TABLES = 1 << TABLE_BITS
+const tableOf = (hash: number): number => hash >>> (32 - TABLE_BITS)
+const LEAST_SLOTS = 16
 
 /** Records that are looked up together; they have the form of entries. */
 const GROUP = 64
@@ -96,19 +111,34 @@ const describeKey = (numbers: Int32Array, at: number, buffer: Buffer, start: num
 
 const noBytes = Buffer.alloc(0)
 
+/** The slots of a table in one of twice the size. */
+const rehashed = (table: Int32Array): Int32Array => {
+  const next = new Int32Array(2 * table.length)
+  const mask = next.length - 2
+  for (let from = 0; from < table.length; from += 2) {
+    if (table[from] === 0) continue
+    const hash = table[from + 1]!
+    let to = (hash << 1) & mask
+    while (next[to] !== 0) to = (to + 2) & mask
+    next[to] = table[from]!
+    next[to + 1] = hash
+  }
+  return next
+}
+
 export class Survivors {
   readonly partition: number
   /** Entries, one per raw key. */
   size = 0
   /** Those of them that are no tombstones, and the bytes of their keys and values. */
   readonly extent: Mutable<Extent> = { entries: 0, bytes: 0 }
-  private mask = (1 << 10) - 1
-  private slots: Int32Array = new Int32Array(1 << 10).fill(-1)
-  private numbers: Int32Array = new Int32Array(1 << (9 + WIDTH))
-  private doubles: Float64Array = new Float64Array(this.numbers.buffer)
+  private readonly tables: Array<Int32Array> = Array.from({ length: TABLES }, () => new Int32Array(2 * LEAST_SLOTS))
+  private readonly taken = new Int32Array(TABLES)
+  private readonly numbers: Array<Int32Array> = [new Int32Array(1 << (9 + WIDTH))]
+  private readonly doubles: Array<Float64Array> = [new Float64Array(this.numbers[0]!.buffer)]
 
-  private arena: Buffer = Buffer.allocUnsafeSlow(1 << 14)
-  private arenaUsed = 0
+  private readonly pages: Array<Buffer> = [Buffer.allocUnsafeSlow(1 << 14)]
+  private pagesUsed = 0
 
   private readonly memory: AnswerMemory
   private chunks: Array<Buffer> = []
@@ -191,7 +221,7 @@ export class Survivors {
     this.expect()
     const chunk = this.chunkFor(source)
     const { live } = this
-    let { doubles, numbers } = this
+    const { doubles: allDoubles, numbers: allNumbers } = this
     let more = 0
     let moreBytes = 0
     for (let i = 0; i < staged; i++) {
@@ -199,10 +229,10 @@ export class Survivors {
       let entry = expected[i]!
       if (entry < 0 || !this.isKeyOf(entry, groupNumbers, from, source)) {
         entry = this.entryFor(from, source)
-        doubles = this.doubles
-        numbers = this.numbers
       }
-      const to = numbersOf(entry)
+      const numbers = allNumbers[entry >> SEGMENT_BITS]!
+      const doubles = allDoubles[entry >> SEGMENT_BITS]!
+      const to = placeOf(entry)
       const superseded = numbers[to + VALUE_LENGTH]!
       const valueLength = groupNumbers[from + VALUE_LENGTH]!
       // 1 where the key comes to have a value, -1 where it is deleted. A missing value has the length -1, not 0.
@@ -223,24 +253,31 @@ export class Survivors {
 
   /** Looks at the first slot of every key of the group, and then at all the entries they name. */
   private expect(): void {
-    const { mask, numbers, slots, staged } = this
-    for (let i = 0; i < staged; i++) expected[i] = slots[groupNumbers[numbersOf(i) + HASH]! & mask]!
+    const { numbers, staged, tables } = this
+    for (let i = 0; i < staged; i++) {
+      const hash = groupNumbers[numbersOf(i) + HASH]!
+      const table = tables[tableOf(hash)]!
+      const at = (hash << 1) & (table.length - 2)
+      expected[i] = table[at + 1] === hash ? table[at]! - 1 : -1
+    }
     for (let i = 0; i < staged; i++) {
       const entry = expected[i]!
-      if (entry >= 0 && numbers[numbersOf(entry) + HASH] !== groupNumbers[numbersOf(i) + HASH]) expected[i] = -1
+      if (entry < 0) continue
+      const length = numbers[entry >> SEGMENT_BITS]![placeOf(entry) + KEY_LENGTH]
+      if (length !== groupNumbers[numbersOf(i) + KEY_LENGTH]) expected[i] = -1
     }
   }
 
   /** The entry of a raw key; -1 when there is none. */
   find(buffer: Buffer, keyStart: number, keyLength: number): number {
     describeKey(wanted, 0, buffer, keyStart, keyLength)
-    return this.slots[this.slotOf(wanted, 0, buffer)]!
+    return this.tables[tableOf(wanted[HASH]!)]![this.slotOf(wanted, 0, buffer)]! - 1
   }
 
   /** Whether the entry is of the key that was described at `at`, and lies in `buffer`. */
   private isKeyOf(entry: number, described: Int32Array, at: number, buffer: Buffer): boolean {
-    const { numbers } = this
-    const from = numbersOf(entry)
+    const numbers = this.numbers[entry >> SEGMENT_BITS]!
+    const from = placeOf(entry)
     const length = numbers[from + KEY_LENGTH]!
     if (described[at + KEY_LENGTH] !== length) return false
     const end = WORDS + (length < WORD_BYTES ? (length + 3) >> 2 : WORD_COUNT)
@@ -249,73 +286,85 @@ export class Survivors {
   }
 
   private endsAlike(keyAt: number, buffer: Buffer, start: number, length: number): boolean {
-    const { arena } = this
-    for (let i = WORD_BYTES; i < length; i++) if (arena[keyAt + i] !== buffer[start + i]) return false
+    const page = this.pages[keyAt >> PAGE_BITS]!
+    const at = keyAt & (PAGE - 1)
+    for (let i = WORD_BYTES; i < length; i++) if (page[at + i] !== buffer[start + i]) return false
     return true
   }
 
   /** The slot that holds the key described at `at`, or the free one where it belongs. */
   private slotOf(described: Int32Array, at: number, buffer: Buffer): number {
-    const { mask, numbers, slots } = this
     const hash = described[at + HASH]!
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const entry = slots[slot]!
-      if (entry < 0) return slot
-      if (numbers[numbersOf(entry) + HASH] === hash && this.isKeyOf(entry, described, at, buffer)) return slot
+    const table = this.tables[tableOf(hash)]!
+    const mask = table.length - 2
+    for (let slot = (hash << 1) & mask; ; slot = (slot + 2) & mask) {
+      const entry = table[slot]! - 1
+      if (entry < 0 || (table[slot + 1] === hash && this.isKeyOf(entry, described, at, buffer))) return slot
     }
   }
 
   /** The entry of the group's key described at `from`, made if there is none. */
   private entryFor(from: number, buffer: Buffer): number {
+    const hash = groupNumbers[from + HASH]!
     const slot = this.slotOf(groupNumbers, from, buffer)
-    const known = this.slots[slot]!
+    const number = tableOf(hash)
+    const table = this.tables[number]!
+    const known = table[slot]! - 1
     if (known >= 0) return known
 
     if (this.size === MOST_ENTRIES) throw new RangeError(`partition ${this.partition} has above 2 ** 27 different keys`)
     const entry = this.size++
-    const to = numbersOf(entry)
-    if (to === this.numbers.length) {
-      const next = new Int32Array(2 * to)
-      next.set(this.numbers)
-      this.numbers = next
-      this.doubles = new Float64Array(next.buffer)
-    }
-    const { numbers } = this
+    const numbers = this.segmentFor(entry)
+    const to = placeOf(entry)
     for (let n = 0; n < 1 << WIDTH; n++) numbers[to + n] = groupNumbers[from + n]!
     numbers[to + KEY_AT] = this.keep(buffer, numbers[to + KEY_AT]!, numbers[to + KEY_LENGTH]!)
     numbers[to + VALUE_LENGTH] = -1
-    this.slots[slot] = entry
-    if (this.size * 2 > this.mask) this.rehash()
+    table[slot] = entry + 1
+    table[slot + 1] = hash
+    if (++this.taken[number]! * 4 > table.length) this.tables[number] = rehashed(table)
     return entry
   }
 
-  /** Copies a key into the arena. */
+  /** The segment of a new entry, made or enlarged where it has no place. Only the first is small, and doubles. */
+  private segmentFor(entry: number): Int32Array {
+    const at = entry >> SEGMENT_BITS
+    const known = this.numbers[at]
+    if (known !== undefined && placeOf(entry) < known.length) return known
+    const next = new Int32Array(known === undefined ? SEGMENT << WIDTH : 2 * known.length)
+    if (known !== undefined) next.set(known)
+    this.numbers[at] = next
+    this.doubles[at] = new Float64Array(next.buffer)
+    return next
+  }
+
+  /** Copies a key into the pages; one that is larger than a page has the place of several. */
   private keep(buffer: Buffer, start: number, length: number): number {
-    const keyAt = this.arenaUsed
-    if (keyAt + length > MOST_KEYS) throw new RangeError(`the keys of partition ${this.partition} are above 2 GiB`)
-    if (keyAt + length > this.arena.length) {
-      const next = Buffer.allocUnsafeSlow(Math.max(this.arena.length * 2, keyAt + length))
-      this.arena.copy(next, 0, 0, keyAt)
-      this.arena = next
+    let keyAt = this.pagesUsed
+    let at = keyAt & (PAGE - 1)
+    const isFull = at + length > PAGE
+    if (isFull) {
+      keyAt = Math.ceil(keyAt / PAGE) * PAGE
+      at = 0
     }
-    const { arena } = this
-    for (let i = 0; i < length; i++) arena[keyAt + i] = buffer[start + i]!
-    this.arenaUsed = keyAt + length
+    if (keyAt + length > MOST_KEYS) throw new RangeError(`the keys of partition ${this.partition} are above 2 GiB`)
+    const page = this.pageFor(keyAt, length)
+    for (let i = 0; i < length; i++) page[at + i] = buffer[start + i]!
+    this.pagesUsed = keyAt + length
     return keyAt
   }
 
-  private rehash(): void {
-    const capacity = this.slots.length * 2
-    const mask = capacity - 1
-    const slots = new Int32Array(capacity).fill(-1)
-    const { numbers } = this
-    for (let entry = 0; entry < this.size; entry++) {
-      let slot = numbers[numbersOf(entry) + HASH]! & mask
-      while (slots[slot]! >= 0) slot = (slot + 1) & mask
-      slots[slot] = entry
-    }
-    this.mask = mask
-    this.slots = slots
+  /** As `segmentFor`. */
+  private pageFor(keyAt: number, length: number): Buffer {
+    const number = keyAt >> PAGE_BITS
+    const used = keyAt & (PAGE - 1)
+    const known = this.pages[number]
+    if (known !== undefined && used + length <= known.length) return known
+    const next = Buffer.allocUnsafeSlow(
+      number > 0 ? Math.max(PAGE, length) : Math.max(2 * (known?.length ?? 0), used + length)
+    )
+    known?.copy(next, 0, 0, used)
+    this.pages[number] = next
+    return next
   }
 
   private chunkFor(buffer: Buffer): number {
@@ -378,13 +427,14 @@ export class Survivors {
 
   /** @param moving the bytes of all survivors that move. */
   private move(from: ReadonlyArray<Buffer>, target: Int32Array, moving: number): void {
-    const { memory, numbers } = this
+    const { memory } = this
     let left = moving
     let packed: Buffer = noBytes
     let packedChunk = this.addChunk(packed, 0, 0)
     let used = 0
     for (let entry = 0; entry < this.size; entry++) {
-      const at = numbersOf(entry)
+      const numbers = this.numbers[entry >> SEGMENT_BITS]!
+      const at = placeOf(entry)
       const chunk = numbers[at + CHUNK]!
       const to = target[chunk]!
       const length = numbers[at + VALUE_LENGTH]!
@@ -418,29 +468,35 @@ export class Survivors {
   }
 
   offsetOf(entry: number): number {
-    return this.doubles[(numbersOf(entry) >> 1) + OFFSET]!
+    return this.doubleOf(entry, OFFSET)
   }
   timestampOf(entry: number): number {
-    return this.doubles[(numbersOf(entry) >> 1) + TIMESTAMP]!
+    return this.doubleOf(entry, TIMESTAMP)
   }
-  /** The memory that holds the entries' keys, from `keyStart` for `keyLength` bytes. */
-  get keyBuffer(): Buffer {
-    return this.arena
+  /** The memory that holds the entry's key, from `keyStart` for `keyLength` bytes. */
+  keyBuffer(entry: number): Buffer {
+    return this.pages[this.numberOf(entry, KEY_AT) >> PAGE_BITS]!
   }
   keyStart(entry: number): number {
-    return this.numbers[numbersOf(entry) + KEY_AT]!
+    return this.numberOf(entry, KEY_AT) & (PAGE - 1)
   }
   keyLength(entry: number): number {
-    return this.numbers[numbersOf(entry) + KEY_LENGTH]!
+    return this.numberOf(entry, KEY_LENGTH)
   }
   valueBuffer(entry: number): Buffer {
-    return this.chunks[this.numbers[numbersOf(entry) + CHUNK]!]!
+    return this.chunks[this.numberOf(entry, CHUNK)]!
   }
   valueStart(entry: number): number {
-    return this.numbers[numbersOf(entry) + VALUE_AT]!
+    return this.numberOf(entry, VALUE_AT)
   }
   /** -1 for a tombstone. */
   valueLength(entry: number): number {
-    return this.numbers[numbersOf(entry) + VALUE_LENGTH]!
+    return this.numberOf(entry, VALUE_LENGTH)
+  }
+  private numberOf(entry: number, which: number): number {
+    return this.numbers[entry >> SEGMENT_BITS]![placeOf(entry) + which]!
+  }
+  private doubleOf(entry: number, which: number): number {
+    return this.doubles[entry >> SEGMENT_BITS]![(placeOf(entry) >> 1) + which]!
   }
 }

@@ -67,7 +67,7 @@ export class SurvivorSource implements Source {
     return this.survivors.timestampOf(this.entry)
   }
   get keyBuffer() {
-    return this.survivors.keyBuffer
+    return this.survivors.keyBuffer(this.entry)
   }
   get keyStart() {
     return this.survivors.keyStart(this.entry)
