@@ -1,6 +1,6 @@
 /** Records that break a codec rather than being refused by it, and values and keys that misbehave once decoded. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Equal, Exit, Hash, Schema, Stream } from "effect"
+import { Effect, Equal, Exit, Hash, Logger, Schema, Stream } from "effect"
 import { Codec, KafkaTable, MemoryKafka, type TableChange, TableTopic } from "effect-ktables"
 import { failureOf } from "../support/subject.ts"
 import { until } from "../support/time.ts"
@@ -247,5 +247,65 @@ describe("values that compare equal though they differ", () => {
         })
       )
     )
+  }
+})
+
+/** Its state is seen by nobody, so that all are equal. */
+class Hidden {
+  readonly #text: string
+  constructor(text: string) {
+    this.#text = text
+  }
+  read(): string {
+    return this.#text
+  }
+}
+const hidden = Codec.string.pipe(
+  Codec.map(
+    (text) => new Hidden(text),
+    (key) => key.read()
+  )
+)
+
+describe("keys that compare equal though they differ", () => {
+  for (const [name, key, records, warned] of [
+    ["with private state are warned of", hidden, ["a", "b", "c"], ['"a" and "b"']],
+    ["that are equal to everything are warned of", comparedBy(() => true), ["a", "b"], ['"a" and "b"']],
+    ["are shown by their beginnings", hidden, ["a".repeat(500), "b"], ["(500 bytes)"]],
+    ["but are spellings of one number are not", Codec.text(Schema.FiniteFromString), ["1", "01", "1.0"], undefined],
+    [
+      "but are spellings of one struct are not",
+      Codec.json(Schema.Struct({ a: Schema.Int })),
+      ['{"a":1}', '{ "a":1}'],
+      undefined
+    ]
+  ] as ReadonlyArray<
+    readonly [string, Codec.Codec<unknown>, ReadonlyArray<string>, ReadonlyArray<string> | undefined]
+  >) {
+    it.effect(`${name}, once`, () => {
+      const lines: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ message }) => void lines.push(String(message)))
+      return onMemory(
+        Effect.gen(function* () {
+          const memory = yield* kafka
+          yield* memory.createTopic("values")
+          const append = () =>
+            memory.append(
+              "values",
+              records.map((key) => ({ key, value: "1" }))
+            )
+          yield* append()
+          const table = yield* KafkaTable.make(TableTopic.make({ name: "values", key, value: Schema.Int }))
+          assert.strictEqual(table.sizeUnsafe(), 1)
+          yield* memory.recreateTopic("values")
+          yield* append()
+          const rebuilt = Effect.map(table.health, ({ stats }) => stats.rebuilds === 1)
+          yield* until("the rebuild", 60_000, rebuilt)
+          const warnings = lines.filter((line) => line.includes("compares equal"))
+          assert.strictEqual(warnings.length, warned === undefined ? 0 : 1)
+          for (const part of warned ?? []) assert.include(warnings[0], part)
+        })
+      ).pipe(Effect.provide(Logger.layer([logger])))
+    })
   }
 })

@@ -8,6 +8,7 @@ import { trim } from "./applier/trim.ts"
 import { Ownership } from "./applier/ownership.ts"
 import { type Change, Contents } from "./contents.ts"
 import type { Outdone } from "./outdone.ts"
+import { sameness } from "./sameness.ts"
 
 export interface Applier<K, V> {
   readonly contents: () => Contents<K, V>
@@ -47,6 +48,7 @@ export const make = <K, V, RD, RE>(
   const build = Build.make({
     topic: topic.name,
     isInjective: topic.key.isInjective,
+    sameKey: sameness(topic.key, options.context),
     decoding,
     application,
     ownership,

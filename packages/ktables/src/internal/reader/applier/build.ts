@@ -9,6 +9,7 @@ import type { Survivors } from "../survivors.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Decoding } from "./decoding.ts"
 import { ForeignKeys } from "./foreignKeys.ts"
+import { findMerge, isOpaque } from "./merges.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource, type Source, SurvivorSource } from "./source.ts"
 
@@ -49,6 +50,8 @@ export const make = <K, V>(options: {
   readonly topic: string
   /** Whether different bytes are always different keys. */
   readonly isInjective: boolean
+  /** Whether keys that compare equal encode to the same bytes, too. */
+  readonly sameKey: (a: K, b: K) => boolean
   readonly decoding: Decoding<K, V>
   readonly application: Application<K, V>
   readonly ownership: Ownership
@@ -241,6 +244,23 @@ export const make = <K, V>(options: {
       return isNothing ? Effect.logError(message) : Effect.logWarning(message)
     })
 
+  let hasWarned = false
+  /** Warns once, where entries are missing that nothing else explains. */
+  const warnOfMerges = Effect.fnUntraced(function* (
+    next: Contents<K, V>,
+    all: ReadonlyArray<Survivors>,
+    explained: number
+  ): Effect.fn.Return<void> {
+    const raw = sumOf(all, ({ extent }) => extent.entries)
+    if (isInjective || hasWarned || next.size + explained >= raw || (next.size > 0 && !isOpaque(next))) return
+    const merged = yield* findMerge(all, options.decoding, options.sameKey)
+    if (merged === undefined) return
+    hasWarned = true
+    yield* Effect.logWarning(
+      `${topic}: different keys are one in this table, since what they decode to compares equal: ${merged}. The last record of either counts; decode keys to plain data, or give their class an Equal and a Hash`
+    )
+  })
+
   return Effect.fnUntraced(function* (all, session) {
     ownership.partitions = session.partitions.size
     ownership.isDoubtful = false
@@ -296,6 +316,8 @@ export const make = <K, V>(options: {
       }
       next.hasForgotten = false
     }
+    const errors = counts.keyErrors - keyErrors + counts.valueErrors - valueErrors
+    yield* warnOfMerges(next, all, errors + counts.foreign - foreignBefore)
     yield* summarize(next, all, counts.keyErrors - keyErrors, counts.valueErrors - valueErrors)
     return next
   })

@@ -71,7 +71,7 @@ export interface Decoding<K, V> {
 const SHOWN = 48
 
 /** A key in a message: as text where it is some, else in hexadecimal. */
-const printedKey = ({ keyBuffer, keyLength, keyStart }: Source): string => {
+export const printedKey = ({ keyBuffer, keyLength, keyStart }: Source): string => {
   const end = keyStart + Math.min(keyLength, SHOWN)
   const text = keyBuffer.toString("utf8", keyStart, end)
   // A cut character at the end is no reason to show bytes.
