@@ -107,9 +107,10 @@ final class TransactionalLog {
       steps = Clients.number(args, "steps", 60);
       producerCount = Clients.number(args, "producers", 3);
       random = new Random(args.get("seed").asLong());
-      // The first two read like the keys of an abort and a commit marker.
-      keys.add(new byte[] {0, 0, 0, 0});
-      keys.add(new byte[] {0, 0, 0, 1});
+      // The first two read like the keys of an abort and a commit marker, unless their version is to be another.
+      byte version = (byte) (args.hasNonNull("markerKeys") && !args.get("markerKeys").asBoolean() ? 1 : 0);
+      keys.add(new byte[] {version, 0, 0, 0});
+      keys.add(new byte[] {version, 0, 0, 1});
       keys.add(new byte[0]);
       keys.add(new byte[] {(byte) 0xff, 0, (byte) 0xfe});
       for (int i = keys.size(); i < Clients.number(args, "keys", 12); i++) {

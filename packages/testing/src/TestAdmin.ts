@@ -126,6 +126,8 @@ export interface TestAdmin {
    * answers shows them.
    */
   readonly setClientQuotas: (quotas: ClientQuotas, clientId?: string) => Effect.Effect<void, TestAdminError>
+  /** The highest version of a request that every broker speaks, -1 when one does not know it (ApiVersions). */
+  readonly highestVersion: (apiKey: number) => Effect.Effect<number, TestAdminError>
   readonly createAcl: (acl: Acl) => Effect.Effect<void, TestAdminError>
   readonly deleteAcl: (acl: Acl) => Effect.Effect<void, TestAdminError>
 }
@@ -206,6 +208,17 @@ const clientQuotas = async (address: string, clientId: string | null): Promise<R
       })
       .flat()
   )
+}
+
+const highestVersion = async (address: string, apiKey: number): Promise<number> => {
+  const answer = await ask(address, { name: "ApiVersions", apiKey: 18, version: 0, body: new Writer() })
+  refused("ApiVersions", answer.int16(), null)
+  const versions = answer.array(() => {
+    const key = answer.int16()
+    answer.int16()
+    return { key, max: answer.int16() }
+  })
+  return versions.find(({ key }) => key === apiKey)?.max ?? -1
 }
 
 const effect = <A>(name: string, use: () => Promise<A>): Effect.Effect<A, TestAdminError> =>
@@ -489,6 +502,12 @@ export const make = (addresses: ReadonlyArray<string>): TestAdmin => {
           (address) => clientQuotas(address, name),
           (seen) => set.every(([quota, value]) => (seen.get(quota) ?? null) === value)
         )
+      }),
+
+    highestVersion: (apiKey) =>
+      effect("ApiVersions", async () => {
+        const spoken = await Promise.all(addresses.map((address) => highestVersion(address, apiKey)))
+        return Math.min(...spoken)
       }),
 
     createAcl: (rule) =>

@@ -193,7 +193,7 @@ const makeNode = Effect.fnUntraced(function* (node: LocalNode, proxied: boolean)
     kill: Effect.promise(broker.kill),
     stop: Effect.promise(broker.stop),
     start: attempt(broker.start),
-    pause: Effect.sync(broker.pause),
+    pause: Effect.promise(broker.pause),
     resume: Effect.sync(broker.resume),
     reformat: attempt(node.reformat),
     log: Effect.promise(() => fs.readFile(broker.logFile, "utf8"))

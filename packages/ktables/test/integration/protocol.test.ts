@@ -146,8 +146,11 @@ layer(TestKafka.layer, { timeout: "5 minutes", excludeTestServices: true })("the
         if (before.topicId === undefined) return assert.isUndefined(after.topicId)
         assert.notStrictEqual(after.topicId, before.topicId)
         const fetcher = yield* client.openFetcher(after.leader)
-        const old = (yield* fetcher.fetch(fetchRequest(topic, before.topicId))).partitions[0]
-        assert.include<number>([ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.INCONSISTENT_TOPIC_ID], old?.errorCode ?? 0)
+        const answer = yield* fetcher.fetch(fetchRequest(topic, before.topicId))
+        const old = answer.partitions[0]?.errorCode ?? -1
+        // Before Kafka 3.1 Fetch knows names only, and the ids that differ are those of the metadata.
+        if (answer.version < 13) assert.strictEqual(old, ErrorCode.NONE)
+        else assert.include<number>([ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.INCONSISTENT_TOPIC_ID], old)
         const current = (yield* fetcher.fetch({ ...fetchRequest(topic, after.topicId), maxWait: 1 })).partitions[0]
         assert.strictEqual(current?.errorCode, 0)
       })

@@ -14,6 +14,7 @@ const run = promisify(execFile)
 
 const readyLine = "Kafka Server started"
 const startTimeout = 120_000
+const pauseTimeout = 10_000
 
 // A broker for tests is started often and lives shortly: the first compiler and the simplest collector start fastest.
 const flags = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto"]
@@ -66,7 +67,7 @@ export interface BrokerProcess {
   readonly start: () => Promise<void>
   readonly kill: () => Promise<void>
   readonly stop: () => Promise<void>
-  readonly pause: () => void
+  readonly pause: () => Promise<void>
   readonly resume: () => void
   /** Ends the broker for good, at once; its data is not needed any more. */
   readonly dispose: () => Promise<void>
@@ -127,8 +128,17 @@ export const makeBrokerProcess = (options: {
     },
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
-    pause: () => {
-      child?.kill("SIGSTOP")
+    pause: async () => {
+      const pid = isRunning() ? child?.pid : undefined
+      if (pid === undefined) return
+      child!.kill("SIGSTOP")
+      // The signal takes hold when the process is scheduled next: on a busy machine it goes on answering until then.
+      const until = Date.now() + pauseTimeout
+      while (isRunning() && Date.now() < until) {
+        // Undefined where there is no such file, on other systems than Linux.
+        const stat = await fs.readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined)
+        if (stat === undefined || stat.slice(stat.lastIndexOf(")")).startsWith(") T")) return
+      }
     },
     resume: () => {
       child?.kill("SIGCONT")

@@ -53,6 +53,11 @@ export interface JavaLogOptions {
   readonly hanging?: boolean
   /** Waits until the broker has compacted all but the last segments; of an odd seed, old tombstones and markers too. */
   readonly compact?: boolean
+  /**
+   * False for keys none of which reads like that of a transaction's marker; true when left out. Where KAFKA-14055 is
+   * not mended, as in 2.8.2, a broker's cleaner takes a marker away when a later record has its key.
+   */
+  readonly markerKeys?: boolean
 }
 
 /** All that was written, in order per partition, also what compaction has taken away since. */

@@ -19,7 +19,7 @@ const { ContractAdmin } = KafkaClientContract
 
 const broker = Layer.unwrap(Effect.map(TestKafka.TestKafka, ({ brokers }) => KafkaJsClient.layer({ brokers }))).pipe(
   Layer.merge(KafkaClientContract.brokerAdmin),
-  Layer.provide(TestKafka.layer)
+  Layer.provideMerge(TestKafka.layer)
 )
 
 const segmentMs = 60_000
@@ -56,6 +56,7 @@ const contents = Effect.fnUntraced(function* (topic: TestTopic) {
 })
 
 const INVALID_CONFIG = 40
+const FETCH = 1
 
 type Clean = (topic: TestTopic, round: number) => Effect.Effect<unknown, unknown, KafkaClient>
 
@@ -128,7 +129,13 @@ const onMemory = (deleteRetention: string) =>
 layer(broker, { excludeTestServices: true })("the embedded Kafka compacts as a broker does", (it) => {
   it.effect("keeping tombstones and markers for their time", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* onMemory("86400000"), yield* onBroker("86400000"))
+      const { admin } = yield* TestKafka.TestKafka
+      const version = yield* admin.highestVersion(FETCH)
+      const { aborted, batches } = yield* onMemory("86400000")
+      assert.isTrue(batches.some(({ hasDeleteHorizon }) => hasDeleteHorizon))
+      // Before Kafka 3.1 a cleaner goes by the times of segments, and writes no horizon (KIP-534).
+      const expected = version >= 13 ? batches : batches.map((batch) => ({ ...batch, hasDeleteHorizon: false }))
+      assert.deepStrictEqual({ batches: expected, aborted }, yield* onBroker("86400000"))
     })
   )
 

@@ -177,6 +177,9 @@ export const fetchRequest = (
   ]
 })
 
+/** Whether the broker was asked for the topic by its id. Before Kafka 3.1 Fetch knows names only. */
+export const tellsTopicsById = (answer: KafkaClient.FetchAnswer): boolean => answer.version >= 13
+
 export const onePartition = (answer: KafkaClient.FetchAnswer): KafkaClient.FetchedPartition => {
   assert.strictEqual(answer.errorCode, 0)
   assert.strictEqual(answer.partitions.length, 1)
