@@ -12,7 +12,7 @@
  * Time is Effect's `Clock`, so `TestClock` drives long polls and stamps. What it answers is believed only where it is
  * compared with a broker: by the contract suite that the clients of real brokers pass, by `cleaner.test.ts` for
  * compaction, and by `differential.test.ts` for random requests between transactions, DeleteRecords, growth, recreations
- * and changes of settings.
+ * and changes of settings, and for quotas on bytes.
  *
  * **Gotchas**
  *

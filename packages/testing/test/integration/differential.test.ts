@@ -1,12 +1,12 @@
 /**
  * The same random requests and administrative acts against the embedded Kafka and a real broker, whose answers must be the
- * same once ids and names are taken out of them. What the embedded Kafka answers is believed only where this test, the
+ * same once ids and names are taken out of them, and what a client sees of its quotas. What the embedded Kafka answers is believed only where this test, the
  * contract suite or `cleaner.test.ts` compares it. `CASES` and `SEED` make it longer, or repeat one case.
  */
 import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { KafkaClientContract, TestKafka } from "@effect-ktables/testing"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Exit, Layer, Option } from "effect"
+import { Clock, Effect, Exit, Layer, Option } from "effect"
 import { KafkaClient, type Isolation, type ProducerIdentity } from "effect-ktables/KafkaClient"
 import { BrokerError } from "effect-ktables/KafkaError"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
@@ -333,6 +333,63 @@ const settled = Effect.fnUntraced(function* <E, R>(look: Effect.Effect<unknown, 
 /** Settings that brokers of tests have otherwise than brokers by default, or that name brokers. */
 const ofTestBroker: ReadonlyArray<string> = ["min.insync.replicas"]
 
+const RATE = 20_000
+/** A broker lets through what ten seconds of the rate allow, at once. */
+const WINDOW = 10 * RATE
+/** Longer than anything takes that waits for nothing, and shorter than the throttle times below. */
+const SLOW = 1_500
+
+/** What a client sees of its quotas: which answers are held back, and which requests wait. The times are each cluster's own. */
+const playQuotas = Effect.fnUntraced(function* <E>(
+  seed: number,
+  setQuotas: (quotas: MemoryKafka.ClientQuotas) => Effect.Effect<void, E>
+) {
+  const random = randomOf(seed)
+  const client = yield* KafkaClient
+  /** So many batches go through, and the one after them is over the quota by seconds. */
+  const passing = random.pick([2, 3])
+  const value = "v".repeat((WINDOW * 0.95) / passing)
+  const batch = () => encodeBatch([{ key: "k", value, timestamp: 1 }])
+  const topic = yield* freshTopic()
+  for (let i = 0; i <= passing; i++) yield* produceBytes(topic, batch())
+
+  yield* setQuotas({ consumer_byte_rate: RATE })
+  const fetched: Array<unknown> = []
+  const fetcher = yield* client.openFetcher(topic.partitions[0]!.leader)
+  for (let offset = 0; offset <= passing;) {
+    const { partitions, throttle } = yield* fetcher.fetch({
+      topic: topic.topic,
+      topicId: topic.topicId,
+      isolation: "read_committed",
+      maxWait: 0,
+      minBytes: 1,
+      maxBytes: 1,
+      rack: undefined,
+      partitions: [{ partition: 0, fetchOffset: offset, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 }]
+    })
+    const answer = {
+      isThrottled: throttle > 0,
+      partitions: partitions.map(({ errorCode, highWatermark, records }) => ({
+        errorCode,
+        highWatermark,
+        offsets: readBatches(records).map(({ baseOffset }) => baseOffset)
+      }))
+    }
+    if (answer.partitions.some(({ offsets }) => offsets.length > 0)) offset++
+    // A broker may have to hold the same back twice, by some milliseconds.
+    if (JSON.stringify(fetched.at(-1)) !== JSON.stringify(answer)) fetched.push(answer)
+  }
+
+  yield* setQuotas({ producer_byte_rate: RATE })
+  const produced: Array<unknown> = []
+  for (let i = 0; i <= passing + 1; i++) {
+    const before = yield* Clock.currentTimeMillis
+    const { baseOffset, errorCode } = yield* produceBytes(topic, batch())
+    produced.push({ baseOffset, errorCode, hasWaited: (yield* Clock.currentTimeMillis) - before > SLOW })
+  }
+  return { fetched, produced }
+}, Effect.scoped)
+
 const given = process.env["SEED"]
 const cases = Number(process.env["CASES"] ?? (given === undefined ? 12 : 1))
 const first = given === undefined ? Math.floor(Math.random() * 1e9) : Number(given)
@@ -353,4 +410,33 @@ layer(broker, { excludeTestServices: true })("the embedded Kafka answers as a br
       120_000
     )
   }
+})
+
+layer(TestKafka.layer, { excludeTestServices: true })("the embedded Kafka throttles as a broker does", (it) => {
+  it.effect(
+    "fetches are held back without topics, and produces are answered and followed by silence",
+    () =>
+      Effect.gen(function* () {
+        const { admin, brokers } = yield* TestKafka.TestKafka
+        const clientId = yield* TestKafka.uniqueName("throttled")
+        const [expected, actual] = yield* Effect.all(
+          [
+            playQuotas(first, (quotas) =>
+              admin.setClientQuotas({ consumer_byte_rate: null, producer_byte_rate: null, ...quotas }, clientId)
+            ).pipe(Effect.provide(KafkaJsClient.layer({ brokers, clientId }))),
+            Effect.flatMap(MemoryKafka.MemoryKafka, ({ setQuotas }) => playQuotas(first, setQuotas)).pipe(
+              Effect.provide(Layer.fresh(MemoryKafka.layer))
+            )
+          ],
+          { concurrency: 2 }
+        )
+        assert.deepStrictEqual(actual, expected, `SEED=${first}: the embedded Kafka beside the broker`)
+        assert.isTrue(
+          JSON.stringify(expected).includes('{"isThrottled":true,"partitions":[]}'),
+          "a fetch was held back"
+        )
+        assert.isTrue(JSON.stringify(expected).includes('"hasWaited":true'), "a produce waited")
+      }),
+    120_000
+  )
 })
