@@ -349,7 +349,9 @@ const playQuotas = Effect.fnUntraced(function* <E>(
   /** So many batches go through, and the one after them is over the quota by seconds. */
   const passing = random.pick([2, 3])
   const value = "v".repeat((WINDOW * 0.95) / passing)
-  const batch = () => encodeBatch([{ key: "k", value, timestamp: 1 }])
+  // A broker deletes what is older than a week, half a minute after it has started.
+  const timestamp = yield* Clock.currentTimeMillis
+  const batch = () => encodeBatch([{ key: "k", value, timestamp }])
   const topic = yield* freshTopic()
   for (let i = 0; i <= passing; i++) yield* produceBytes(topic, batch())
 
