@@ -342,7 +342,10 @@ const SLOW = 1_500
 /** What a client sees of its quotas: which answers are held back, and which requests wait. The times are each cluster's own. */
 const playQuotas = Effect.fnUntraced(function* <E>(
   seed: number,
-  setQuotas: (quotas: MemoryKafka.ClientQuotas) => Effect.Effect<void, E>
+  setQuotas: (quotas: {
+    readonly consumer_byte_rate?: number
+    readonly producer_byte_rate?: number
+  }) => Effect.Effect<void, E>
 ) {
   const random = randomOf(seed)
   const client = yield* KafkaClient
