@@ -133,7 +133,7 @@ const make = (
   readonly holdOff: (request: string, millis: number) => Effect.Effect<void>
 } => {
   let closed = false
-  /** Until when the broker reads nothing from this connection, in milliseconds since the epoch. */
+  /** Until when the broker reads nothing from this connection, in milliseconds of the monotonic clock. */
   let mutedUntil = 0
 
   const close = Effect.suspend(() => {

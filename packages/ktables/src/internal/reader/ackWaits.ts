@@ -10,7 +10,7 @@ export interface AckWait {
   readonly ack: PlacedAck
   /** Rises from wait to wait: a question that left before a wait was registered says nothing of it. */
   readonly number: number
-  /** Milliseconds since the epoch. */
+  /** Milliseconds of the monotonic clock. */
   readonly since: number
   readonly done: Deferred.Deferred<Found, TableError>
   /** Whether the record that was read at the offset is the acknowledged one; undefined while none was read there. */

@@ -14,6 +14,8 @@ export interface Applier<K, V> {
   readonly contents: () => Contents<K, V>
   readonly live: Live.Live<K, V>
   readonly build: Build.Build<K, V>
+  /** Whether a key was seen in two partitions, so that a record that goes may uncover an older one elsewhere. */
+  readonly hasShared: () => boolean
   /** Whether the contents hold, or were denied, a record outside its key's partition. */
   readonly hasForeign: () => boolean
   /** Records that were passed over for one of their key's own partition. */
@@ -63,8 +65,10 @@ export const make = <K, V, RD, RE>(
     build: (survivors, session) =>
       Effect.suspend(() => {
         foreignAtBuild = metrics.counts.foreign
+        ownership.hasShared = false
         return build(survivors, session)
       }),
+    hasShared: () => ownership.hasShared,
     hasForeign: () => metrics.counts.foreign > foreignAtBuild,
     outdone: ownership.outdone,
     grown: (partitions) => {

@@ -36,14 +36,16 @@ const fieldsOf = (it: object): ReadonlyArray<string> | undefined => {
 
 /** Arrays of numbers are equal where they hold the same and take as many bytes, of whatever type. */
 const textOfNumbers = (it: ArrayBufferView): string | undefined => {
-  if (it instanceof Uint8Array) return `B${Buffer.from(it.buffer, it.byteOffset, it.byteLength).toString("latin1")}`
-  if (it.byteLength === 0) return "B"
+  if (it instanceof Uint8Array) {
+    return `B${it.byteLength}:${Buffer.from(it.buffer, it.byteOffset, it.byteLength).toString("latin1")}`
+  }
+  if (it.byteLength === 0) return "B0:"
   if (it instanceof DataView) return undefined
   const numbers = Array.from(it as unknown as Iterable<number | bigint>)
   // What is no number is not even equal to itself.
   if (numbers.some((n) => Number.isNaN(n))) return undefined
   const areBytes = it.byteLength === numbers.length && numbers.every((n) => n >= 0)
-  return areBytes ? textOfNumbers(Uint8Array.from(numbers as Array<number>)) : `V${it.byteLength}:${numbers.join()}`
+  return areBytes ? textOfNumbers(Uint8Array.from(numbers as Array<number>)) : `V${it.byteLength}[${numbers.join()}]`
 }
 
 /** Texts within others say how long they are, so that no two of different parts run into one. */
@@ -104,7 +106,7 @@ const textOfParts = (it: object, path: Array<object>): string | undefined => {
     if (part === undefined) return undefined
     text += `${field.length}:${field}=${part},`
   }
-  return text
+  return `${text}}`
 }
 
 const textOfObject = (it: object, path: Array<object>): string | undefined => {

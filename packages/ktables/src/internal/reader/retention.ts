@@ -15,7 +15,7 @@ export class Retention {
     this.#fallback = Math.max(SHORTEST, given ?? ASSUMED)
   }
 
-  /** As the topic says; undefined before it did, and where it does not. */
+  /** As the topic said last; undefined before it did. */
   get observed(): number | undefined {
     return this.#observed
   }
@@ -28,7 +28,7 @@ export class Retention {
   }
   /** Milliseconds to reckon with. */
   get effective(): number {
-    return Math.max(SHORTEST, this.#observed ?? this.assumed)
+    return Math.max(SHORTEST, Math.min(this.#observed ?? Number.POSITIVE_INFINITY, this.assumed))
   }
   /** Milliseconds that may pass between two looks at where a log ends: several of them fit into the retention. */
   get patience(): number {
@@ -39,8 +39,8 @@ export class Retention {
     this.#observed = millis
     this.#isRefused = false
   }
+  /** The topic does not say any more: what it said last counts as long as it is the shorter time. */
   refuse(): void {
-    this.#observed = undefined
     this.#isRefused = true
   }
 }

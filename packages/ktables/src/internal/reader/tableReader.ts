@@ -174,7 +174,7 @@ export const make = <K, V>(options: {
         const survivors = new Map<number, Survivors>()
         /** An older record of a key that went may lie in another partition. */
         const misplaced = Effect.suspend(() =>
-          applier.hasForeign()
+          applier.hasShared()
             ? Effect.fail(
                 new KeysMoved({ topic, detail: "records of keys that lie in several went below a log's start" })
               )

@@ -55,12 +55,18 @@ export class TombstoneWatch {
     this.#source = undefined
     this.#isSettled = false
     this.#retention = this.#observed
+    this.#longest = 0
     this.#isLate = false
   }
 
   /** Whether the partition may be read from a broker: it is settled, nothing was read, or what was read came from there. */
   allows(broker: number, leaderEpoch: number): boolean {
     return this.#source === undefined || (this.#source.broker === broker && this.#source.leaderEpoch === leaderEpoch)
+  }
+
+  /** Whether it has to go on with the broker that what was read came from. */
+  get isBound(): boolean {
+    return this.#source !== undefined
   }
 
   /**

@@ -38,6 +38,8 @@ export const make = Effect.fnUntraced(function* (
   const causes = new Map(client.addresses.map((address) => [address, "no answer"]))
   /** Whether a warning was logged that nobody answers: once is enough. */
   let isSaid = false
+  /** Whether a broker has answered at all, if only that it is not ready. */
+  let isHeard = false
   let since = yield* monotonic
 
   const note = (error: KafkaError): void => {
@@ -50,8 +52,9 @@ export const make = Effect.fnUntraced(function* (
   const silence = Effect.gen(function* () {
     yield* Effect.sleep(Math.max(0, since + SILENCE - (yield* monotonic)))
     const addresses = Array.from(causes, ([address, cause]) => `${address} (${cause})`).join(", ")
+    const what = isHeard ? "brokers have answered nothing of use" : "no broker has answered"
     yield* Effect.logWarning(
-      `${topic}: no broker has answered for ${SILENCE / 1000} s: ${addresses}; trying for ${timeout / 1000} s in all`
+      `${topic}: ${what} for ${SILENCE / 1000} s: ${addresses}; trying for ${timeout / 1000} s in all`
     )
     isSaid = true
     return yield* Effect.never
@@ -84,6 +87,7 @@ export const make = Effect.fnUntraced(function* (
                 return yield* error
               }
               answer = error
+              isHeard = true
           }
           note(error)
           const wait = since + timeout - (yield* monotonic)

@@ -2,6 +2,7 @@
  * The engine's writer: encoded records in, acknowledgements out. Partitions write independently of each other; within
  * one, records keep the order in which they were handed in.
  */
+import { momentOf } from "../moment.ts"
 import { Clock, Effect, Exit, Fiber, Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { CompressionUnavailable, type NotAuthorized, WriterClosed, WriteRejected } from "../../TableError.ts"
@@ -194,7 +195,7 @@ export const make = Effect.fnUntraced(function* (
         settle(Exit.fail(tooLarge(topic, partition, size, options.maxBatchBytes)))
         return undefined
       }
-      const record = new PendingRecord(partition, clock.currentTimeMillisUnsafe(), key, value, size, settle)
+      const record = new PendingRecord(partition, momentOf(clock), key, value, size, settle)
       buffer.offer(record)
       return record
     },

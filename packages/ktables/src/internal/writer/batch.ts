@@ -7,7 +7,7 @@ import type { Identity } from "./sequence.ts"
 
 export interface Batch {
   readonly records: ReadonlyArray<PendingRecord>
-  /** When its oldest record has had its delivery time, in milliseconds since the epoch. */
+  /** When its oldest record has had its delivery time, by the monotonic clock. */
   readonly deadline: number
   /** Sent again as it is until it is resolved; undefined before the first attempt and after a renumbering. */
   encoded: { readonly bytes: Buffer; readonly identity: Identity } | undefined
@@ -35,17 +35,17 @@ export const take = (
   const first = queue.shift()
   if (first === undefined) return undefined
   const records = [first]
-  const youngest = first.timestamp + options.deliveryTimeout / 4
+  const youngest = first.offeredAt + options.deliveryTimeout / 4
   let bytes = BATCH_OVERHEAD + first.size
   first.state = "taken"
   for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
     bytes += next.size
-    if (bytes > options.maxBytes || next.timestamp > youngest) break
+    if (bytes > options.maxBytes || next.offeredAt > youngest) break
     queue.shift()
     next.state = "taken"
     records.push(next)
   }
-  return make(records, first.timestamp + options.deliveryTimeout)
+  return make(records, first.offeredAt + options.deliveryTimeout)
 }
 
 /** Two batches in place of one that holds a record to blame. */

@@ -2,6 +2,7 @@
 import type { Exit } from "effect"
 import type { WriteError } from "../../TableError.ts"
 import type { WriteAck } from "../../WriteAck.ts"
+import type { Moment } from "../moment.ts"
 import type { BatchRecord } from "../records/batchWriter.ts"
 
 export type Settle = (exit: Exit.Exit<WriteAck, WriteError>) => void
@@ -16,8 +17,10 @@ export class PendingRecord implements BatchRecord {
   offsetDelta = 0
   state: State = "waiting"
   partition: number
-  /** Milliseconds since the epoch: when it was handed in, from which its delivery time counts too. */
+  /** Milliseconds since the epoch: when it was handed in. */
   readonly timestamp: number
+  /** The same by the monotonic clock, from which its delivery time counts. */
+  readonly offeredAt: number
   readonly key: Uint8Array
   readonly value: Uint8Array | null
   /** The most bytes it takes in a batch. */
@@ -25,14 +28,15 @@ export class PendingRecord implements BatchRecord {
   readonly settle: Settle
   constructor(
     partition: number,
-    timestamp: number,
+    { monotonic, wall }: Moment,
     key: Uint8Array,
     value: Uint8Array | null,
     size: number,
     settle: Settle
   ) {
     this.partition = partition
-    this.timestamp = timestamp
+    this.timestamp = wall
+    this.offeredAt = monotonic
     this.key = key
     this.value = value
     this.size = size

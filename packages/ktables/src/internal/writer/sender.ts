@@ -14,7 +14,7 @@ import { type Batch, halves, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
 import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
-import { elapsed, momentOf } from "../moment.ts"
+import { elapsed, momentOf, monotonicMillis } from "../moment.ts"
 import type { Outage } from "./outage.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
@@ -129,7 +129,7 @@ export const make = (shared: Shared, partition: number): Sender => {
       : fail(batch, () => error)
 
   const timedOut = (record: PendingRecord, now: number, detail: string): WriteTimeout =>
-    new WriteTimeout({ ...where, waited: now - record.timestamp, detail })
+    new WriteTimeout({ ...where, waited: Math.round(now - record.offeredAt), detail })
 
   const expire = (batch: Batch, now: number, detail: string): void =>
     batch.mayBeWritten
@@ -140,10 +140,11 @@ export const make = (shared: Shared, partition: number): Sender => {
    * Brokers may have forgotten the producer id, and with it that they hold the batch: they take any sequence for the first
    * then. They go by the times of the records, which are those of the writes.
    */
-  const isForgotten = (batch: Batch, now: number): boolean => {
+  const isForgotten = (batch: Batch): boolean => {
     if (batch.openSince === undefined || batch.encoded === undefined || !isIdempotent(batch.encoded.identity))
       return false
-    const age = Math.max(now - batch.records[0]!.timestamp, elapsed(batch.openSince, momentOf(clock)))
+    const now = momentOf(clock)
+    const age = Math.max(now.wall - batch.records[0]!.timestamp, elapsed(batch.openSince, now))
     return age >= shared.producerIdExpiration * RELIABLE
   }
 
@@ -332,9 +333,9 @@ export const make = (shared: Shared, partition: number): Sender => {
   const deliver = Effect.fnUntraced(function* (batch: Batch): Effect.fn.Return<void> {
     let detail = "its turn did not come"
     for (let failures = 1; ; failures++) {
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonicMillis(clock)
       if (now >= batch.deadline) return expire(batch, now, detail)
-      if (isForgotten(batch, now)) {
+      if (isForgotten(batch)) {
         return unknown(batch, `the brokers may have forgotten its producer id, so it is not sent again: ${detail}`)
       }
       begin()
@@ -370,7 +371,7 @@ export const make = (shared: Shared, partition: number): Sender => {
   })
 
   const withinDeadline = (batch: Batch, effect: Effect.Effect<void>): Effect.Effect<unknown> =>
-    Effect.timeoutOption(effect, Math.max(1, batch.deadline - clock.currentTimeMillisUnsafe()))
+    Effect.timeoutOption(effect, Math.max(1, batch.deadline - monotonicMillis(clock)))
 
   /** The topic was made anew with fewer partitions. */
   const moveAway = (batch: Batch): void => {
@@ -389,9 +390,9 @@ export const make = (shared: Shared, partition: number): Sender => {
       // Writes of the same moment come along.
       yield* Effect.yieldNow
       if (shared.linger > 0 && !isFull()) yield* Effect.timeoutOption(parked(isFull), shared.linger)
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonicMillis(clock)
       for (let late = queue.peek(); late !== undefined; late = queue.peek()) {
-        if (now - late.timestamp < shared.deliveryTimeout) break
+        if (now - late.offeredAt < shared.deliveryTimeout) break
         queue.shift()
         metrics.failed("WriteTimeout", 1)
         buffer.fail(late, timedOut(late, now, "its turn did not come"))

@@ -123,7 +123,19 @@ export const make = <K, V>(options: {
             ownership.isDoubtful = false
             yield* look
           }
-          const more = yield* application.late(contents(), source, late, rankNow, wantsChanges())
+          /** Asked in the step that applies, whatever others have set meanwhile. */
+          const rank = (): Rank => {
+            ownership.isWary = !hasLooked
+            ownership.isDoubtful = false
+            return rankNow()
+          }
+          let more = yield* application.late(contents(), source, late, rank, wantsChanges())
+          if (ownership.isDoubtful) {
+            yield* look
+            more = yield* application.late(contents(), source, late, rank, wantsChanges())
+          }
+          ownership.isWary = false
+          ownership.isDoubtful = false
           if (ownership.isIgnorant) return yield* forgotten
           committed(partition, cursor.offset + 1)
           if (more !== "refused") publish(more)

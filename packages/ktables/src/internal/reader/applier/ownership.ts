@@ -35,6 +35,8 @@ export class Ownership {
   isForeign = false
   /** Whether the record that was last admitted found its key in another partition. */
   #isShared = false
+  /** Whether a key was seen in two partitions since it was reset. */
+  hasShared = false
   readonly #counts: ReaderMetrics["counts"]
 
   constructor(counts: ReaderMetrics["counts"]) {
@@ -49,6 +51,8 @@ export class Ownership {
     const length = source.keyLength + source.valueLength
     if (rank === "only") target.insert(key, value, source.partition, source.offset, source.timestamp, length)
     else if (rank === "newest" || this.#admits(target, source, key)) {
+      // Of a load, where every partition has one record of a key.
+      if (this.partitions > 1 && !this.hasShared && rank === "newest" && target.has(key)) this.hasShared = true
       target.set(key, value, source.partition, source.offset, source.timestamp, length)
     }
   }
@@ -87,6 +91,7 @@ export class Ownership {
       return false
     }
     this.#counts.foreign++
+    this.hasShared = true
     target.keepGraves()
     if (isDisowned) this.outdone.add(source.partition, source.offset, previous!.partition)
     return !isDisowned

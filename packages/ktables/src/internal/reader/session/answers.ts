@@ -128,7 +128,8 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
         yield* onPartitionError(partition, fetched, broker)
         continue
       }
-      if (fetched.preferredReadReplica >= 0 && partition.leaderUntil <= now() && fetched.records.length === 0) {
+      const mayFollow = partition.leaderUntil <= now() && !partition.tombstones.isBound
+      if (fetched.preferredReadReplica >= 0 && mayFollow && fetched.records.length === 0) {
         tombstones.ended(partition, question, fetched, answer.version)
         partition.replica = fetched.preferredReadReplica
         summons.call()

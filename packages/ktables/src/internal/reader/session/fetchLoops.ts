@@ -76,7 +76,7 @@ export const make = (
         })
         isAway ||= partition.disconnectedSince !== undefined
         maxBytes = Math.max(maxBytes, partition.maxBytes)
-        if (partition.leaderUntil > now()) mayFollow = false
+        if (partition.leaderUntil > now() || partition.tombstones.isBound) mayFollow = false
         asked.push({
           partition: partition.partition,
           fetchOffset: partition.fetchPosition,

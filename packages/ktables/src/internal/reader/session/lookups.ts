@@ -28,6 +28,13 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<LookUp, never, Scope.Scope> {
   const fetchers = yield* RcMap.make({ lookup: client.openFetcher, idleTimeToLive: IDLE })
   const oneAtATime = Semaphore.makeUnsafe(1)
+  /** Who still waits for a turn when the session ends is not answered by it, and its connections are not asked for. */
+  let isOpen = true
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isOpen = false
+    })
+  )
   /** What the last look into a partition has shown. */
   const seen = new Map<Partition, RecentBatches>()
 
@@ -66,7 +73,7 @@ export const make = Effect.fnUntraced(function* (
   return Effect.fnUntraced(
     function* (ack): Effect.fn.Return<true | undefined, TableError> {
       const partition = partitions.get(ack.partition)
-      if (partition === undefined || partition.leader < 0) return undefined
+      if (!isOpen || partition === undefined || partition.leader < 0) return undefined
       let known = seen.get(partition)?.holds(ack)
       if (known === undefined) {
         const answer = yield* fetchAt(partition, ack)

@@ -87,9 +87,9 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Tomb
   const refuse = Effect.fnUntraced(function* (detail: string): Effect.fn.Return<void> {
     asksFrom = now() + REFUSED
     if (retention.isRefused) return
-    const wasObserved = retention.observed !== undefined
     retention.refuse()
-    if (wasObserved) for (const partition of partitions.values()) partition.tombstones.observe(retention.effective)
+    if (retention.observed !== undefined)
+      for (const partition of partitions.values()) partition.tombstones.observe(retention.effective)
     if (settings.deleteRetention !== undefined) return
     yield* Effect.logWarning(
       `${topic}: its delete.retention.ms cannot be read (${detail}) and is assumed to be ${retention.effective} ms: a table that was cut off for longer reads the topic again; allow DescribeConfigs, or give the option deleteRetention`
@@ -101,7 +101,10 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Tomb
   const onFailed = (error: KafkaError): Effect.Effect<void> => {
     if (error._tag === "BrokerError" && isNotAuthorized(error.code)) return refuse("not allowed to DescribeConfigs")
     const passes = error._tag !== "UnsupportedRequest" && (error._tag !== "BrokerError" || error.isRetriable)
-    return passes && ++failures < PATIENT ? Effect.void : refuse(error.message)
+    // What was said once is asked for again with the next description.
+    if (passes && (retention.observed !== undefined || ++failures < PATIENT)) return Effect.void
+    failures = 0
+    return refuse(error.message)
   }
 
   const describe = Effect.flatMap(Effect.result(client.describeConfig(topic)), (result) => {
