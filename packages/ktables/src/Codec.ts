@@ -205,7 +205,10 @@ export const bytes: Codec<Uint8Array> = new CodecImpl<Uint8Array, never, never>(
   decodeSlice: (buffer, start, end) => Exit.succeed(copyOf(buffer, start, end)),
   decodePlain: copyOf,
   // A copy, since the caller may change its array before it is sent.
-  encode: (value) => Exit.succeed(new Uint8Array(value)),
+  encode: (value) =>
+    value instanceof Uint8Array
+      ? Exit.succeed(new Uint8Array(value))
+      : refuse("what is to be encoded is no Uint8Array"),
   isInjective: true
 })
 

@@ -35,7 +35,8 @@ import {
 } from "./TableError.ts"
 import type { TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
-import type { CodecError } from "./Codec.ts"
+import type { Codec, CodecError } from "./Codec.ts"
+import { isOutOfMemory, printed } from "./internal/defects.ts"
 import * as Check from "./internal/options.ts"
 import { BATCH_OVERHEAD } from "./internal/records/batchWriter.ts"
 import type { Compression } from "./internal/records/compression.ts"
@@ -204,6 +205,8 @@ const toLimit = (value: string | undefined): number | undefined => {
   return value !== undefined && Number.isSafeInteger(limit) && limit > 0 ? limit : undefined
 }
 
+const isBytes = (bytes: unknown): bytes is Uint8Array => bytes instanceof Uint8Array
+
 const isReady = (effect: Effect.Effect<Uint8Array, EncodeError>): effect is Exit.Success<Uint8Array> =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
 
@@ -269,19 +272,35 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     partitioner: options.partitioner ?? javaPartitioner
   })
 
-  const named =
-    (part: "key" | "value") =>
-    (error: CodecError): EncodeError =>
-      new EncodeError({ topic: topic.name, part, detail: error.message })
-
-  /** Plain while the codec needs no effect: then it costs no fiber a step. */
-  const encoded = (
+  /**
+   * What a codec makes of a key or value: plain while it needs no effect, since then it costs no fiber a step. What it
+   * throws, and what it hands back that is no bytes, fails that one write.
+   */
+  const encoded = <A>(
     part: "key" | "value",
-    effect: Effect.Effect<Uint8Array, CodecError, RE>
-  ): Effect.Effect<Uint8Array, EncodeError> =>
-    Exit.isExit(effect) && Exit.isSuccess(effect)
-      ? (effect as Exit.Exit<Uint8Array, never>)
-      : Effect.mapError(Effect.provideContext(effect, services), named(part))
+    { encode }: Codec<A, unknown, RE>,
+    input: A
+  ): Effect.Effect<Uint8Array, EncodeError> => {
+    const failed = (detail: string) => Effect.fail(new EncodeError({ topic: topic.name, part, detail }))
+    const threw = (thrown: unknown) =>
+      isOutOfMemory(thrown) ? Effect.die(thrown) : failed(`its codec threw: ${printed(thrown)}`)
+    let effect: Effect.Effect<Uint8Array, CodecError, RE>
+    try {
+      effect = encode(input)
+    } catch (thrown) {
+      return threw(thrown)
+    }
+    const noBytes = "its codec gave something else than a Uint8Array"
+    if (!Effect.isEffect(effect)) return failed("its codec gave no Effect")
+    if (Exit.isExit(effect) && Exit.isSuccess(effect)) {
+      return isBytes(effect.value) ? (effect as Exit.Exit<Uint8Array, never>) : failed(noBytes)
+    }
+    return Effect.provideContext(effect, services).pipe(
+      Effect.mapError((error) => new EncodeError({ topic: topic.name, part, detail: error.message })),
+      Effect.catchDefect(threw),
+      Effect.flatMap((bytes) => (isBytes(bytes) ? Effect.succeed(bytes) : failed(noBytes)))
+    )
+  }
 
   const append = (key: Uint8Array, value: Uint8Array | null): Effect.Effect<WriteAck, WriteError> =>
     Effect.callback((resume) => {
@@ -290,7 +309,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     })
 
   const write = (key: K, value: Effect.Effect<Uint8Array, EncodeError> | null): Effect.Effect<WriteAck, WriteError> => {
-    const keyBytes = encoded("key", topic.key.encode(key))
+    const keyBytes = encoded("key", topic.key, key)
     if (isReady(keyBytes)) {
       if (value === null) return append(keyBytes.value, null)
       if (isReady(value)) return append(keyBytes.value, value.value)
@@ -317,8 +336,8 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
         for (const [key, value] of entries) {
           const index = keys.push(key) - 1
           open++
-          const keyBytes = encoded("key", topic.key.encode(key))
-          const valueBytes = encoded("value", topic.value.encode(value))
+          const keyBytes = encoded("key", topic.key, key)
+          const valueBytes = encoded("value", topic.value, value)
           const bytes: Exit.Exit<readonly [Uint8Array, Uint8Array], EncodeError> =
             isReady(keyBytes) && isReady(valueBytes)
               ? Exit.succeed([keyBytes.value, valueBytes.value])
@@ -344,7 +363,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
   const self: KafkaTableWriter<K, V> = {
     [TypeId]: TypeId,
     topic: topic.name,
-    set: (key, value) => Effect.suspend(() => write(key, encoded("value", topic.value.encode(value)))),
+    set: (key, value) => Effect.suspend(() => write(key, encoded("value", topic.value, value))),
     delete: (key) => Effect.suspend(() => write(key, null)),
     setAll
   }

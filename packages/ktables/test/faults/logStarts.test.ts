@@ -40,6 +40,27 @@ describe("a log's start that moves past live entries", () => {
     )
   )
 
+  it.effect("goes on doing so after it has emptied a partition, also one that was empty when the table was built", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        yield* write("numbers", keys(3))
+        yield* kafka.deleteRecords("numbers", 0, -1)
+        const subject = yield* observeNumbers()
+        for (const round of ["a", "b"]) {
+          yield* write("numbers", keys(3, `${round}-`))
+          yield* subject.agrees()
+          const log = yield* kafka.log("numbers")
+          yield* kafka.deleteRecords("numbers", 0, log.at(-1)!.offset)
+          yield* subject.until("two to go", 30_000, () => subject.contents().size === 1)
+          yield* kafka.deleteRecords("numbers", 0, -1)
+          yield* subject.until("the last to go", 30_000, () => subject.contents().size === 0)
+        }
+        yield* subject.verify()
+      })
+    )
+  )
+
   it.effect("while a table loads leaves it with what a later one would find", () =>
     onScript(
       Effect.gen(function* () {

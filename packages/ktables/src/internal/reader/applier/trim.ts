@@ -40,6 +40,7 @@ export const trim = Effect.fnUntraced(function* <K, V>(
     if (changes.length > 0) publish!(changes)
     if (!done) yield* Effect.yieldNow
   }
-  contents.noteOldest(partition, Math.max(offset, oldest))
+  // Where none is left, the next one may lie anywhere from here on.
+  contents.noteOldest(partition, oldest === Number.POSITIVE_INFINITY ? offset : oldest)
   return removed
 })

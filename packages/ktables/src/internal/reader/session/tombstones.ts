@@ -18,6 +18,8 @@ import type { Stage } from "./stage.ts"
 const FOLLOWERS_FROM = 60_000
 /** Descriptions in a row that may fail by what passes, before the retention counts as unknown. */
 const PATIENT = 4
+/** The part of the time between two regular descriptions within which the retention is not asked for again. */
+const REGULARLY = 0.9
 /** Milliseconds until a refused description is asked for again. */
 const REFUSED = 600_000
 /**
@@ -110,6 +112,8 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Tomb
   const describe = Effect.flatMap(Effect.result(client.describeConfig(topic)), (result) => {
     if (result._tag === "Failure") return onFailed(result.failure)
     failures = 0
+    // Descriptions of the topic that a lost broker causes do not ask for more than the regular ones.
+    asksFrom = now() + REGULARLY * Math.min(settings.metadataRefresh, retention.patience)
     const setting = result.success.get("delete.retention.ms")
     const millis = Number(setting)
     return setting === undefined || !Number.isFinite(millis) ? refuse("the broker does not show it") : observe(millis)
