@@ -41,13 +41,13 @@ import {
   type Scope,
   Stream
 } from "effect"
-import { ChangeFeed } from "./internal/feed/changeFeed.ts"
-import { StatusFeed } from "./internal/feed/statusFeed.ts"
+import { ChangeFeed } from "./internal/table/changeFeed.ts"
+import { StatusFeed } from "./internal/table/statusFeed.ts"
 import * as Applier from "./internal/reader/applier.ts"
 import * as Metrics from "./internal/reader/metrics.ts"
-import { reading } from "./internal/reader/reading.ts"
+import { reading } from "./internal/table/reading.ts"
 import { rateLimited } from "./internal/reader/reports.ts"
-import { sameness } from "./internal/reader/sameness.ts"
+import { sameness } from "./internal/table/sameness.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"

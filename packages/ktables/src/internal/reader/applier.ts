@@ -6,9 +6,9 @@ import * as Decoding from "./applier/decoding.ts"
 import * as Live from "./applier/live.ts"
 import { trim } from "./applier/trim.ts"
 import { Ownership } from "./applier/ownership.ts"
-import { type Change, Contents } from "./contents.ts"
+import { type Change, Contents } from "../table/contents.ts"
 import type { Outdone } from "./outdone.ts"
-import { sameness } from "./sameness.ts"
+import { sameness } from "../table/sameness.ts"
 
 export interface Applier<K, V> {
   readonly contents: () => Contents<K, V>

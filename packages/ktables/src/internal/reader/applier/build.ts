@@ -1,10 +1,10 @@
 /** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
 import { Effect, Exit } from "effect"
 import type { TableError } from "../../../TableError.ts"
-import type { Contents } from "../contents.ts"
+import type { Contents } from "../../table/contents.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import type { Session } from "../session.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import { SLICE, STRIDE } from "../../slice.ts"
 import type { Survivors } from "../survivors.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Decoding } from "./decoding.ts"

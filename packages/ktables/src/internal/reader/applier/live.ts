@@ -5,11 +5,11 @@
  */
 import { Effect } from "effect"
 import { KeysMoved, type TableError } from "../../../TableError.ts"
-import type { Change, Contents } from "../contents.ts"
+import type { Change, Contents } from "../../table/contents.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import type { Partition } from "../partition.ts"
 import type { Consume, Session } from "../session.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import { SLICE, STRIDE } from "../../slice.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource } from "./source.ts"

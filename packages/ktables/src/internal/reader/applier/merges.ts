@@ -3,10 +3,10 @@
  * differs, and a class may say of itself what it likes. Spellings of one key (`1` and `01`) are none: they encode alike.
  */
 import { Effect, Exit } from "effect"
-import type { Contents } from "../contents.ts"
-import { KeyIndex } from "../keyIndex.ts"
-import { isTransparent } from "../sameness.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import type { Contents } from "../../table/contents.ts"
+import { KeyIndex } from "../../table/keyIndex.ts"
+import { isTransparent } from "../../table/sameness.ts"
+import { SLICE, STRIDE } from "../../slice.ts"
 import type { Survivors } from "../survivors.ts"
 import { type Decoding, printedKey } from "./decoding.ts"
 import { SurvivorSource } from "./source.ts"

@@ -4,7 +4,7 @@
  * the one seen last.
  */
 import { partitionOf } from "../../writer/partitioner.ts"
-import type { Contents } from "../contents.ts"
+import type { Contents } from "../../table/contents.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import { Outdone } from "../outdone.ts"
 import type { Source } from "./source.ts"

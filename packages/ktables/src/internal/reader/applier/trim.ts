@@ -1,7 +1,7 @@
 /** Removes entries whose records are no longer in the log, since its start has moved past them. */
 import { Effect } from "effect"
-import type { Change, Contents } from "../contents.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import type { Change, Contents } from "../../table/contents.ts"
+import { SLICE, STRIDE } from "../../slice.ts"
 
 /**
  * Removes a partition's entries below `offset`, in slices, and hands each slice's changes to `publish`; succeeds with how

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, HashMap, Option, References, type Scope, Stream } from "effect"
 import { TableClosed } from "../../src/TableError.ts"
-import { ChangeFeed } from "../../src/internal/feed/changeFeed.ts"
-import { type Change, Contents } from "../../src/internal/reader/contents.ts"
-import { eventually } from "../table/fixtures.ts"
+import { ChangeFeed } from "../../src/internal/table/changeFeed.ts"
+import { type Change, Contents } from "../../src/internal/table/contents.ts"
+import { eventually } from "./fixtures.ts"
 
 /** Contents and their feed, written to as a reader does. */
 const feedOf = <K>(capacity = 100) => {

@@ -2,9 +2,9 @@ import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { BigDecimal, DateTime, Effect, Equal, Hash, Option, Result, Schema } from "effect"
 import { Codec, KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
-import { KeyIndex } from "../../src/internal/reader/keyIndex.ts"
+import { KeyIndex } from "../../src/internal/table/keyIndex.ts"
 import { chance } from "../support/chance.ts"
-import { onMemory } from "../table/fixtures.ts"
+import { onMemory } from "./fixtures.ts"
 
 /** Pairs of two characters; texts of one of each have one hash, since Effect's has no secret. From the last to the first. */
 const interchangeable: ReadonlyArray<readonly [string, string]> = (() => {

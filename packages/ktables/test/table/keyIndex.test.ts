@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { KeyIndex } from "../../src/internal/reader/keyIndex.ts"
+import { KeyIndex } from "../../src/internal/table/keyIndex.ts"
 import { chance } from "../support/chance.ts"
 
 const KEYS = 30

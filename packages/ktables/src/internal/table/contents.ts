@@ -10,7 +10,7 @@ import type { TableChange } from "../../TableChange.ts"
 import { Graves } from "./graves.ts"
 import { KeyIndex } from "./keyIndex.ts"
 import type { Extent } from "./limits.ts"
-import { SLICE } from "./slice.ts"
+import { SLICE } from "../slice.ts"
 
 const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
   const next = new (array.constructor as new (length: number) => A)(array.length * 2)

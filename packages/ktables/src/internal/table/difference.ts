@@ -1,7 +1,7 @@
 /** What has to change in the contents of a table to make others of them, by what was encoded. */
 import { Effect, Option } from "effect"
 import type { Change, Contents } from "./contents.ts"
-import { SLICE, STRIDE } from "./slice.ts"
+import { SLICE, STRIDE } from "../slice.ts"
 
 export const difference = Effect.fnUntraced(function* <K, V>(
   from: Contents<K, V>,

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Equal } from "effect"
-import { keyText } from "../../src/internal/reader/keyText.ts"
+import { keyText } from "../../src/internal/table/keyText.ts"
 import { type Chance, chance } from "../support/chance.ts"
 
 /** Bytes and texts of what texts are made of, so that parts could run into one another. */

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, HashMap, Option, Scope, Stream } from "effect"
-import { ChangeFeed } from "../../src/internal/feed/changeFeed.ts"
-import { Contents } from "../../src/internal/reader/contents.ts"
-import { difference } from "../../src/internal/reader/difference.ts"
+import { ChangeFeed } from "../../src/internal/table/changeFeed.ts"
+import { Contents } from "../../src/internal/table/contents.ts"
+import { difference } from "../../src/internal/table/difference.ts"
 import { chance } from "../support/chance.ts"
-import { eventually } from "../table/fixtures.ts"
+import { eventually } from "./fixtures.ts"
 
 const keys = ["a", "b", "c", "d", "e"]
 

@@ -4,8 +4,8 @@
  */
 import { Cause, Effect, type Exit, type HashMap, Option, Stream } from "effect"
 import type { TableError } from "../../TableError.ts"
-import type { Change } from "../reader/contents.ts"
-import { KeyIndex } from "../reader/keyIndex.ts"
+import type { Change } from "./contents.ts"
+import { KeyIndex } from "./keyIndex.ts"
 import { Mailbox } from "./mailbox.ts"
 
 /** What one pull of a subscription gives. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber } from "effect"
-import { reading } from "../../src/internal/reader/reading.ts"
+import { reading } from "../../src/internal/table/reading.ts"
 
 describe("reading", () => {
   const counter = () => {
