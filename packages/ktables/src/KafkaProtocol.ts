@@ -22,7 +22,10 @@ export interface Options {
    * connection is given up. 30 seconds by default.
    */
   readonly requestTimeout?: Duration.Input | undefined
-  /** How long opening a connection may take, authentication included. 10 seconds by default. */
+  /**
+   * How long opening a connection may take, authentication included, until the broker has said which versions it speaks;
+   * the last of that takes `requestTimeout` at most. 10 seconds by default.
+   */
   readonly connectTimeout?: Duration.Input | undefined
 }
 

@@ -259,6 +259,9 @@ export interface TransportOptions<Sasl> {
   readonly connectionTimeout?: Duration.Input | undefined
 }
 
+const connectionTimeoutOf = (options: TransportOptions<unknown>): Duration.Duration =>
+  Duration.fromInputUnsafe(options.connectionTimeout ?? "5 seconds")
+
 const isText = (value: unknown): boolean => typeof value === "string" && value !== ""
 
 const isSecret = (value: unknown): boolean => isText(Redacted.isRedacted(value) ? Redacted.value(value) : value)
@@ -316,7 +319,8 @@ const checksOf = (mechanisms: ReadonlyArray<Mechanism>) => {
 
 /**
  * Divides the options of a client into those of its protocol and those of its transport. They are copied: what is changed
- * later has no effect.
+ * later has no effect. A connection that was opened within `connectionTimeout` has as long again until the broker has said
+ * which versions it speaks.
  *
  * @throws `InvalidOption` about a name or a value that cannot be meant.
  * @category options
@@ -328,7 +332,10 @@ export const clientOptions = <
   options: Options,
   mechanisms: ReadonlyArray<Mechanism>
 ): {
-  readonly protocol: { readonly requestTimeout: Duration.Input | undefined }
+  readonly protocol: {
+    readonly requestTimeout: Duration.Input | undefined
+    readonly connectTimeout: Duration.Input
+  }
   readonly transport: Omit<Options, "requestTimeout">
 } => {
   Check.assertValid(
@@ -336,7 +343,8 @@ export const clientOptions = <
     options
   )
   const { requestTimeout, ...transport } = options
-  return { protocol: { requestTimeout }, transport }
+  const connectTimeout = Math.min(2 * Duration.toMillis(connectionTimeoutOf(options)), LONGEST_TIMER)
+  return { protocol: { requestTimeout, connectTimeout }, transport }
 }
 
 const tlsOptions = (ssl: boolean | Tls | undefined): ConnectionOptions | undefined => {
@@ -426,7 +434,7 @@ export const makeTransport = <Sasl>(
   const clientId = options.clientId ?? "effect-ktables"
   const tls = tlsOptions(options.ssl)
   const authenticates = sasl !== undefined
-  const timeout = Duration.toMillis(options.connectionTimeout ?? "5 seconds")
+  const timeout = Duration.toMillis(connectionTimeoutOf(options))
 
   const openScoped = (
     address: BrokerAddress,

@@ -1,5 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { behindTaggedFields, explainTlsError, formatAddress, parseBrokers } from "effect-ktables/TransportSupport"
+import { Duration } from "effect"
+import {
+  behindTaggedFields,
+  clientOptions,
+  explainTlsError,
+  formatAddress,
+  parseBrokers
+} from "effect-ktables/TransportSupport"
 
 const behind = (bytes: ReadonlyArray<number>): ReadonlyArray<number> | undefined => {
   const rest = behindTaggedFields(Buffer.from(bytes))
@@ -26,6 +33,13 @@ describe("TransportSupport", () => {
       assert.throws(() => parseBrokers(text), /brokers/)
     })
   }
+
+  it("gives a broker that was connected to as long again as connecting may take", () => {
+    const connectTimeout = (options: { readonly connectionTimeout?: Duration.Input }) =>
+      Duration.toMillis(clientOptions({ brokers: "a:1", ...options }, []).protocol.connectTimeout)
+    assert.strictEqual(connectTimeout({}), 10_000)
+    assert.strictEqual(connectTimeout({ connectionTimeout: "1 second" }), 2000)
+  })
 
   it("finds what is behind tagged fields, and says when they have no end", () => {
     assert.deepStrictEqual(behind([0]), [])

@@ -137,6 +137,18 @@ describe("finding the cluster", () => {
     )
   )
 
+  it.effect("gives up a server that is silent when its first answer takes longer than any may", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const cluster = makeFakeCluster([a], { [a]: "mute" })
+        const client = yield* makeProtocolClient(cluster.transport, { ...settings, requestTimeout: 1000 })
+        const fiber = yield* Effect.forkChild(Effect.flip(client.describeTopic(topic)), { startImmediately: true })
+        yield* TestClock.adjust(1000)
+        assert.include((yield* Fiber.join(fiber)).message, "accepted the connection and did not answer within 1000 ms")
+      })
+    )
+  )
+
   it.effect("waits for a dead first address once, and remembers which one answered", () =>
     withClient([a, b], { [a]: "silent", [b]: answering({ Metadata: aboutTopic({ 2: b }) }) }, (client, cluster) =>
       Effect.gen(function* () {

@@ -87,8 +87,8 @@ describe.skipIf(missing !== undefined)(`the way to a broker${because}`, () => {
 
       for (const [what, fault, patience] of [
         ["refuses connections", "refuse", "5 seconds"],
-        // Connecting takes as long as the handshake may.
-        ["accepts them and is silent", "freeze", "15 seconds"]
+        // It is given up after twice the connection time-out.
+        ["accepts them and is silent", "freeze", "9 seconds"]
       ] as const) {
         it.effect(
           `to its advertised address, which ${what}, is named within seconds of a start, through ${transport}`,

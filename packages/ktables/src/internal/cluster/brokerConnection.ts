@@ -61,42 +61,64 @@ export interface BrokerConnection {
   ) => Effect.Effect<void, KafkaError>
 }
 
+/** Milliseconds without an answer to a connection attempt before it is said in the log. */
+const SILENCE = 3000
+
+/** What others are to know of a broker while a connection is opened and used. */
+export interface ConnectionObserver {
+  /** It did not take the connection, or left a request unanswered. */
+  readonly onUnanswered: () => void
+  /** It is still to answer an attempt that began three seconds ago; the sentence says what it has done. */
+  readonly onSilence: (detail: string) => Effect.Effect<void>
+}
+
+const unobserved: ConnectionObserver = { onUnanswered: () => {}, onSilence: () => Effect.void }
+
 /**
  * Connects and asks for the broker's versions. The connection lives in a scope of its own inside the caller's: it is
  * closed by either, and by itself when an answer is late or unreadable, since later ones cannot be trusted then.
- * `onSilence` hears of a broker that does not take the connection or does not answer.
  */
 export const openBrokerConnection = Effect.fnUntraced(function* (
   transport: KafkaTransport["Service"],
   address: BrokerAddress,
   settings: ConnectionSettings,
-  onSilence: () => void = () => {}
+  { onSilence, onUnanswered }: ConnectionObserver = unobserved
 ): Effect.fn.Return<BrokerConnection, KafkaError, Scope.Scope> {
   const broker = formatAddress(address)
   const scope = yield* Scope.fork(yield* Effect.scope)
   let isAccepted = false
+  const notConnected = (detail: string) => new ConnectionFailed({ broker, request: "connect", detail })
+  const notAnswered = (millis: number) =>
+    notConnected(`it accepted the connection and did not answer within ${millis} ms: is it Kafka, is it up?`)
+  const silence = Effect.suspend(() =>
+    onSilence(
+      isAccepted
+        ? `it accepted the connection and has not answered for ${SILENCE / 1000} s: is it Kafka, is it up?`
+        : `no connection for ${SILENCE / 1000} s: can this address be reached from here?`
+    )
+  ).pipe(Effect.delay(SILENCE), Effect.andThen(Effect.never))
   return yield* Effect.gen(function* () {
     const connection = yield* Scope.provide(transport.open(address), scope)
     isAccepted = true
-    const answer = yield* askVersions(connection, broker, settings)
-    const made = make(connection, broker, answer.versions, settings, scope, onSilence)
+    const answer = yield* Effect.timeoutOrElse(askVersions(connection, broker, settings), {
+      duration: settings.requestTimeout,
+      orElse: () => notAnswered(settings.requestTimeout)
+    })
+    const made = make(connection, broker, answer.versions, settings, scope, onUnanswered)
     yield* made.holdOff(apiVersions.name, answer.throttle)
     return made.connection
   }).pipe(
+    Effect.raceFirst(silence),
     Effect.timeoutOrElse({
       duration: settings.connectTimeout,
       orElse: () =>
-        new ConnectionFailed({
-          broker,
-          request: "connect",
-          detail: isAccepted
-            ? `it accepted the connection and did not answer within ${settings.connectTimeout} ms: is it Kafka, is it up?`
-            : `no connection within ${settings.connectTimeout} ms`
-        })
+        isAccepted
+          ? notAnswered(settings.connectTimeout)
+          : notConnected(`no connection within ${settings.connectTimeout} ms`)
     }),
     Effect.tapError((error) =>
       Effect.sync(() => {
-        if (error._tag === "ConnectionFailed" || error._tag === "RequestTimedOut") onSilence()
+        if (error._tag === "ConnectionFailed" || error._tag === "RequestTimedOut") onUnanswered()
       })
     ),
     Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
@@ -126,7 +148,7 @@ const make = (
   versions: ApiVersionsAnswer["versions"],
   settings: ConnectionSettings,
   scope: Scope.Closeable,
-  onSilence: () => void
+  onUnanswered: () => void
 ): {
   readonly connection: BrokerConnection
   /** Has nothing be sent for so many milliseconds, as the answer to a request asks. */
@@ -181,7 +203,7 @@ const make = (
       return answer
     },
     Effect.tapError((error: KafkaError) => {
-      if (error._tag === "RequestTimedOut") onSilence()
+      if (error._tag === "RequestTimedOut") onUnanswered()
       return error._tag === "RequestTimedOut" || error._tag === "MalformedAnswer" ? close : Effect.void
     })
   )

@@ -10,6 +10,7 @@ import { formatAddress } from "../../TransportSupport.ts"
 import { metadata, type MetadataAnswer } from "../protocol/messages/metadata.ts"
 import { type BrokerConnection, type ConnectionSettings, openBrokerConnection } from "./brokerConnection.ts"
 import { makeBrokerDirectory } from "./brokerDirectory.ts"
+import { makeConnectBackoff } from "./connectBackoff.ts"
 import { type ConnectionSlot, makeConnectionSlot } from "./connectionSlot.ts"
 
 export interface BrokerConnections {
@@ -40,9 +41,27 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
   const scope = yield* Effect.scope
   const directory = makeBrokerDirectory(transport.bootstrap)
 
-  // A frozen broker takes each request to its full time: what one request found out spares the others.
-  const open = (address: BrokerAddress) =>
-    openBrokerConnection(transport, address, settings, () => directory.unanswered(address))
+  const connectBackoff = makeConnectBackoff()
+  /** Addresses whose silence was said, until they answer. */
+  const silent = new Set<string>()
+
+  const open = (address: BrokerAddress) => {
+    const name = formatAddress(address)
+    const connect = openBrokerConnection(transport, address, settings, {
+      // A frozen broker takes each request to its full time: what one request found out spares the others.
+      onUnanswered: () => directory.unanswered(address),
+      // Before any broker has answered, whoever starts says so of all addresses.
+      onSilence: (detail) => {
+        if (silent.has(name) || !directory.isKnown()) return Effect.void
+        silent.add(name)
+        return Effect.logWarning(
+          `${name}: ${detail}; tables and writers wait for it, and it is tried again until it does`
+        )
+      }
+    })
+    const connected = Effect.tap(connect, () => Effect.sync(() => silent.delete(name)))
+    return connectBackoff.open(address, connected)
+  }
 
   const sharedSlots = () => {
     const slots = new Map<string, ConnectionSlot>()
@@ -61,7 +80,9 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
 
   const anyBroker: BrokerConnections["anyBroker"] = Effect.fnUntraced(function* (ask) {
     const failures: Array<{ readonly address: string; readonly error: KafkaError }> = []
-    for (const address of directory.candidates()) {
+    const candidates = directory.candidates()
+    const isFailing = connectBackoff.isFailing
+    for (const address of candidates.toSorted((a, b) => Number(isFailing(a)) - Number(isFailing(b)))) {
       const result = yield* Effect.result(Effect.flatMap(controlSlot(address), ask))
       if (Result.isSuccess(result)) {
         directory.answered(address)

@@ -8,6 +8,8 @@ import type { MetadataAnswer } from "../protocol/messages/metadata.ts"
 export interface BrokerDirectory {
   /** Takes over the brokers of a metadata answer. */
   readonly learn: (answer: MetadataAnswer) => void
+  /** Whether a broker has told of the others. */
+  readonly isKnown: () => boolean
   readonly addressOf: (broker: number) => BrokerAddress | undefined
   readonly controller: () => BrokerAddress | undefined
   /**
@@ -31,6 +33,7 @@ export const makeBrokerDirectory = (bootstrap: ReadonlyArray<BrokerAddress>): Br
       brokers = new Map(answer.brokers.map(({ host, id, port }) => [id, { host, port }]))
       controllerId = answer.controllerId
     },
+    isKnown: () => brokers.size > 0,
     addressOf: (broker) => brokers.get(broker),
     controller: () => brokers.get(controllerId),
     candidates: () => {
