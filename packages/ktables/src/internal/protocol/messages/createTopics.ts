@@ -6,7 +6,7 @@
 import type { CreateTopicRequest } from "../../../KafkaClient.ts"
 import type { Api } from "../api.ts"
 import type { Reader } from "../primitives.ts"
-import { theOne } from "../theOne.ts"
+import { exactlyOne } from "../exactlyOne.ts"
 
 export interface CreateTopicsAnswer {
   readonly throttle: number
@@ -41,7 +41,7 @@ export const createTopics: Api<CreateTopicRequest, CreateTopicsAnswer> = {
     const throttle = reader.int32()
     const topics = reader.array((topic) => decodeTopic(topic, version))
     reader.taggedFields()
-    const { errorCode, errorMessage } = theOne(request.topic, topics)
+    const { errorCode, errorMessage } = exactlyOne(request.topic, topics)
     return { throttle, errorCode, errorMessage }
   }
 }

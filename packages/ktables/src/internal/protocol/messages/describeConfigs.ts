@@ -7,7 +7,7 @@
 import type { Api } from "../api.ts"
 import { topicResource } from "../configResource.ts"
 import type { Reader } from "../primitives.ts"
-import { theOne } from "../theOne.ts"
+import { exactlyOne } from "../exactlyOne.ts"
 
 export interface DescribeConfigsRequest {
   readonly topic: string
@@ -50,7 +50,7 @@ export const describeConfigs: Api<DescribeConfigsRequest, DescribeConfigsAnswer>
       return { errorCode, errorMessage, name, settings }
     })
     reader.taggedFields()
-    const { errorCode, errorMessage, settings } = theOne(request.topic, resources)
+    const { errorCode, errorMessage, settings } = exactlyOne(request.topic, resources)
     return { throttle, errorCode, errorMessage, settings: new Map(settings) }
   }
 }

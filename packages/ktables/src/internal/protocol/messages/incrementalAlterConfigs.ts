@@ -6,7 +6,7 @@
  */
 import type { Api } from "../api.ts"
 import { topicResource } from "../configResource.ts"
-import { theOne } from "../theOne.ts"
+import { exactlyOne } from "../exactlyOne.ts"
 
 export interface IncrementalAlterConfigsRequest {
   readonly topic: string
@@ -54,7 +54,7 @@ export const incrementalAlterConfigs: Api<IncrementalAlterConfigsRequest, Increm
       return { errorCode, errorMessage, name }
     })
     reader.taggedFields()
-    const { errorCode, errorMessage } = theOne(request.topic, resources)
+    const { errorCode, errorMessage } = exactlyOne(request.topic, resources)
     return { throttle, errorCode, errorMessage }
   }
 }

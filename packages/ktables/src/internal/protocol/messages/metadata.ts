@@ -7,7 +7,7 @@
 import type { Broker, PartitionDescription } from "../../../KafkaClient.ts"
 import type { Api } from "../api.ts"
 import type { Reader } from "../primitives.ts"
-import { type Named, theOne } from "../theOne.ts"
+import { type Named, exactlyOne } from "../exactlyOne.ts"
 
 export interface MetadataRequest {
   /** Undefined asks for the brokers alone. */
@@ -55,7 +55,7 @@ export const metadata: Api<MetadataRequest, MetadataAnswer> = {
     const topics = reader.array((topic) => decodeTopic(topic, version))
     if (version <= 10) reader.int32() // the cluster's authorized operations
     reader.taggedFields()
-    return { throttle, brokers, clusterId, controllerId, topic: theOne(request.topic, topics) }
+    return { throttle, brokers, clusterId, controllerId, topic: exactlyOne(request.topic, topics) }
   }
 }
 

@@ -8,7 +8,7 @@ export interface Named {
   readonly name: string | undefined
 }
 
-export const theOne = <Name extends string | undefined, A extends Named>(
+export const exactlyOne = <Name extends string | undefined, A extends Named>(
   asked: Name,
   answers: ReadonlyArray<A>
 ): Name extends string ? A : undefined => {
