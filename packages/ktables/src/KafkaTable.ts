@@ -51,6 +51,7 @@ import { sameness } from "./internal/table/sameness.ts"
 import * as TableReader from "./internal/reader/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
+import { checkTopic } from "./internal/topic/validate.ts"
 import { describeWithin } from "./internal/topic/describe.ts"
 import {
   checkEnsureOptions,
@@ -423,6 +424,13 @@ const checkOptions = Check.record<Options>({
   changesCapacity: Check.integer({ min: 1 })
 })
 
+const checkAck = Check.fields<Pick<WriteAck, "topic" | "topicId" | "partition" | "offset">>({
+  topic: Check.required(Check.text),
+  topicId: Check.text,
+  partition: Check.required(Check.integer({ min: 0 })),
+  offset: Check.integer({ min: 0 })
+})
+
 const checkBarrierOptions = Check.record<{ readonly timeout?: Duration.Input | undefined }>({
   timeout: Check.duration({ min: 0 })
 })
@@ -469,6 +477,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
 ): Effect.fn.Return<KafkaTable<K, V>, TableError, KafkaClient | RD | Scope.Scope> {
   const client = yield* KafkaClient
   const context = yield* Effect.context<RD>()
+  yield* Check.checked(checkTopic, topic, undefined, "topic")
   const name = topic.name
   yield* Check.checked(checkOptions, options, name)
   const catchUp = options.catchUp ?? { mode: "await" as const }
@@ -619,7 +628,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
     failure: Deferred.await(failed),
     awaitCaughtUp: reader.awaitCaughtUp,
     isCaughtUp: Effect.sync(() => status.current._tag === "CaughtUp"),
-    awaitOffset: reader.awaitOffset,
+    awaitOffset: (ack) => Effect.andThen(Check.checked(checkAck, ack, name, "ack"), reader.awaitOffset(ack)),
     barrier: (options = {}) =>
       Effect.andThen(
         Check.checked(checkBarrierOptions, options, name),

@@ -17,7 +17,7 @@
  *
  * @since 0.1.0
  */
-import { type Cause, Context, Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, Exit, Layer, type Scope } from "effect"
 import { KafkaClient } from "./KafkaClient.ts"
 import {
   type AuthenticationRefused,
@@ -36,7 +36,7 @@ import {
 import type { TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
 import type { Codec, CodecError } from "./Codec.ts"
-import { isOutOfMemory, printed } from "./internal/defects.ts"
+import { isOutOfMemory, isStrayPromise, noEffect, printed } from "./internal/defects.ts"
 import * as Check from "./internal/options.ts"
 import { BATCH_OVERHEAD } from "./internal/records/batchWriter.ts"
 import type { Compression } from "./internal/records/compression.ts"
@@ -49,7 +49,7 @@ import {
   isCreated
 } from "./internal/topic/ensureTopic.ts"
 import * as Patience from "./internal/topic/patience.ts"
-import { invalidTopic } from "./internal/topic/validate.ts"
+import { checkTopic, invalidTopic } from "./internal/topic/validate.ts"
 import * as Appender from "./internal/writer/appender.ts"
 import { javaPartitioner, type Partitioner } from "./internal/writer/partitioner.ts"
 import type { PendingRecord } from "./internal/writer/pendingRecord.ts"
@@ -246,6 +246,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
 ): Effect.fn.Return<KafkaTableWriter<K, V>, StartError, KafkaClient | RE | Scope.Scope> {
   const client = yield* KafkaClient
   const services = yield* Effect.context<RE>()
+  yield* Check.checked(checkTopic, topic, undefined, "topic")
   const invalid = invalidTopic(topic)
   if (invalid !== undefined) return yield* invalid
   yield* Check.checked(checkOptions, options, topic.name)
@@ -290,15 +291,21 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     } catch (thrown) {
       return threw(thrown)
     }
-    const noBytes = "its codec gave something else than a Uint8Array"
-    if (!Effect.isEffect(effect)) return failed("its codec gave no Effect")
+    const wrong = noEffect(effect)
+    if (wrong !== undefined) return failed(`its codec ${wrong}`)
+    const checked = (bytes: unknown) =>
+      isBytes(bytes)
+        ? Effect.succeed(bytes)
+        : failed(isStrayPromise(bytes) ? "its codec gave a Promise" : "its codec gave something else than a Uint8Array")
     if (Exit.isExit(effect) && Exit.isSuccess(effect)) {
-      return isBytes(effect.value) ? (effect as Exit.Exit<Uint8Array, never>) : failed(noBytes)
+      return isBytes(effect.value) ? (effect as Exit.Exit<Uint8Array, never>) : checked(effect.value)
     }
     return Effect.provideContext(effect, services).pipe(
       Effect.mapError((error) => new EncodeError({ topic: topic.name, part, detail: error.message })),
       Effect.catchDefect(threw),
-      Effect.flatMap((bytes) => (isBytes(bytes) ? Effect.succeed(bytes) : failed(noBytes)))
+      // Of the codec itself: a caller that is interrupted gets no further than this.
+      Effect.catchCauseIf(Cause.hasInterruptsOnly, () => failed("its codec was interrupted")),
+      Effect.flatMap(checked)
     )
   }
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
-import { Codec, KafkaTable, MemoryKafka, TableError, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTableWriter, MemoryKafka, TableError, TableTopic } from "effect-ktables"
 import * as Options from "../src/internal/options.ts"
 import { onMemory, services } from "./table/fixtures.ts"
 
@@ -67,6 +67,20 @@ it("what was given is shown shortened, and objects and secrets are not shown", (
   assert.strictEqual(given(Options.secret("a number", Number.isFinite), "p"), "string")
 })
 
+const revoked = (): object => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
+const withGetter = (name: string): object =>
+  Object.defineProperty({}, name, {
+    enumerable: true,
+    get: () => {
+      throw new Error("not for you")
+    }
+  })
+
 const refusedOptions: ReadonlyArray<readonly [option: string, options: unknown, given: string]> = [
   ["options", 5, "5"],
   ["metadatRefresh", { metadatRefresh: 5 }, "5"],
@@ -105,7 +119,26 @@ const refusedOptions: ReadonlyArray<readonly [option: string, options: unknown, 
   ["maxBytes", { maxBytes: 1.5 }, "1.5"],
   ["maxBytes", { maxBytes: NaN }, "NaN"],
   ["changesCapacity", { changesCapacity: 0 }, "0"],
-  ["changesCapacity", { changesCapacity: Infinity }, "Infinity"]
+  ["changesCapacity", { changesCapacity: Infinity }, "Infinity"],
+  ["options", null, "null"],
+  ["options", new Map([["maxEntries", 5]]), "a Map"],
+  ["options", new Date(0), "a Date"],
+  ["options", Promise.resolve({}), "a Promise"],
+  ["options", new Set(), "a Set"],
+  ["options", revoked(), "what throws when it is looked at"],
+  ["rack", { rack: revoked() }, "what throws when it is looked at"],
+  ["fetch", { fetch: new Map() }, "a Map"],
+  ["fetch", { fetch: revoked() }, "what throws when it is looked at"],
+  ["catchUp", { catchUp: new Map([["mode", "await"]]) }, "a Map"],
+  ["catchUp", { catchUp: revoked() }, "what throws when it is looked at"],
+  ["ensureTopic", { ensureTopic: new Map() }, "a Map"],
+  ["ensureTopic.config", { ensureTopic: { config: new Map() } }, "a Map"],
+  ["fetch.maxWait", { fetch: { maxWait: revoked() } }, "what throws when it is looked at"],
+  ["restart", { restart: revoked() }, "what throws when it is looked at"],
+  ["rack", withGetter("rack"), "what throws when it is looked at"],
+  ["fetch.maxWait", { fetch: withGetter("maxWait") }, "what throws when it is looked at"],
+  ["catchUp.mode", { catchUp: withGetter("mode") }, "what throws when it is looked at"],
+  ["metadatRefresh", withGetter("metadatRefresh"), "what throws when it is looked at"]
 ]
 
 describe("an option of a table", () => {
@@ -132,6 +165,23 @@ describe("an option of a table", () => {
     )
   )
 
+  it.effect("may be of a class, of a module, or of no prototype", () =>
+    onMemory(
+      Effect.gen(function* () {
+        class Tuned {
+          readonly rack = "a"
+          get changesCapacity(): number {
+            return 5
+          }
+        }
+        for (const options of [new Tuned(), Object.assign(Object.create(null), { rack: "a" })]) {
+          const table = yield* KafkaTable.make(services, options)
+          assert.strictEqual((yield* table.status)._tag, "CaughtUp")
+        }
+      })
+    )
+  )
+
   it.effect("that is undefined is as one left out", () =>
     onMemory(
       Effect.gen(function* () {
@@ -150,13 +200,72 @@ describe("an option of a table", () => {
     onMemory(
       Effect.gen(function* () {
         const table = yield* KafkaTable.make(services)
-        for (const options of [{ timeout: NaN }, { timeout: "soon" }, { timeOut: 5 }, 5]) {
+        for (const options of [{ timeout: NaN }, { timeout: "soon" }, { timeOut: 5 }, 5, null, withGetter("timeout")]) {
           const error = yield* Effect.flip(table.barrier(untyped(options)))
-          assert.strictEqual(error._tag, "InvalidOption", JSON.stringify(options))
+          assert.strictEqual(error._tag, "InvalidOption")
         }
       })
     )
   )
+})
+
+describe("an acknowledgement", () => {
+  const ack = { topic: "services", partition: 0, offset: 0 }
+  for (const [option, given] of [
+    ["ack", null],
+    ["ack", undefined],
+    ["ack", 5],
+    ["ack", new Map()],
+    ["ack", revoked()],
+    ["ack.topic", {}],
+    ["ack.topic", withGetter("topic")],
+    ["ack.partition", { ...ack, partition: "0" }],
+    ["ack.partition", { ...ack, partition: -1 }],
+    ["ack.offset", { ...ack, offset: "0" }],
+    ["ack.offset", { ...ack, offset: NaN }],
+    ["ack.topicId", { ...ack, topicId: 5 }]
+  ] as const) {
+    it.effect(`whose ${option} no writer gave is InvalidOption, and not waited for`, () =>
+      onMemory(
+        Effect.gen(function* () {
+          const table = yield* KafkaTable.make(services)
+          const error = yield* Effect.flip(table.awaitOffset(untyped(given)))
+          assert.strictEqual(error._tag, "InvalidOption")
+          assert.deepInclude(error, { topic: "services", option })
+        })
+      )
+    )
+  }
+})
+
+describe("a topic", () => {
+  for (const topic of [
+    null,
+    undefined,
+    "services",
+    {},
+    { name: "services" },
+    new Map(),
+    revoked(),
+    withGetter("name")
+  ]) {
+    it.effect("that TableTopic did not make is InvalidOption, wherever one is handed over", () =>
+      onMemory(
+        Effect.gen(function* () {
+          const errors = [
+            yield* Effect.flip(KafkaTable.make(topic as typeof services)),
+            yield* Effect.flip(KafkaTableWriter.make(topic as typeof services)),
+            yield* Effect.flip(TableTopic.ensureTopic(topic as typeof services))
+          ]
+          for (const error of errors) {
+            assert.instanceOf(error, TableError.InvalidOption)
+            assert.include(error, { option: "topic" })
+          }
+          assert.strictEqual((yield* (yield* MemoryKafka.MemoryKafka).requests).size, 0)
+        })
+      )
+    )
+  }
 })
 
 describe("an option of TableTopic.ensureTopic", () => {

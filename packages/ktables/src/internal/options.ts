@@ -26,12 +26,30 @@ const shown = (value: unknown): string => {
     }
     case "function":
       return "a function"
-    case "object":
+    case "object": {
       if (value === null) return "null"
       if (Duration.isDuration(value)) return Duration.format(value)
-      return Array.isArray(value) ? "an array" : "an object"
+      if (Array.isArray(value)) return "an array"
+      const kind = kindOf(value)
+      return kind === "Object" ? "an object" : `${/^[AEIOU]/.test(kind) ? "an" : "a"} ${kind}`
+    }
     default:
       return typeof value === "bigint" ? `${value}n` : String(value)
+  }
+}
+
+/** `Object` of an object literal and of an instance of most classes; of what is built in, its name: `Map`, `Date`. */
+const kindOf = (value: object): string => Object.prototype.toString.call(value).slice("[object ".length, -1)
+
+/** A getter or a proxy throws: nobody can say what stands there, only that it may not. */
+const UNREADABLE = "what throws when it is looked at"
+
+/** The problem that a look at `option` finds; a look that throws has found one. */
+const lookedAt = (option: string, look: () => Problem | undefined): Problem | undefined => {
+  try {
+    return look()
+  } catch {
+    return { option, given: UNREADABLE, expected: "a value that can be read" }
   }
 }
 
@@ -122,46 +140,56 @@ export const required = (check: Check): Check =>
 
 const isRequired = (check: Check): boolean => "required" in check
 
-const isPlainObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+/** An object of options, of a class or none: a `Map` or a `Date` has no names that could be wrong, and would be none. */
+const isOptions = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && (kindOf(value) === "Object" || Object.getPrototypeOf(value) === null)
 
-/**
- * The check of an object of options: every name in it is known, and every value that is given passes its check. The
- * type asks for a check of every option of `Options`, so that a new one cannot be forgotten.
- */
-export const record =
-  <Options>(checks: { readonly [Name in keyof Required<Options>]: Check }): Check =>
+const at = (option: string, name: string): string => (option === "" ? name : `${option}.${name}`)
+
+const noOptions = (value: unknown, option: string): Problem => ({
+  option,
+  given: shown(value),
+  expected: "an object of options"
+})
+
+/** The checks of an object, by name: the type asks for one of every name, so that a new one cannot be forgotten. */
+type ChecksOf<A> = { readonly [Name in keyof Required<A>]: Check }
+
+/** The check of an object's values under some names; under others there may be anything. */
+export const fields =
+  <A>(checks: ChecksOf<A>): Check =>
   (value, option) => {
-    if (!isPlainObject(value)) return { option, given: shown(value), expected: "an object of options" }
-    const at = (name: string): string => (option === "" ? name : `${option}.${name}`)
-    const names = Object.keys(checks)
-    for (const name of Object.keys(value)) {
-      if (!Object.hasOwn(checks, name)) {
-        return {
-          option: at(name),
-          given: shown(value[name]),
-          expected: names.length === 0 ? "no option here" : `no such option, but one of ${names.join(", ")}`
-        }
-      }
-    }
-    for (const name of names) {
-      const check = (checks as Readonly<Record<string, Check>>)[name]!
-      const given = value[name]
-      if (given === undefined && !isRequired(check)) continue
-      const problem = check(given, at(name))
+    if (!isOptions(value)) return noOptions(value, option)
+    for (const [name, check] of Object.entries<Check>(checks)) {
+      const problem = lookedAt(at(option, name), () => {
+        const given = value[name]
+        return given === undefined && !isRequired(check) ? undefined : check(given, at(option, name))
+      })
       if (problem !== undefined) return problem
     }
     return undefined
   }
 
+/** The check of an object of options: every name in it is known, and every value that is given passes its check. */
+export const record = <Options>(checks: ChecksOf<Options>): Check => {
+  const names = Object.keys(checks)
+  const expected = names.length === 0 ? "no option here" : `no such option, but one of ${names.join(", ")}`
+  const known: Check = (value, option) => {
+    if (!isOptions(value)) return noOptions(value, option)
+    const unknown = Object.keys(value).find((name) => !Object.hasOwn(checks, name))
+    if (unknown === undefined) return undefined
+    const place = at(option, unknown)
+    return lookedAt(place, () => ({ option: place, given: shown(value[unknown]), expected }))
+  }
+  return every(known, fields(checks))
+}
+
 /** The check of a union of options objects that `tag` tells apart. */
 export const tagged = (tag: string, cases: Readonly<Record<string, Check>>): Check => {
-  const isCase = oneOf(...Object.keys(cases))
-  return (value, option) => {
-    if (!isPlainObject(value)) return { option, given: shown(value), expected: "an object of options" }
-    const problem = isCase(value[tag], option === "" ? tag : `${option}.${tag}`)
-    return problem ?? cases[value[tag] as string]!(value, option)
-  }
+  const isCase = required(oneOf(...Object.keys(cases)))
+  return every(fields({ [tag]: isCase }), (value, option) =>
+    cases[(value as Readonly<Record<string, string>>)[tag]!]!(value, option)
+  )
 }
 
 /** A check of several, in their order: the later ones may take for granted what the earlier ones took. */
@@ -178,26 +206,26 @@ export const every =
 /** Settings of a topic or broker by their names: strings, as Kafka has them. */
 export const settings: Check = satisfies(
   "an object of settings, each a string",
-  (value) => isPlainObject(value) && Object.values(value).every((setting) => typeof setting === "string")
+  (value) => isOptions(value) && Object.values(value).every((setting) => typeof setting === "string")
 )
 
-/** The error that refuses `options`, or undefined when they pass. */
-export const invalidOption = (check: Check, options: unknown, topic?: string): InvalidOption | undefined => {
-  const problem = check(options, "")
+/** The error that refuses what was given, or undefined when it passes. What it is, when not `options`, is `option`. */
+export const invalidOption = (check: Check, given: unknown, topic?: string, option = ""): InvalidOption | undefined => {
+  const problem = lookedAt(option, () => check(given, option))
   if (problem === undefined) return undefined
-  const option = problem.option === "" ? "options" : problem.option
-  return new InvalidOption({ ...problem, option, ...(topic === undefined ? {} : { topic }) })
+  const named = { ...problem, option: problem.option === "" ? "options" : problem.option }
+  return new InvalidOption(topic === undefined ? named : { ...named, topic })
 }
 
-/** Fails with what refuses `options`. */
-export const checked = (check: Check, options: unknown, topic?: string): Effect.Effect<void, InvalidOption> =>
+/** Fails with what refuses what was given. */
+export const checked = (...given: Parameters<typeof invalidOption>): Effect.Effect<void, InvalidOption> =>
   Effect.suspend(() => {
-    const error = invalidOption(check, options, topic)
+    const error = invalidOption(...given)
     return error === undefined ? Effect.void : Effect.fail(error)
   })
 
-/** Throws what refuses `options`, where no effect could fail with it. */
-export const assertValid = (check: Check, options: unknown, topic?: string): void => {
-  const error = invalidOption(check, options, topic)
+/** Throws what refuses what was given, where no effect could fail with it. */
+export const assertValid = (...given: Parameters<typeof invalidOption>): void => {
+  const error = invalidOption(...given)
   if (error !== undefined) throw error
 }

@@ -74,6 +74,60 @@ const poisons: ReadonlyArray<readonly [name: string, codec: Codec.Codec<unknown>
     }),
     "good",
     "bad"
+  ],
+  ...(
+    [
+      ["a codec that is interrupted", () => Effect.interrupt],
+      ["a codec that answers with an interruption", () => Exit.interrupt()],
+      [
+        "a codec that is interrupted later",
+        () =>
+          Effect.andThen(
+            Effect.promise(() => Promise.resolve()),
+            Effect.interrupt
+          )
+      ],
+      [
+        "a codec whose fiber is interrupted by another",
+        () =>
+          Effect.withFiber<never>((fiber) => {
+            queueMicrotask(() => fiber.interruptUnsafe())
+            return Effect.never
+          })
+      ],
+      ["an async codec that rejects", () => Promise.reject(new Error("not an Effect"))],
+      ["an async codec that succeeds", () => Promise.resolve(1)],
+      ["a codec of a promise that rejects", () => Exit.succeed(Promise.reject(new Error("not a value")))],
+      [
+        "a codec of a promise that rejects later",
+        () =>
+          Effect.promise(async (): Promise<{ readonly of: unknown }> => ({
+            of: Promise.reject(new Error("not a value"))
+          })).pipe(Effect.map(({ of }) => of))
+      ]
+    ] as ReadonlyArray<readonly [string, () => Effect.Effect<unknown>]>
+  ).map(
+    ([name, decodeBad]) =>
+      [
+        name,
+        Codec.make<unknown>({
+          decode: (bytes) => (bytes.toString() === "bad" ? decodeBad() : Exit.succeed(1)),
+          encode: () => Exit.succeed(Buffer.alloc(0))
+        }),
+        "good",
+        "bad"
+      ] as const
+  ),
+  [
+    "an async mapping that rejects",
+    Codec.string.pipe(
+      Codec.map(
+        (text): unknown => (text === "bad" ? Promise.reject(new Error("not a value")) : text),
+        () => ""
+      )
+    ),
+    "good",
+    "bad"
   ]
 ]
 
@@ -154,6 +208,8 @@ describe("an onDecodeError function", () => {
       }
     ],
     ["dies", () => Effect.die(new Error("not my day"))],
+    ["is interrupted", () => Effect.interrupt],
+    ["is async, and rejects", () => Promise.reject(new Error("not my day")) as unknown as Effect.Effect<"skip">],
     ["answers with something else", () => Effect.succeed("ignore" as "skip")]
   ] as const) {
     it.effect(`that ${name} fails the table with the DecodeError, which says so`, () =>

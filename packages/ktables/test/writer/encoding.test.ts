@@ -13,7 +13,12 @@ const encodings: Record<string, unknown> = {
   "dies later": () => Effect.andThen(Effect.yieldNow, Effect.die(new TypeError("not today"))),
   "gives a text": () => Exit.succeed("bytes"),
   "gives nothing later": () => Effect.as(Effect.yieldNow, null),
-  "is a promise": async () => Buffer.from("bytes")
+  "is a promise": async () => Buffer.from("bytes"),
+  "is a promise that rejects": async () => {
+    throw new Error("not today")
+  },
+  "is interrupted": () => Effect.interrupt,
+  "gives a promise that rejects": () => Exit.succeed(Promise.reject(new Error("not today")))
 }
 
 describe("a codec of a writer", () => {

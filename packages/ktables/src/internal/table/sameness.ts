@@ -4,6 +4,7 @@
  */
 import { type Context, Effect, Equal, Exit, Option, Schema } from "effect"
 import type * as Codec from "../../Codec.ts"
+import { noEffect } from "../defects.ts"
 
 const plainPrototypes: ReadonlySet<unknown> = new Set([
   Object.prototype,
@@ -36,6 +37,7 @@ export const encodingOf = <A, RD, RE>(
 ): Uint8Array | undefined => {
   // A table has no services to encode with; a codec that wants some dies here, and has no encoding.
   const encoding = codec.encode(value) as Effect.Effect<Uint8Array, Codec.CodecError>
+  if (noEffect(encoding) !== undefined) return undefined
   const exit = Effect.runSyncExitWith(context)(encoding)
   return Exit.isSuccess(exit) ? exit.value : undefined
 }

@@ -21,7 +21,7 @@ import { describeWith } from "./describe.ts"
 import * as Patience from "./patience.ts"
 import { clusterRefused, isNotAuthorized, refused } from "./refusal.ts"
 import { judge, type Settings } from "./settings.ts"
-import { invalidTopic, MAX_REPLICAS } from "./validate.ts"
+import { checkTopic, invalidTopic, MAX_REPLICAS } from "./validate.ts"
 
 /**
  * What to do with an existing topic whose settings are not as its definition declares them, to a table's harm: another
@@ -324,6 +324,7 @@ export const ensureTopic: <K, V, RD, RE>(
   topic: AnyTopic,
   options: EnsureOptions & StartOptions = {}
 ) {
+  yield* Check.checked(checkTopic, topic, undefined, "topic")
   yield* Check.checked(checkOptions, options, topic.name)
   const client = yield* KafkaClient
   return (yield* ensureWith(client, topic, options, options.startTimeout ?? DEFAULT_START_TIMEOUT)).outcome

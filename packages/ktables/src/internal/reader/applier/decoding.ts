@@ -7,7 +7,7 @@ import * as Codec from "../../../Codec.ts"
 import type { OnDecodeError, RawRecord } from "../../../KafkaTable.ts"
 import { DecodeError, type TableError } from "../../../TableError.ts"
 import type { TableTopic } from "../../../TableTopic.ts"
-import { isOutOfMemory, printed } from "../../defects.ts"
+import { isOutOfMemory, isStrayPromise, noEffect, printed } from "../../defects.ts"
 import { backoff } from "../../topic/backoff.ts"
 import type { ReaderMetrics } from "../metrics.ts"
 import type { Source } from "./source.ts"
@@ -17,24 +17,34 @@ export type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.C
 
 export const isFiber = <A>(decoded: Decoded<A>): decoded is Fiber.Fiber<A, Codec.CodecError> => Fiber.isFiber(decoded)
 
+const refusal = (detail: string): Exit.Exit<never, Codec.CodecError> => Exit.fail(new Codec.CodecError({ detail }))
+
 /**
  * What a codec threw, or died of, refuses the record: it happens again whenever the record is read. But for memory that was
  * not to be had: that is no fault of the record.
  */
 export const thrownBy = (thrown: unknown): Exit.Exit<never, Codec.CodecError> =>
-  isOutOfMemory(thrown) ? Exit.die(thrown) : Exit.fail(new Codec.CodecError({ detail: `it threw: ${printed(thrown)}` }))
+  isOutOfMemory(thrown) ? Exit.die(thrown) : refusal(`it threw: ${printed(thrown)}`)
 
-/** A failure as a refusal, where it is one; interruption is none. */
+/** What a codec came to, as a value or a refusal. It runs in a fiber of its own: whoever interrupted that is not the reader. */
 const mended = <A>(exit: Exit.Exit<A, Codec.CodecError>): Exit.Exit<A, Codec.CodecError> => {
-  if (Exit.isSuccess(exit)) return exit
+  if (Exit.isSuccess(exit)) {
+    return isStrayPromise(exit.value)
+      ? refusal("its codec gave a Promise as the value: a mapping is no async function")
+      : exit
+  }
   const error: Option.Option<unknown> = Cause.findErrorOption(exit.cause)
   if (Option.isSome(error)) return error.value instanceof Codec.CodecError ? exit : thrownBy(error.value)
-  return Cause.hasDies(exit.cause) ? thrownBy(Cause.squash(exit.cause)) : exit
+  return Cause.hasDies(exit.cause) ? thrownBy(Cause.squash(exit.cause)) : refusal("its codec was interrupted")
 }
 
 /** Why a codec refused; undefined where it succeeded, and where it was no fault of the record. */
 export const refusalOf = (exit: Exit.Exit<unknown, Codec.CodecError>): Codec.CodecError | undefined =>
   Exit.isSuccess(exit) ? undefined : Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+
+/** How a fiber ends, which does not outlast the wait for it. */
+const ended = <A, E>(fiber: Fiber.Fiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
+  Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
 
 const isTransient = (exit: Exit.Exit<unknown, Codec.CodecError>): boolean => refusalOf(exit)?.isTransient === true
 
@@ -96,8 +106,10 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
     try {
       const effect = decode(buffer, start, end)
       if (Exit.isExit(effect)) return mended(effect as Exit.Exit<A, Codec.CodecError>)
+      const wrong = noEffect(effect)
+      if (wrong !== undefined) return refusal(`its codec ${wrong}`)
       const exit = Effect.runSyncExitWith(context)(effect)
-      if (Exit.isSuccess(exit)) return exit
+      if (Exit.isSuccess(exit)) return mended(exit)
       const defect = Cause.squash(exit.cause)
       return Cause.isAsyncFiberError(defect) ? (defect.fiber as Fiber.Fiber<A, Codec.CodecError>) : mended(exit)
     } catch (thrown) {
@@ -112,10 +124,7 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
   ) => {
     const attempt = (decoded: Decoded<A>, failures: number): Effect.Effect<Exit.Exit<A, Codec.CodecError>> => {
       const done: Effect.Effect<Exit.Exit<A, Codec.CodecError>> = isFiber(decoded)
-        ? Effect.map(
-            Effect.onInterrupt(Fiber.await(decoded), () => Fiber.interrupt(decoded)),
-            mended
-          )
+        ? Effect.map(ended(decoded), mended)
         : Effect.succeed(decoded)
       return Effect.flatMap(done, (exit) => {
         if (!isTransient(exit)) return Effect.succeed(exit)
@@ -152,14 +161,19 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
       const detail = `${error.detail}; and onDecodeError ${how}`
       return Effect.fail(new DecodeError({ topic: topic.name, partition, offset, part, detail }))
     }
-    return Effect.suspend(() => decide(error, record)).pipe(
-      Effect.catchCauseIf(Cause.hasDies, (cause) => failed(`threw: ${printed(Cause.squash(cause))}`)),
-      Effect.flatMap((choice) =>
-        choice === "skip" || choice === "remove" || choice === "fail"
-          ? Effect.succeed(choice)
-          : failed(`answered ${printed(choice)}, which is none of skip, remove and fail`)
-      )
-    )
+    const decision = Effect.suspend(() => {
+      const given = decide(error, record)
+      const wrong = noEffect(given)
+      return wrong === undefined ? given : Effect.die(new Error(`it ${wrong}`))
+    })
+    // In a fiber of its own, as codecs are: whoever interrupts it does not interrupt the reader.
+    return Effect.flatMap(Effect.flatMap(Effect.forkChild(decision), ended), (exit) => {
+      if (Exit.isFailure(exit)) return failed(`broke: ${printed(Cause.squash(exit.cause))}`)
+      const choice: unknown = exit.value
+      return choice === "skip" || choice === "remove" || choice === "fail"
+        ? Effect.succeed(choice)
+        : failed(`answered ${printed(choice)}, which is none of skip, remove and fail`)
+    })
   }
 
   const onPoison: Decoding<K, V>["onPoison"] = Effect.fnUntraced(function* (source, part, refusal) {
