@@ -7,7 +7,15 @@ import { keys, onCluster, write } from "../support/kafka.ts"
 import { numberDecoding } from "../support/oracle.ts"
 import { altered, fetched, onScript } from "../support/script.ts"
 import { observe, requestsWhile } from "../support/subject.ts"
-import { cut, numbersDecodedBy, observeNumbers, scriptedTable, scriptedTopic, withTopic } from "./fixtures.ts"
+import {
+  cut,
+  numbersDecodedBy,
+  observeNumbers,
+  scriptedTable,
+  scriptedTopic,
+  withTopic,
+  writeBatches
+} from "./fixtures.ts"
 
 describe("metadata and leaders", () => {
   it.effect("row 5: a cluster that answers that it is not ready is waited for", () =>
@@ -245,6 +253,36 @@ describe("metadata and leaders", () => {
       }),
       { brokers: 2 }
     )
+  )
+
+  it.effect(
+    "row 60: a load that outlasts the rest of a follower which is away goes on with the leader, in one go",
+    () =>
+      onScript(
+        Effect.gen(function* () {
+          const { script } = yield* scriptedTopic()
+          yield* writeBatches(60, 1)
+          script.on("fetch", (asks, next) => {
+            if (asks.broker === 2) return cut("Fetch", 2)
+            return asks.rack === undefined
+              ? Effect.delay(next, 1000)
+              : fetched(() => ({ preferredReadReplica: 2, records: Buffer.alloc(0) }))(asks, next)
+          })
+          const subject = yield* observeNumbers({
+            build: 90_000,
+            table: { rack: "a", catchUp: { mode: "await", timeout: "90 seconds" }, fetch: { maxPartitionBytes: 1 } }
+          })
+          assert.strictEqual((yield* subject.table.status)._tag, "CaughtUp")
+          assert.strictEqual(subject.contents().size, 60)
+          assert.lengthOf(
+            script.requests.listOffsets.filter(({ at }) => at === "earliest"),
+            1,
+            "it is placed once, since nothing has it begin again"
+          )
+          yield* subject.verify()
+        }),
+        { brokers: 2 }
+      )
   )
 
   it.effect("row 60: an advertised address that cannot be reached is named, in log, health and time-out", () =>

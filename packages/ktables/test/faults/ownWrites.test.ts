@@ -1,14 +1,23 @@
 /** Waits for the acknowledgements of one's own writes, and what becomes of them when the log loses a write. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Fiber, Option, Stream } from "effect"
-import { KafkaClient, KafkaTableWriter } from "effect-ktables"
+import { Clock, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { KafkaClient, type KafkaError, KafkaTableWriter, type WriteAck } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { failureOf, requestsWhile } from "../support/subject.ts"
 import { onScript } from "../support/script.ts"
 import { settle } from "../support/time.ts"
 import { numbers } from "../table/fixtures.ts"
-import { ackAt, scriptedTable, tableOfTen, writeBatches } from "./fixtures.ts"
+import {
+  ackAt,
+  cut,
+  fillPartitions,
+  observeNumbers,
+  scriptedTable,
+  tableOfTen,
+  withTopic,
+  writeBatches
+} from "./fixtures.ts"
 
 /** The acknowledgement of a plain record that is written now. */
 const ackNow = (offset: number) => Effect.map(Clock.currentTimeMillis, (timestamp) => ({ ...ackAt(offset), timestamp }))
@@ -298,6 +307,61 @@ describe("waits for one's own writes", () => {
         yield* kafka.compact("numbers")
         yield* subject.within("the wait", 10_000, subject.table.awaitOffset(ack))
         yield* subject.verify()
+      })
+    )
+  )
+
+  it.effect("row 42: waits that look a write up in the log while the log is read again go on after that", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic({ partitions: 2 })
+        const client = yield* KafkaClient.KafkaClient
+        /** Look-ups get no answer until their connection is closed. */
+        let isSilent = false
+        let looks = 0
+        const silent: KafkaClient.Service = {
+          ...client,
+          openFetcher: Effect.fnUntraced(function* (broker) {
+            const fetcher = yield* client.openFetcher(broker)
+            const closed = Deferred.makeUnsafe<never, KafkaError.KafkaError>()
+            let isAsked = false
+            yield* Effect.addFinalizer(() => {
+              if (!isAsked) return Effect.void
+              // The next session's are answered.
+              isSilent = false
+              // A connection takes a moment to close.
+              return Effect.andThen(Deferred.completeWith(closed, cut("Fetch")), Effect.sleep("10 millis"))
+            })
+            return {
+              fetch: (request) => {
+                if (!isSilent || request.maxWait > 0) return fetcher.fetch(request)
+                looks++
+                isAsked = true
+                return Deferred.await(closed)
+              }
+            }
+          })
+        }
+        yield* fillPartitions(2, 10)
+        const subject = yield* Effect.provideService(observeNumbers(), KafkaClient.KafkaClient, silent)
+        const writer = yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 day", partitioner: () => 0 })
+        const acks: Array<WriteAck.WriteAck> = []
+        for (let i = 0; i < 3; i++) {
+          acks.push(yield* subject.within("a write", 10_000, writer.set(`own-${i}`, 1_000_000 + i)))
+        }
+        yield* writeBatches(MANY_BATCHES, 1)
+        yield* subject.agrees()
+        isSilent = true
+        const waits = yield* Effect.forkScoped(
+          Effect.forEach(acks, (ack) => Effect.exit(subject.table.awaitOffset(ack)), { concurrency: "unbounded" }),
+          { startImmediately: true }
+        )
+        yield* subject.until("a look into the log", 10_000, () => looks > 0)
+        yield* kafka.truncate("numbers", 1, 5)
+        yield* subject.saw("Rebuilding", 60_000)
+        const ended = yield* subject.within("the waits", 60_000, Fiber.join(waits))
+        assert.deepStrictEqual(ended, [Exit.void, Exit.void, Exit.void])
+        yield* subject.agrees()
       })
     )
   )

@@ -5,6 +5,7 @@ import { KafkaClient, type KafkaTable, type MemoryKafka } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { onScript } from "../support/script.ts"
+import { requestsWhile } from "../support/subject.ts"
 import { cut, observeNumbers, scriptedTopic, withTopic, writeBatches } from "./fixtures.ts"
 
 const MINUTE = 60_000
@@ -56,15 +57,15 @@ const rebuildsAfter = (
   options: {
     readonly topic?: MemoryKafka.TopicOptions
     readonly table?: KafkaTable.Options
-    readonly before?: (kafka: MemoryKafka.Service) => Effect.Effect<unknown, unknown>
-    readonly live?: Effect.Effect<unknown, unknown, KafkaClient.KafkaClient>
+    readonly before?: Effect.Effect<unknown, unknown, MemoryKafka.MemoryKafka>
+    readonly live?: Effect.Effect<unknown, unknown, KafkaClient.KafkaClient | MemoryKafka.MemoryKafka>
   }
 ): void =>
   it.effect(title, () =>
     onCluster(
       Effect.gen(function* () {
         const kafka = yield* withTopic(options.topic)
-        yield* Effect.orDie(options.before?.(kafka) ?? Effect.void)
+        yield* Effect.orDie(options.before ?? Effect.void)
         yield* write("numbers", keys(10))
         const subject = yield* observeNumbers({ table: options.table })
         yield* Effect.orDie(options.live ?? Effect.void)
@@ -84,6 +85,10 @@ const lowerRetention = Effect.gen(function* () {
   yield* client.alterConfig("numbers", { "delete.retention.ms": String(MINUTE) })
 })
 
+const denyConfig = Effect.flatMap(memory, (kafka) =>
+  kafka.fail({ request: "describeConfig" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED, { times: Infinity })
+)
+
 describe("a tombstone that expires while a table cannot read", () => {
   rebuildsAfter("is found without ensureTopic", 2 * MINUTE, {
     topic: keeping(MINUTE),
@@ -97,13 +102,23 @@ describe("a tombstone that expires while a table cannot read", () => {
 
   rebuildsAfter("is found where the retention may not be read, and no option gives it", 2 * MINUTE, {
     topic: keeping(MINUTE),
-    before: (kafka) =>
-      kafka.fail({ request: "describeConfig" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED, { times: Infinity })
+    before: denyConfig
   })
 
   rebuildsAfter("is found where the retention was lowered while the table was live", 2 * MINUTE, {
     topic: keeping(24 * 60 * MINUTE),
     live: lowerRetention
+  })
+
+  rebuildsAfter("is found where the retention was read once, and may not be read any more", 15_000, {
+    topic: keeping(10_000),
+    live: denyConfig
+  })
+
+  rebuildsAfter("is found where it may not be read any more, though an option gives a longer one", 15_000, {
+    topic: keeping(10_000),
+    table: { deleteRetention: "1 day" },
+    live: denyConfig
   })
 
   rebuildsAfter("is found when it was away for no longer than two long polls", 8000, { topic: keeping(6000) })
@@ -130,7 +145,7 @@ describe("a tombstone that expires while a table cannot read", () => {
     onCluster(
       Effect.gen(function* () {
         const kafka = yield* withTopic()
-        yield* kafka.fail({ request: "describeConfig" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED, { times: Infinity })
+        yield* denyConfig
         yield* write("numbers", keys(10))
         const subject = yield* observeNumbers({ table: { deleteRetention: "1 day" } })
         yield* kafka.disconnect()
@@ -166,6 +181,30 @@ describe("a tombstone that expires while a table cannot read", () => {
           yield* subject.become("CaughtUp")
           assert.isFalse(subject.contents().has("k1"))
         }).pipe(Effect.provideService(Clock.Clock, shifted))
+      })
+    )
+  )
+})
+
+describe("how long a topic keeps tombstones", () => {
+  it.effect("is asked for with the regular descriptions, not whenever a broker is back", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic(keeping(24 * 60 * MINUTE))
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers({ table: { metadataRefresh: "1 minute" } })
+        const flaps = Effect.gen(function* () {
+          for (let n = 0; n < 40; n++) {
+            yield* kafka.disconnect()
+            yield* subject.pass(500)
+            yield* kafka.reconnect()
+            yield* subject.pass(1000)
+          }
+        })
+        const { of } = yield* requestsWhile(flaps)
+        assert.isAtLeast(of("describeTopic"), 40, "each return is noticed by a description")
+        assert.isAtMost(of("describeConfig"), 2)
+        yield* subject.verify()
       })
     )
   )

@@ -157,4 +157,49 @@ describe("a topic whose producers hash otherwise", () => {
       yield* early.agrees()
     }).pipe(Effect.scoped, Effect.provide(Layer.fresh(MemoryKafka.layer)))
   )
+
+  it.effect("is not read again when the start of its log moves, since no key lies in two partitions", () =>
+    Effect.gen(function* () {
+      const kafka = yield* MemoryKafka.MemoryKafka
+      yield* kafka.createTopic("numbers", { partitions: 4 })
+      const writer = yield* KafkaTableWriter.make(numbers, { partitioner: byChecksum })
+      const keys = Array.from({ length: 400 }, (_, n) => `key-${n}`)
+      yield* writer.setAll(keys.map((key, n) => [key, n]))
+      const subject = yield* observe(numbers, { decoding: numberDecoding, isAlone: false })
+      assert.isAbove((yield* subject.table.health).stats.foreign, 200)
+      for (const [partition, before] of [10, 20, 30, 40].entries()) {
+        yield* kafka.deleteRecords("numbers", partition, before)
+      }
+      yield* subject.until("the entries to go", 30_000, () => subject.contents().size === 300)
+      // A rebuild would begin at once.
+      yield* subject.pass(1000)
+      assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+      yield* subject.verify()
+    }).pipe(Effect.scoped, Effect.provide(Layer.fresh(MemoryKafka.layer)))
+  )
+})
+
+describe("a key with records in two partitions", () => {
+  for (const how of ["loaded", "followed"]) {
+    it.effect(`shows the older one when the other goes below the start of its log, ${how}`, () =>
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("numbers", { partitions: 4 })
+        const owner = at("key", 4)
+        const write = Effect.gen(function* () {
+          yield* kafka.append("numbers", [{ key: "key", value: "1" }], { partition: (owner + 1) % 4 })
+          yield* kafka.append("numbers", [{ key: "key", value: "2" }], { partition: owner })
+        })
+        if (how === "loaded") yield* write
+        const subject = yield* observe(numbers, { decoding: numberDecoding })
+        if (how === "followed") yield* write
+        yield* subject.agrees()
+        assert.strictEqual(subject.contents().get("key"), 2)
+        yield* kafka.deleteRecords("numbers", owner, -1)
+        yield* subject.until("the older one", 30_000, () => subject.contents().get("key") === 1)
+        yield* subject.become("CaughtUp")
+        yield* subject.verify()
+      }).pipe(Effect.scoped, Effect.provide(Layer.fresh(MemoryKafka.layer)))
+    )
+  }
 })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { onMemory } from "./fixtures.ts"
 
@@ -31,6 +31,32 @@ describe("a topic that grows while a table does not look", () => {
         assert.isFalse(table.hasUnsafe(moving))
         const { stats } = yield* table.health
         assert.strictEqual(stats.rebuilds, 0)
+      })
+    )
+  )
+
+  it.effect("so it is where a codec answers later", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const later = Codec.make<number>({
+          decode: (bytes) =>
+            Effect.as(
+              Effect.promise(() => Promise.resolve()),
+              Number(Buffer.from(bytes).toString())
+            ),
+          encode: (value) => Effect.succeed(Buffer.from(String(value)))
+        })
+        const topic = TableTopic.make({ name: "numbers", key: Schema.String, value: later, partitions: 5 })
+        const kafka = yield* MemoryKafka.MemoryKafka
+        const table = yield* KafkaTable.make(topic, { metadataRefresh: "1 hour" })
+        const before = yield* KafkaTableWriter.make(numbers)
+        yield* table.awaitOffset(yield* before.set(moving, 1))
+        yield* kafka.addPartitions("numbers", 6)
+        const writer = yield* KafkaTableWriter.make(numbers)
+        yield* table.awaitOffset(yield* writer.set(moving, 2))
+        assert.strictEqual(table.getUnsafe(moving), 2)
+        yield* table.awaitOffset(yield* writer.set(moving, 3))
+        assert.strictEqual(table.getUnsafe(moving), 3)
       })
     )
   )

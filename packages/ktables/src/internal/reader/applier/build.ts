@@ -89,6 +89,7 @@ export const make = <K, V>(options: {
     const there = loaded.get(owner)
     const entry = there?.find(source.keyBuffer, source.keyStart, source.keyLength) ?? -1
     if (entry < 0) return false
+    ownership.hasShared = true
     ownership.outdone.add(source.partition, source.offset, owner)
     if (there!.valueLength(entry) < 0) {
       let entries = deleted.get(owner)
