@@ -52,7 +52,7 @@ import * as TableReader from "./internal/reader/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
 import { checkTopic } from "./internal/topic/validate.ts"
-import { describeWithin } from "./internal/topic/describe.ts"
+import { describeWithin, type Watch } from "./internal/topic/describe.ts"
 import {
   checkEnsureOptions,
   DEFAULT_START_TIMEOUT,
@@ -668,7 +668,8 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
     }
     return yield* describeWithin(client, topic.name, startTimeout, { justCreated })
   })
-  const describe = Effect.retry(describeWithin(client, topic.name, startTimeout), { while: passes, schedule: AGAIN })
+  const describe = (watch: Watch) =>
+    Effect.retry(describeWithin(client, topic.name, startTimeout, { watch }), { while: passes, schedule: AGAIN })
   return { start, describe, ensured: () => Option.fromUndefinedOr(outcome) }
 }
 

@@ -205,6 +205,28 @@ describe("waits for one's own writes", () => {
     )
   )
 
+  it.effect("row 22: a wait for a write to the topic's successor outlives one description of the topic before it", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable()
+        const before = yield* (yield* KafkaClient.KafkaClient).describeTopic("numbers")
+        // Nobody describes it for longer than descriptions of another topic are doubted, then one broker that lags does.
+        script.on("describeTopic", () => cut("Metadata"))
+        const topicId = yield* kafka.recreateTopic("numbers")
+        yield* write("numbers", ["x"])
+        const ack = { ...(yield* ackNow(0)), topicId }
+        const waiting = yield* Effect.forkScoped(Effect.exit(subject.table.awaitOffset(ack)), {
+          startImmediately: true
+        })
+        yield* subject.pass(5000)
+        script.clear("describeTopic")
+        script.on("describeTopic", () => Effect.succeed(before), 1)
+        assert.deepStrictEqual(yield* subject.within("the wait", 60_000, Fiber.join(waiting)), Exit.void)
+        yield* subject.agrees()
+      })
+    )
+  )
+
   it.effect("row 54: a leader that is none any more ends no wait by where its log ends", () =>
     onScript(
       Effect.gen(function* () {

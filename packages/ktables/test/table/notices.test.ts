@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Logger, Metric, Option, Scope, Tracer } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { KafkaTable, KafkaTableWriter } from "effect-ktables"
-import { observeNumbers, scriptedTable, tableOfTen, withTopic } from "../faults/fixtures.ts"
+import { cut, observeNumbers, scriptedTable, tableOfTen, withTopic } from "../faults/fixtures.ts"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { onScript } from "../support/script.ts"
 import { failureOf } from "../support/subject.ts"
@@ -116,6 +116,36 @@ describe("notices", () => {
           assert.match(lines[1]!, /^Info numbers: connected again after 3\d\.\d s$/)
           assert.isTrue((yield* subject.table.health).connected)
           assert.deepStrictEqual([...(yield* valuesOf("ktables_connected", "topic"))], [["numbers", 1]])
+          yield* subject.verify()
+        })
+      )
+    )
+  )
+
+  it.effect("brokers that are lost between two readings of a topic are missed, too", () =>
+    withLines((lines) =>
+      onScript(
+        Effect.gen(function* () {
+          const { kafka, script, subject } = yield* scriptedTable()
+          const { health, status } = subject.table
+          let isLost = true
+          // The log is another, and nobody is there any more to describe the topic.
+          script.on("describeTopic", (_asks, next) =>
+            Effect.flatMap(status, ({ _tag }) => (isLost && _tag === "Rebuilding" ? cut("Metadata") : next))
+          )
+          yield* kafka.truncate("numbers", 0, 5)
+          yield* subject.saw("Rebuilding")
+          yield* subject.pass(5000)
+          assert.isFalse((yield* health).connected)
+          assert.isTrue(Option.isSome((yield* health).disconnectedSince))
+          assert.strictEqual((yield* valuesOf("ktables_connected", "topic")).get("numbers"), 0)
+          const said = () => lines.filter((line) => line.startsWith("Warn numbers: disconnected: Metadata"))
+          assert.lengthOf(said(), 1)
+          isLost = false
+          yield* subject.become("CaughtUp")
+          assert.isTrue((yield* health).connected)
+          assert.strictEqual((yield* valuesOf("ktables_connected", "topic")).get("numbers"), 1)
+          assert.lengthOf(said(), 1)
           yield* subject.verify()
         })
       )

@@ -10,8 +10,8 @@ export interface AckWait {
   readonly ack: PlacedAck
   /** Rises from wait to wait: a question that left before a wait was registered says nothing of it. */
   readonly number: number
-  /** Milliseconds of the monotonic clock. */
-  readonly since: number
+  /** When the first description was asked for that names another topic, by the monotonic clock; undefined before it. */
+  deniedSince: number | undefined
   readonly done: Deferred.Deferred<Found, TableError>
   /** Whether the record that was read at the offset is the acknowledged one; undefined while none was read there. */
   isThere: boolean | undefined

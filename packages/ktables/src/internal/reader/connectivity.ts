@@ -2,7 +2,8 @@
  * Whether a table's brokers answer: one view over all of its partitions and every generation of its reader, which says in the
  * log when brokers were lost and found again.
  */
-import { type Clock, Effect, Latch, Option } from "effect"
+import { type Clock, Effect, Exit, Latch, Option } from "effect"
+import type { KafkaError } from "../../KafkaError.ts"
 import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
@@ -17,11 +18,18 @@ export interface LastError {
   readonly detail: string
 }
 
+const description = "description"
+
+/** Whether it says that no broker answered: any answer, a refusal too, comes from one that is there. */
+const isUnanswered = ({ _tag }: KafkaError): boolean =>
+  _tag === "ConnectionFailed" || _tag === "RequestTimedOut" || _tag === "BrokersUnreachable"
+
 export class Connectivity {
   readonly #topic: string
   readonly #clock: Clock.Clock
   readonly #metrics: ReaderMetrics
-  readonly #away = new Set<Partition>()
+  /** Who waits for an answer: partitions, and `description` while the topic is looked for between two readings of it. */
+  readonly #away = new Set<Partition | typeof description>()
   readonly #changed = Latch.makeUnsafe(false)
   /** Undefined while all brokers answer. */
   #since: Moment | undefined
@@ -47,21 +55,39 @@ export class Connectivity {
 
   /** The leader of a partition does not answer, or there is none. */
   lost(partition: Partition, detail: string): void {
-    this.noteError(detail)
     partition.disconnectedSince ??= this.#clock.currentTimeMillisUnsafe()
     partition.disconnectedBecause = detail
-    this.#away.add(partition)
-    if (this.#since !== undefined) return
-    this.#since = momentOf(this.#clock)
-    this.#metrics.connected(false)
-    this.#changed.openUnsafe()
+    this.#lose(partition, detail)
   }
 
   /** A broker has answered for a partition. */
   found(partition: Partition): void {
     partition.disconnectedSince = undefined
     partition.disconnectedBecause = undefined
-    this.#away.delete(partition)
+    this.#find(partition)
+  }
+
+  /** Asks for a description of the topic while no partition is there whose fetches would tell whether brokers answer. */
+  readonly watching = <A>(ask: Effect.Effect<A, KafkaError>): Effect.Effect<A, KafkaError> =>
+    Effect.onExit(ask, (exit) =>
+      Effect.sync(() => {
+        const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+        if (error !== undefined && isUnanswered(error)) this.#lose(description, error.message)
+        else if (Exit.isSuccess(exit) || error !== undefined) this.#find(description)
+      })
+    )
+
+  #lose(who: Partition | typeof description, detail: string): void {
+    this.noteError(detail)
+    this.#away.add(who)
+    if (this.#since !== undefined) return
+    this.#since = momentOf(this.#clock)
+    this.#metrics.connected(false)
+    this.#changed.openUnsafe()
+  }
+
+  #find(who: Partition | typeof description): void {
+    this.#away.delete(who)
     if (this.#since === undefined || this.#away.size > 0) return
     this.#since = undefined
     this.#metrics.connected(true)

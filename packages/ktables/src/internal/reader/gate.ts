@@ -115,10 +115,8 @@ export class Gate {
   /**
    * Ends once a record was applied at the acknowledged offset: it is the acknowledged one, another one (`DataLoss`), or one
    * that is not remembered.
-   *
-   * @param now milliseconds of the monotonic clock
    */
-  awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>, now: number): Effect.Effect<Found, TableError> {
+  awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, TableError> {
     return Effect.suspend(() => {
       const known = this.look(ack, partitions)
       if (known !== undefined) return known
@@ -127,7 +125,7 @@ export class Gate {
       const wait: AckWait = {
         ack,
         number: this.#registered++,
-        since: now,
+        deniedSince: undefined,
         done: Deferred.makeUnsafe(),
         // Its batch may have been entered already.
         isThere: this.#speaksOf(ack) ? partitions.get(ack.partition)?.recent.holds(ack) : undefined
@@ -210,9 +208,8 @@ export class Gate {
     }
     this.#topicId = topicId
     if (topicId !== undefined) this.#former.delete(topicId)
-    const isGone = ({ ack, since }: AckWait): boolean =>
-      !this.#speaksOf(ack) &&
-      (this.#former.has(ack.topicId!) || (askedAt !== undefined && askedAt - since >= ANOTHER_FOR))
+    const isGone = (wait: AckWait): boolean =>
+      !this.#speaksOf(wait.ack) && (this.#former.has(wait.ack.topicId!) || isDenied(wait, askedAt))
     for (const waits of this.#acks.values()) {
       for (const wait of waits.take(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, isGone)) {
         end(wait, Effect.fail(recreated(wait.ack)))
@@ -256,6 +253,17 @@ export class Gate {
 
 const applied: Effect.Effect<Found> = Effect.succeed("applied")
 const unknown: Effect.Effect<Found> = Effect.succeed("unknown")
+
+/**
+ * Whether descriptions have named another topic for long enough.
+ *
+ * @param askedAt as in `confirmTopic`
+ */
+const isDenied = (wait: AckWait, askedAt: number | undefined): boolean => {
+  if (askedAt === undefined) return false
+  wait.deniedSince ??= askedAt
+  return askedAt - wait.deniedSince >= ANOTHER_FOR
+}
 
 const end = (wait: AckWait, result: Effect.Effect<Found, TableError>): void => {
   Deferred.doneUnsafe(wait.done, result)

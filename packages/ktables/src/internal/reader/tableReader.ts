@@ -18,6 +18,7 @@ import { TableStatus } from "../../TableStatus.ts"
 import type { WriteAck } from "../../WriteAck.ts"
 import { monotonicMillis } from "../moment.ts"
 import { backoff } from "../topic/backoff.ts"
+import type { Watch } from "../topic/describe.ts"
 import type { Applier } from "./applier.ts"
 import { trim } from "./applier/trim.ts"
 import { difference } from "../table/difference.ts"
@@ -94,8 +95,8 @@ export const make = <K, V>(options: {
   readonly same: (a: V, b: V) => boolean
   /** Creates the topic where asked to, and describes it; retries what passes by itself. */
   readonly start: Effect.Effect<KafkaClient.TopicDescription, TableError>
-  /** Describes the topic again, for as long as it takes. */
-  readonly describe: Effect.Effect<KafkaClient.TopicDescription, TableError>
+  /** Describes the topic again, for as long as it takes, while `watch` looks on. */
+  readonly describe: (watch: Watch) => Effect.Effect<KafkaClient.TopicDescription, TableError>
 }): Effect.Effect<TableReader> =>
   Effect.gen(function* () {
     const { applier, client, listener, metrics, settings, topic } = options
@@ -330,10 +331,12 @@ export const make = <K, V>(options: {
       ...(maker._tag === "Some" ? { parent: maker.value } : {})
     })
 
+    const describeAgain = Effect.suspend(() => options.describe(connectivity.watching))
+
     /** One life of the reader: from the topic's description to the failure that ends it. */
     const life = (first: boolean): Effect.Effect<never, TableError> =>
       Effect.gen(function* () {
-        let description = yield* first ? start : options.describe
+        let description = yield* first ? start : describeAgain
         yield* Deferred.succeed(started, undefined)
         while (true) {
           const exit = yield* Effect.exit(Effect.scoped(generation(description)))
@@ -359,7 +362,7 @@ export const make = <K, V>(options: {
             yield* rebuild(error)
           }
           yield* pace
-          description = yield* options.describe
+          description = yield* describeAgain
         }
       }).pipe(
         Effect.catchCause((cause) => {
@@ -437,9 +440,7 @@ export const make = <K, V>(options: {
     const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, TableError> =>
       Effect.suspend(() => {
         const partitions = session?.partitions ?? noPartitions
-        const found =
-          gate.look(ack, partitions) ??
-          Effect.raceFirst(gate.awaitAck(ack, partitions, monotonicMillis(clock)), suspicion)
+        const found = gate.look(ack, partitions) ?? Effect.raceFirst(gate.awaitAck(ack, partitions), suspicion)
         return Effect.flatMap(found, (found) => (found === "applied" ? Effect.void : lookUp(ack, attempt)))
       })
 

@@ -1,7 +1,8 @@
 /** Describes a topic for what starts on it, through elections, metadata that lags and brokers that come late. */
 import { monotonic } from "../moment.ts"
-import { type Duration, Effect, Result } from "effect"
+import { type Duration, Effect, identity, Result } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
+import type { KafkaError } from "../../KafkaError.ts"
 import { type AuthenticationRefused, type ClusterRefused, type NotAuthorized, TopicNotFound } from "../../TableError.ts"
 import type { Unreachable } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
@@ -19,6 +20,11 @@ const CREATION_LAG = 5000
 /** Milliseconds to wait for partitions without a leader; then whoever starts waits for each of them on its own. */
 const ELECTION = 2000
 
+/** Looks on while a description is asked for. */
+export type Watch = (
+  ask: Effect.Effect<KafkaClient.TopicDescription, KafkaError>
+) => Effect.Effect<KafkaClient.TopicDescription, KafkaError>
+
 const isUnknown = (error: { readonly code: number }): boolean => error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 const hasLeaders = (description: KafkaClient.TopicDescription): boolean =>
@@ -26,7 +32,8 @@ const hasLeaders = (description: KafkaClient.TopicDescription): boolean =>
 
 export const describeWith = Effect.fnUntraced(function* (
   patience: Patience.Patience,
-  justCreated: boolean
+  justCreated: boolean,
+  watch: Watch = identity
 ): Effect.fn.Return<
   KafkaClient.TopicDescription,
   TopicNotFound | NotAuthorized | Unreachable | AuthenticationRefused | ClusterRefused
@@ -37,7 +44,7 @@ export const describeWith = Effect.fnUntraced(function* (
   let leaderless = 0
   let leaderlessSince = 0
   while (true) {
-    const result = yield* Effect.result(patience.until(client.describeTopic(topic), isUnknown))
+    const result = yield* Effect.result(patience.until(watch(client.describeTopic(topic)), isUnknown))
     const now = yield* monotonic
     if (Result.isSuccess(result)) {
       const description = result.success
@@ -69,11 +76,13 @@ export const describeWithin = (
   options?: {
     /** The topic was created a moment ago: its absence is a lag of the metadata for some seconds. Default: false. */
     readonly justCreated?: boolean | undefined
+    /** Sees every attempt and what became of it. */
+    readonly watch?: Watch | undefined
   }
 ): Effect.Effect<
   KafkaClient.TopicDescription,
   TopicNotFound | NotAuthorized | Unreachable | AuthenticationRefused | ClusterRefused
 > =>
   Effect.flatMap(Patience.make(client, topic, startTimeout), (patience) =>
-    describeWith(patience, options?.justCreated === true)
+    describeWith(patience, options?.justCreated === true, options?.watch)
   )
