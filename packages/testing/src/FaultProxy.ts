@@ -136,7 +136,10 @@ const start = async (
       up.dispose()
       down.dispose()
       broker.destroy()
-      if (reset) client.resetAndDestroy()
+      // While its end is on the way (`shutdown`), libuv refuses to reset a socket, and Node neither closes it nor lets the
+      // process exit then: it waits for the close in a busy loop. That connection is ended anyway, so it is closed.
+      const isEnding = client.writableEnded && !client.writableFinished
+      if (reset && !isEnding) client.resetAndDestroy()
       else client.destroy()
     }
     const pair: Pair = { client, lanes: [up, down], close }

@@ -61,6 +61,31 @@ const dial = (address: string) =>
 const echo = scriptedBroker((frame) => frameAnswer(frame, Buffer.from([frame.readInt16BE(0)])))
 const answerLength = 9
 
+/** A server that is silent until it hangs up. */
+const silent = Effect.acquireRelease(
+  Effect.callback<{ readonly server: net.Server; readonly accepted: ReadonlyArray<net.Socket> }>((resume) => {
+    const accepted: Array<net.Socket> = []
+    const server = net.createServer((socket) => accepted.push(socket.resume()))
+    server.listen(0, "127.0.0.1", () => resume(Effect.succeed({ server, accepted })))
+  }),
+  ({ accepted, server }) =>
+    Effect.sync(() => {
+      server.close()
+      for (const socket of accepted) socket.destroy()
+    })
+).pipe(
+  Effect.map(({ accepted, server }) => ({
+    address: `127.0.0.1:${(server.address() as net.AddressInfo).port}`,
+    /** Returns when the other end has read that its connection has ended, and has ended it, too. */
+    hangUp: Effect.promise(() =>
+      Promise.all(accepted.map((socket) => new Promise((closed) => socket.once("close", closed).end())))
+    )
+  }))
+)
+
+/** How many sockets this process has, those that nobody reads among them. */
+const countSockets = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
+
 const setUp = Effect.gen(function* () {
   const broker = yield* echo
   const proxy = yield* FaultProxy.make(broker.address)
@@ -214,6 +239,34 @@ describe("FaultProxy", () => {
       yield* Scope.close(scope, Exit.void)
       yield* client.ended
       assert.include((yield* Effect.flip(dial(proxy.address))).message, "ECONNREFUSED")
+    })
+  )
+
+  // Node takes a socket whose reset fails for closed, and then waits for its end for ever when the process exits.
+  it.effect("leaves no socket when it cuts a connection that is just being ended", () =>
+    Effect.gen(function* () {
+      const before = countSockets()
+      const client = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const broker = yield* silent
+          const proxy = yield* FaultProxy.make(broker.address)
+          const client = yield* dial(proxy.address)
+          yield* proxy.freeze("toClient")
+          yield* client.send(request(3, 1))
+          while ((yield* proxy.traffic).bytesToBroker === 0) yield* Effect.yieldNow
+          yield* broker.hangUp
+          // The end goes to the client and is cut within one turn of the event loop.
+          yield* proxy.thaw
+          yield* proxy.cut
+          return client
+        })
+      )
+      yield* client.ended
+      const since = performance.now()
+      while (countSockets() > before && performance.now() - since < 5000) {
+        yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      }
+      assert.strictEqual(countSockets(), before)
     })
   )
 })
