@@ -93,6 +93,36 @@ const until = (condition: Effect.Effect<boolean>): Effect.Effect<void> =>
     }
   })
 
+/** How many sockets and timers this process has, also those that would let it exit. */
+const handles = (): { readonly sockets: number; readonly timers: number } => {
+  const names = process.getActiveResourcesInfo()
+  return {
+    sockets: names.filter((name) => name.startsWith("TCP") || name.startsWith("TLS")).length,
+    timers: names.filter((name) => name === "Timeout").length
+  }
+}
+
+/** Runs an effect, closes its scope, and waits until no socket and no further timer is left in this process. */
+const leavesNothing = <E>(effect: Effect.Effect<unknown, E, Scope.Scope>): Effect.Effect<void, E> =>
+  Effect.gen(function* () {
+    yield* until(Effect.sync(() => handles().sockets === 0))
+    const { timers } = handles()
+    yield* Effect.scoped(effect)
+    yield* until(Effect.sync(() => handles().sockets === 0 && handles().timers <= timers)).pipe(
+      Effect.tapCause(() => Effect.sync(() => assert.deepStrictEqual(handles(), { sockets: 0, timers })))
+    )
+  })
+
+/** Starts to connect to what does not answer, and is interrupted. */
+const interrupted = (make: (options: Options) => Transport, options: Options) =>
+  Effect.gen(function* () {
+    const proxy = yield* FaultProxy.make(options.brokers)
+    yield* proxy.freeze()
+    const opening = yield* Effect.forkScoped(connect(make, { ...options, brokers: proxy.address }))
+    yield* until(Effect.map(proxy.traffic, ({ open }) => open === 1))
+    yield* Fiber.interrupt(opening)
+  })
+
 /** The refusal a client meets that no retry will change. */
 const refusal = (make: (options: Options) => Transport, options: Options) =>
   Effect.map(Effect.flip(visit(make, options)), (error) => {
@@ -418,6 +448,86 @@ export const suite = (name: string, make: (options: Options) => Transport): void
       )
     })
 
+    describe("leaves no socket and no timer", () => {
+      const silent = scriptedBroker(() => undefined)
+
+      it.effect("when it is closed while answers are outstanding", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            const connection = yield* connect(make, { brokers: (yield* silent).address })
+            const late = request({ timeout: 10 * patience })
+            const sends = yield* Effect.forEach([1, 2, 3], () =>
+              Effect.forkScoped(Effect.exit(connection.send(late)), { startImmediately: true })
+            )
+            yield* Fiber.interrupt(sends[1]!)
+          })
+        )
+      )
+
+      it.effect("when it is closed after a request was late", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            const connection = yield* connect(make, { brokers: (yield* silent).address })
+            yield* Effect.flip(connection.send(request({ timeout: 100 })))
+          })
+        )
+      )
+
+      it.effect("when the broker hangs up in the middle of an answer", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            const broker = yield* scriptedBroker((frame) => frameAnswer(frame, Buffer.alloc(10_000)).subarray(0, 5000))
+            const proxy = yield* FaultProxy.make(broker.address)
+            // It asks why over connections of its own, which get half an answer, too.
+            const connection = yield* connect(make, { brokers: proxy.address, connectionTimeout: 200 })
+            const sending = yield* Effect.forkScoped(Effect.flip(connection.send(metadata)))
+            yield* until(Effect.map(proxy.traffic, ({ bytesToClient }) => bytesToClient === 5000))
+            yield* proxy.cut
+            yield* Fiber.join(sending)
+          })
+        )
+      )
+
+      it.effect("when the broker sends what is no answer", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            const broker = yield* scriptedBroker(() => Buffer.alloc(64, 7))
+            const connection = yield* connect(make, { brokers: broker.address })
+            yield* Effect.flip(connection.send(request({ timeout: 200 })))
+          })
+        )
+      )
+
+      it.effect("when it connects by a name", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            const broker = yield* scriptedBroker((frame) => frameAnswer(frame, Buffer.from([0])))
+            const brokers = `localhost:${firstOf(broker.address).port}`
+            yield* (yield* connect(make, { brokers })).send(metadata)
+          })
+        )
+      )
+
+      it.effect("when nobody listens", () => leavesNothing(Effect.flip(connect(make, { brokers: "127.0.0.1:1" }))))
+
+      it.effect("when a TLS handshake is not answered in time", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            const options = { brokers: (yield* silent).address, ssl: true, connectionTimeout: 100 }
+            yield* Effect.flip(connect(make, options))
+          })
+        )
+      )
+
+      it.effect("when connecting is interrupted", () =>
+        leavesNothing(
+          Effect.gen(function* () {
+            yield* interrupted(make, { brokers: (yield* silent).address, ssl: true })
+          })
+        )
+      )
+    })
+
     it.layer(Secured.layer)("at a door with a lock", (it) => {
       const alice = { username: "alice", password: Redacted.make("alice-secret") }
       const mechanisms = ["plain", "scram-sha-256", "scram-sha-512"] as const
@@ -569,6 +679,35 @@ export const suite = (name: string, make: (options: Options) => Transport): void
           while ((yield* authentications) < 4) yield* connection.send(metadata)
           assert.isAbove((yield* connection.send(metadata)).length, 0)
           assert.strictEqual((yield* proxy.traffic).connections, 1)
+        })
+      )
+
+      it.effect("leaves no socket and no timer, whether it was let in, refused or interrupted", () =>
+        Effect.gen(function* () {
+          const { saslPlaintext, saslSsl } = yield* Secured
+          const sasl = { mechanism: "scram-sha-256", ...alice } as const
+          yield* leavesNothing(connect(make, { brokers: saslPlaintext, sasl }))
+          yield* leavesNothing(interrupted(make, { brokers: saslPlaintext, sasl }))
+          const wrong = { ...sasl, password: Redacted.make("wrong") }
+          yield* leavesNothing(refusal(make, { brokers: saslPlaintext, sasl: wrong }))
+          // To say why, it asks over connections of its own.
+          yield* leavesNothing(refusal(make, { brokers: saslPlaintext }))
+          yield* leavesNothing(refusal(make, { brokers: saslSsl }))
+        })
+      )
+
+      it.effect("leaves no socket and no timer when it is closed while its session is renewed", () =>
+        Effect.gen(function* () {
+          const { saslPlaintext } = yield* Secured
+          const renewing = Effect.gen(function* () {
+            const proxy = yield* FaultProxy.make(saslPlaintext)
+            const connection = yield* connect(make, { brokers: proxy.address, sasl: { mechanism: "plain", ...alice } })
+            yield* connection.send(metadata)
+            const bytes = yield* Effect.map(proxy.traffic, ({ bytesToBroker }) => bytesToBroker)
+            yield* proxy.freeze("toClient")
+            yield* until(Effect.map(proxy.traffic, ({ bytesToBroker }) => bytesToBroker > bytes))
+          })
+          yield* leavesNothing(renewing)
         })
       )
 
