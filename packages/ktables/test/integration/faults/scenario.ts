@@ -239,17 +239,20 @@ const healAll = (cluster: TestKafka.Cluster) =>
     { concurrency: "unbounded", discard: true }
   )
 
-/** Nobody holds a connection to any broker's proxy any more. */
+/** This process has no socket any more, also none that would let it exit, and no proxy a connection. */
 export const assertNoSockets = (cluster: TestKafka.Cluster) =>
-  Effect.forEach(
-    cluster.nodes,
-    ({ id, proxy }) =>
-      proxy === undefined
-        ? Effect.void
-        : until(
-            `no connection is left to broker ${id}`,
-            Effect.map(proxy.traffic, ({ open }) => open === 0),
-            "5 seconds"
-          ),
-    { discard: true }
-  )
+  Effect.gen(function* () {
+    for (const { id, proxy } of cluster.nodes) {
+      if (proxy === undefined) continue
+      yield* until(
+        `no connection is left to broker ${id}`,
+        Effect.map(proxy.traffic, ({ open }) => open === 0),
+        "5 seconds"
+      )
+    }
+    yield* until(
+      () => `no socket is left: ${process.getActiveResourcesInfo().join()}`,
+      () => !process.getActiveResourcesInfo().includes("TCPSocketWrap"),
+      "5 seconds"
+    )
+  })
