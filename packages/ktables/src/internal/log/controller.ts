@@ -1,0 +1,86 @@
+/**
+ * Describes a session's topic as often as it needs to be, and keeps everything that follows from it going: fetch loops,
+ * questions to new leaders, starts and targets.
+ */
+import { Deferred, Effect, Random } from "effect"
+import type { TableError } from "../../TableError.ts"
+import { backoffMillis } from "../topic/backoff.ts"
+import type { Description } from "./description.ts"
+import type { Elections } from "./elections.ts"
+import type { FetchLoops } from "./fetchLoops.ts"
+import type { Placement } from "./startOffsets.ts"
+import type { Situation } from "./sessionContext.ts"
+import type { Tombstones } from "./tombstones.ts"
+
+/** Milliseconds that a record waits for a description of the topic that tells whose it is. */
+const LOOK = 1000
+
+export interface Controller {
+  /** Runs for ever, from a description that has been adopted. */
+  readonly run: Effect.Effect<never, TableError>
+  /** Describes the topic now, so that partitions that were added before the call are known; gives up where nobody answers. */
+  readonly look: Effect.Effect<void>
+}
+
+export const make = (
+  situation: Situation,
+  parts: {
+    readonly fetchLoops: FetchLoops
+    readonly placement: Placement
+    readonly elections: Elections
+    readonly description: Description
+    readonly tombstones: Tombstones
+  }
+): Controller => {
+  const { guarded, now, partitions, retention, scope, settings, summons, unplaced } = situation
+  const { description, elections, fetchLoops, placement, tombstones } = parts
+  /** Leaders are looked for more often where tombstones are kept for a short time only. */
+  const refresh = (): number => Math.min(settings.metadataRefresh, retention.patience)
+  /** Who waits for the next description. */
+  let looking: Deferred.Deferred<void> | undefined
+
+  /** The failures to back off for before the topic is described; undefined where nothing asks for a description. */
+  const dueFailures = (described: number): number | undefined => {
+    let isDue = summons.isOutdated || description.failures() > 0 || now() - described >= refresh()
+    for (const partition of unplaced) if (!placement.isUnderWay(partition)) isDue = true
+    // Who failed last is served first: partitions that have been away for long do not hold it up.
+    let failures = Number.POSITIVE_INFINITY
+    for (const partition of partitions.values()) {
+      if (!partition.parked || placement.isUnderWay(partition)) continue
+      isDue = true
+      failures = Math.min(failures, partition.failures)
+    }
+    if (!isDue) return undefined
+    return Math.max(description.failures(), failures === Number.POSITIVE_INFINITY ? 0 : failures)
+  }
+
+  return {
+    run: Effect.gen(function* () {
+      yield* placement.place
+      let described = now()
+      while (true) {
+        yield* tombstones.check
+        yield* fetchLoops.ensure
+        yield* elections.confirm
+        yield* summons.await(described + refresh(), now)
+        const failures = dueFailures(described)
+        if (failures === undefined) continue
+        if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
+        described = now()
+        summons.serve()
+        const asked = looking
+        looking = undefined
+        if (yield* description.describe) {
+          yield* placement.place
+          yield* Effect.forkIn(guarded(tombstones.learn), scope)
+        }
+        if (asked !== undefined) Deferred.doneUnsafe(asked, Effect.void)
+      }
+    }),
+    look: Effect.suspend(() => {
+      const looked = (looking ??= Deferred.makeUnsafe())
+      summons.refresh()
+      return Effect.asVoid(Effect.timeoutOption(Deferred.await(looked), LOOK))
+    })
+  }
+}

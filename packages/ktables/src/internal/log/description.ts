@@ -1,0 +1,157 @@
+/**
+ * What the cluster says of a session's topic: leaders and partitions are taken over, and a topic that is missing or another
+ * ends the session once it is certain.
+ */
+import { Effect } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import type { KafkaError } from "../../KafkaError.ts"
+import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecreated } from "../../TableError.ts"
+import { differs } from "../differs.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import * as Sightings from "../topic/sightings.ts"
+import type { Moment } from "../moment.ts"
+import type { Elections } from "./elections.ts"
+import { type Situation, STALE_METADATA } from "./sessionContext.ts"
+
+/** How often, and for how many milliseconds, a topic must be missing before it counts as deleted. */
+const ABSENCES = 3
+const ABSENT_FOR = 3000
+
+/** Hears of partitions that were added since the session began; an error ends it. */
+export type OnGrown = (previous: number, current: number) => TableError | undefined
+
+export interface Description {
+  /** Takes over leaders and partitions, as of when that was asked for; what the description does not tell is asked for again. */
+  readonly adopt: (description: KafkaClient.TopicDescription, sent: Moment) => void
+  /** Asks for a description, and adopts it where it is of the same topic; succeeds with whether it was. */
+  readonly describe: Effect.Effect<boolean, TableError>
+  /** How many descriptions in a row told nothing that can be believed. */
+  readonly failures: () => number
+}
+
+export const make = (situation: Situation, elections: Elections, onGrown: OnGrown): Description => {
+  const {
+    admit,
+    client,
+    disconnect,
+    failUnsafe,
+    gate,
+    identity,
+    metrics,
+    moment,
+    now,
+    park,
+    partitions,
+    summons,
+    topic,
+    unplaced
+  } = situation
+  let failures = 0
+  let absences = 0
+  let absentSince = 0
+  /** What was described last instead of the topic. */
+  let suspected: string | undefined
+
+  const adopt = (description: KafkaClient.TopicDescription, sent: Moment): void => {
+    const known = partitions.size
+    for (const described of description.partitions) {
+      const partition = admit(described.partition)
+      // Metadata of a broker that lags must not undo a newer election.
+      const isStale = described.leaderEpoch >= 0 && described.leaderEpoch < partition.leaderEpoch
+      if (isStale && partition.failures < STALE_METADATA) {
+        if (partition.parked) park(partition)
+        continue
+      }
+      if (described.leader < 0) {
+        partition.leader = -1
+        partition.replica = -1
+        disconnect(partition, `partition ${partition.partition} has no leader`)
+        continue
+      }
+      if (described.leader !== partition.leader || described.leaderEpoch !== partition.leaderEpoch) {
+        if (partition.leaderEpoch >= 0) {
+          elections.elected(partition)
+          partition.tombstones.elected(partition.describedAt ?? sent)
+        }
+        partition.leader = described.leader
+        partition.leaderEpoch = described.leaderEpoch
+        partition.replica = -1
+        // What the old leader is still to answer is asked of the new one.
+        partition.rewind()
+      } else if (partition.confirmedEpoch !== partition.leaderEpoch && !unplaced.has(partition)) {
+        elections.elected(partition)
+      }
+      partition.describedAt = sent
+      partition.parked = false
+    }
+    for (const partition of partitions.values()) {
+      if (partition.partition >= description.partitions.length && partition.parked) park(partition)
+    }
+    const grown = known > 0 && partitions.size > known ? onGrown(known, partitions.size) : undefined
+    if (grown !== undefined) failUnsafe(grown)
+  }
+
+  /** Nothing to believe: asked again. */
+  const disbelieve = (): false => {
+    failures++
+    summons.call()
+    return false
+  }
+
+  const onFailed = Effect.fnUntraced(function* (error: KafkaError): Effect.fn.Return<false, TableError> {
+    yield* metrics.failed(error._tag)
+    if (error._tag === "BrokerError") {
+      if (error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION || error.code === ErrorCode.UNKNOWN_TOPIC_ID) {
+        if (absences++ === 0) absentSince = now()
+        if (absences >= ABSENCES && now() - absentSince >= ABSENT_FOR) return yield* new TopicDeleted({ topic })
+      } else if (error.code === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
+        return yield* new NotAuthorized({ topic, operation: "Describe", detail: error.message })
+      }
+    } else if (error._tag === "UnsupportedRequest") {
+      return yield* new ClusterRefused({ topic, detail: error.message, cause: error })
+    }
+    return disbelieve()
+  })
+
+  /** What tells that the description is not of the topic that the session follows. */
+  const differenceOf = (
+    description: KafkaClient.TopicDescription
+  ): { readonly previous: string; readonly current: string } | undefined => {
+    if (differs(identity.clusterId, description.clusterId)) {
+      return { previous: `cluster ${identity.clusterId}`, current: `cluster ${description.clusterId}` }
+    }
+    if (differs(identity.topicId, description.topicId)) {
+      return { previous: `${identity.topicId}`, current: `${description.topicId}` }
+    }
+    // Partitions are never taken away, so where the id is the same this is a broker that lags.
+    const isSameTopic = identity.topicId !== undefined && identity.topicId === description.topicId
+    return !isSameTopic && description.partitions.length < partitions.size
+      ? { previous: `${partitions.size} partitions`, current: `${description.partitions.length} partitions` }
+      : undefined
+  }
+
+  return {
+    adopt,
+    describe: Effect.gen(function* () {
+      const sent = moment()
+      const described = yield* Effect.result(client.describeTopic(topic))
+      if (described._tag === "Failure") return yield* onFailed(described.failure)
+      absences = 0
+      const description = described.success
+      const another = differenceOf(description)
+      if (another !== undefined) {
+        // A broker that lags tells of the past: what is to be believed has to be said twice in a row.
+        if (suspected === another.current) return yield* new TopicRecreated({ topic, ...another })
+        suspected = another.current
+        return disbelieve()
+      }
+      suspected = undefined
+      failures = 0
+      gate.confirmTopic(description.topicId, sent.monotonic)
+      adopt(description, sent)
+      Sightings.report(client, description)
+      return true
+    }),
+    failures: () => failures
+  }
+}

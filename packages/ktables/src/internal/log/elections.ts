@@ -1,0 +1,168 @@
+/**
+ * Asks new leaders whether they hold what was read and what is waited for: a log that an election truncated shows it by
+ * where its epochs end (KIP-320).
+ */
+import { Effect } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import type { KafkaError } from "../../KafkaError.ts"
+import type { TableError } from "../../TableError.ts"
+import { backoff } from "../topic/backoff.ts"
+import type { Partition } from "./partition.ts"
+import { byLeader, type Offsets } from "./offsets.ts"
+import type { Situation } from "./sessionContext.ts"
+import type { Stage } from "./stage.ts"
+
+/** How often a new leader is asked where the epoch that was read last ends. */
+const CONFIRMATIONS = 10
+
+export interface Elections {
+  /** A partition has a new leader, which is to say whether it holds what was read. */
+  readonly elected: (partition: Partition) => void
+  /** Begins to ask new leaders, each for itself; waits that counted on what the old ones had take their targets anew. */
+  readonly confirm: Effect.Effect<void>
+  /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
+  readonly verifyAwaited: Effect.Effect<void>
+}
+
+interface Leadership {
+  readonly partition: number
+  readonly leader: number
+  readonly leaderEpoch: number
+}
+
+export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elections => {
+  const { client, gate, guarded, lost, partitions, scope, settings, summons, topic, unplaced } = situation
+  const unconfirmed = new Set<Partition>()
+  const confirming = new Set<Partition>()
+
+  /** Where an epoch ends in the leader's log; undefined where the answer leaves the partition out. */
+  const epochEnd = (
+    { leader, leaderEpoch, partition }: Partition,
+    epoch: number
+  ): Effect.Effect<KafkaClient.EpochEndOffset | undefined, KafkaError> =>
+    Effect.map(
+      client.endOffsetForEpoch(leader, {
+        topic,
+        partitions: [{ partition, currentLeaderEpoch: leaderEpoch, leaderEpoch: epoch }]
+      }),
+      (ends) => ends.find((end) => end.partition === partition)
+    )
+
+  /**
+   * After an election the new leader says where the epoch we read last ends: a shorter log was truncated. False where it
+   * does not say.
+   */
+  const validate = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean, TableError> {
+    // Taken before asking: the position may be in another epoch by the time of the answer.
+    const { epoch, epochAt } = partition
+    if (epoch < 0 || unplaced.has(partition)) return true
+    const answer = yield* Effect.result(epochEnd(partition, epoch))
+    if (answer._tag === "Failure") return answer.failure._tag === "UnsupportedRequest"
+    const end = answer.success
+    if (end === undefined || end.errorCode !== 0) return false
+    if (end.endOffset < 0) return true
+    if (end.endOffset < epochAt || (end.leaderEpoch >= 0 && end.leaderEpoch < epoch)) {
+      return yield* lost(
+        partition,
+        Math.min(end.endOffset, epochAt),
+        `the log was truncated: of epoch ${epoch} its new leader holds nothing behind ${end.endOffset}`
+      )
+    }
+    return true
+  })
+
+  /**
+   * A leader tells its end once it holds all that was committed before its time. A log that lost records behind our
+   * position may end below what was to be replayed: the target is never raised.
+   */
+  const lowerTarget = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean> {
+    if (unplaced.has(partition)) return true
+    const listed = yield* Effect.result(offsets.list(partition.leader, "latest", settings.isolation, [partition]))
+    if (listed._tag === "Failure") return false
+    const end = listed.success.find((l) => l.partition === partition.partition)
+    if (end === undefined || end.errorCode !== 0 || end.offset < 0) return false
+    if (!partition.caughtUp && end.offset < partition.target) {
+      partition.target = Math.max(end.offset, partition.start)
+      stage.moved(partition)
+    }
+    return true
+  })
+
+  const confirmOne = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, TableError> {
+    for (let attempt = 1; unconfirmed.has(partition) && attempt <= CONFIRMATIONS; attempt++) {
+      if (attempt > 1) yield* backoff(attempt - 1)
+      if (partition.leader < 0) continue
+      const epoch = partition.leaderEpoch
+      const isConfirmed = (yield* validate(partition)) && (yield* lowerTarget(partition))
+      if (isConfirmed && partition.leaderEpoch === epoch) {
+        unconfirmed.delete(partition)
+        partition.confirmedEpoch = epoch
+      }
+    }
+    unconfirmed.delete(partition)
+    gate.again()
+  })
+
+  /** Whether the cluster, asked now, names the leader and the epoch that were asked: one that was deposed knows it last. */
+  const stillLeads = ({ leader, leaderEpoch, partition }: Leadership): Effect.Effect<boolean> =>
+    Effect.map(Effect.result(client.describeTopic(topic)), (described) => {
+      const now = described._tag === "Success" ? described.success.partitions[partition] : undefined
+      return now !== undefined && now.leader === leader && (now.leaderEpoch < 0 || now.leaderEpoch === leaderEpoch)
+    })
+
+  const verifyOn = Effect.fnUntraced(function* (
+    leader: number,
+    group: ReadonlyArray<Partition>
+  ): Effect.fn.Return<void> {
+    const question = gate.question()
+    const asked = group.map(({ leaderEpoch, partition }): Leadership => ({ leader, leaderEpoch, partition }))
+    const answer = yield* Effect.result(
+      client.endOffsetForEpoch(leader, {
+        topic,
+        partitions: asked.map(({ leaderEpoch, partition }) => ({
+          partition,
+          currentLeaderEpoch: leaderEpoch,
+          leaderEpoch
+        }))
+      })
+    )
+    if (answer._tag === "Failure") return
+    for (const { endOffset, errorCode, partition } of answer.success) {
+      const of = asked.find((one) => one.partition === partition)
+      if (of === undefined || errorCode !== 0 || endOffset < 0) continue
+      if (!gate.awaitsBeyond(partition, endOffset, question)) continue
+      if (yield* stillLeads(of)) gate.logEndsAt(partition, endOffset, question)
+      else summons.refresh()
+    }
+  })
+
+  return {
+    elected: (partition) => {
+      unconfirmed.add(partition)
+      summons.call()
+    },
+    confirm: Effect.suspend(() =>
+      Effect.forEach(
+        [...unconfirmed].filter((partition) => !confirming.has(partition)),
+        (partition) => {
+          confirming.add(partition)
+          return confirmOne(partition).pipe(
+            Effect.ensuring(Effect.sync(() => confirming.delete(partition))),
+            guarded,
+            Effect.forkIn(scope, { startImmediately: true })
+          )
+        },
+        { discard: true }
+      )
+    ),
+    verifyAwaited: Effect.suspend(() => {
+      if (gate.awaitsAnother) summons.refresh()
+      const awaited = gate.awaitedPartitions.flatMap((number) => partitions.get(number) ?? [])
+      return Effect.forEach(
+        byLeader(awaited.filter(({ leaderEpoch }) => leaderEpoch >= 0)),
+        ([leader, group]) => verifyOn(leader, group),
+        { concurrency: "unbounded", discard: true }
+      )
+    })
+  }
+}

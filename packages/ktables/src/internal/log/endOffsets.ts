@@ -1,0 +1,63 @@
+/** The ends of all of a topic's partitions: what a barrier waits for, and so nothing that was seen or added before may be missing. */
+import { Effect } from "effect"
+import { backoff } from "../topic/backoff.ts"
+import type { Partition } from "./partition.ts"
+import type { Description } from "./description.ts"
+import { byLeader, type Offsets } from "./offsets.ts"
+import type { Situation } from "./sessionContext.ts"
+
+/** How often an end offset below one that was seen is asked for again. */
+const REGRESSIONS = 10
+
+/** The ends now, whatever the isolation, partitions that were added meanwhile included. */
+export const make = (
+  { client, identity, moment, partitions, summons, topic }: Situation,
+  offsets: Offsets,
+  description: Description
+): Effect.Effect<ReadonlyMap<number, number>> =>
+  Effect.gen(function* () {
+    const ends = new Map<number, number>()
+    let regressions = 0
+    const listOf = (leader: number, group: ReadonlyArray<Partition>): Effect.Effect<void> =>
+      Effect.map(Effect.result(offsets.list(leader, "latest", "read_uncommitted", group)), (listed) => {
+        if (listed._tag === "Failure") return
+        for (const { errorCode, offset, partition } of listed.success) {
+          const known = partitions.get(partition)
+          if (known === undefined || errorCode !== 0 || offset < 0) continue
+          // Right after an election the new leader's high watermark may lag behind what was already seen.
+          if (offset < known.highWatermark && regressions++ < REGRESSIONS) continue
+          ends.set(partition, Math.max(offset, known.highWatermark))
+        }
+      })
+    const listLeft = Effect.suspend(() =>
+      Effect.forEach(
+        byLeader([...partitions.values()].filter((partition) => !ends.has(partition.partition))),
+        ([leader, group]) => listOf(leader, group),
+        { concurrency: "unbounded", discard: true }
+      )
+    )
+    // Partitions that were added since the topic was last described belong to the promise, too.
+    let isCurrent = false
+    const asked = Effect.suspend(() => {
+      const sent = moment()
+      return Effect.map(Effect.result(client.describeTopic(topic)), (described) => ({ described, sent }))
+    })
+    const describeAgain = Effect.map(asked, ({ described, sent }) => {
+      isCurrent = described._tag === "Success" && described.success.topicId === identity.topicId
+      // Another topic by now, or none: this session is about to end, or the broker lags.
+      if (!isCurrent) return summons.refresh()
+      if (described._tag === "Success" && described.success.partitions.length > partitions.size) {
+        description.adopt(described.success, sent)
+        summons.refresh()
+      }
+    })
+    yield* Effect.all([describeAgain, listLeft], { concurrency: 2, discard: true })
+    for (let failures = 1; ; failures++) {
+      if (!isCurrent) yield* describeAgain
+      if (isCurrent && ends.size < partitions.size) yield* listLeft
+      if (isCurrent && ends.size >= partitions.size) break
+      yield* backoff(failures)
+      if (failures > 1) summons.refresh()
+    }
+    return ends
+  })

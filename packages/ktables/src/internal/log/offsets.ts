@@ -1,0 +1,79 @@
+/** Asks leaders where the logs of a session's partitions begin and end. */
+import { Effect } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import type { KafkaError } from "../../KafkaError.ts"
+import type { Partition } from "./partition.ts"
+import type { Situation } from "./sessionContext.ts"
+
+export interface Offsets {
+  readonly list: (
+    broker: number,
+    at: "earliest" | "latest",
+    isolation: KafkaClient.Isolation,
+    of: ReadonlyArray<Partition>
+  ) => Effect.Effect<ReadonlyArray<KafkaClient.ListedOffset>, KafkaError>
+  /** One end of one log, whatever the isolation; undefined where its leader cannot tell. */
+  readonly listOne: (partition: Partition, at: "earliest" | "latest") => Effect.Effect<number | undefined, KafkaError>
+  /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
+  readonly lookAhead: (targets: ReadonlyMap<number, number>) => Effect.Effect<void>
+}
+
+/** The partitions that have a leader, by its broker id. */
+export const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Partition>> => {
+  const groups = new Map<number, Array<Partition>>()
+  for (const partition of of) {
+    if (partition.leader < 0) continue
+    const group = groups.get(partition.leader)
+    if (group === undefined) groups.set(partition.leader, [partition])
+    else group.push(partition)
+  }
+  return groups
+}
+
+export const make = ({ client, metrics, partitions, topic }: Situation): Offsets => {
+  const list: Offsets["list"] = (broker, at, isolation, of) =>
+    client.listOffsets(broker, {
+      topic,
+      at,
+      isolation,
+      partitions: of.map((p) => ({ partition: p.partition, leaderEpoch: p.leaderEpoch }))
+    })
+
+  const lookAheadOf = Effect.fnUntraced(function* (
+    leader: number,
+    group: ReadonlyArray<Partition>
+  ): Effect.fn.Return<void> {
+    const listed = yield* Effect.result(
+      Effect.all([list(leader, "latest", "read_committed", group), list(leader, "latest", "read_uncommitted", group)], {
+        concurrency: 2
+      })
+    )
+    if (listed._tag === "Failure") return
+    for (const [i, ends] of listed.success.entries()) {
+      for (const { errorCode, offset, partition } of ends) {
+        const known = partitions.get(partition)
+        if (known === undefined || errorCode !== 0) continue
+        if (i === 0) known.lastStableOffset = Math.max(known.lastStableOffset, offset)
+        else known.highWatermark = Math.max(known.highWatermark, offset)
+        metrics.lag(known)
+      }
+    }
+  })
+
+  return {
+    list,
+    listOne: (partition, at) =>
+      Effect.map(list(partition.leader, at, "read_uncommitted", [partition]), (listed) => {
+        const first = listed.find((l) => l.partition === partition.partition)
+        return first === undefined || first.errorCode !== 0 || first.offset < 0 ? undefined : first.offset
+      }),
+    lookAhead: (targets) =>
+      Effect.suspend(() => {
+        const behind = [...partitions.values()].filter((p) => p.readTo < (targets.get(p.partition) ?? 0))
+        return Effect.forEach(byLeader(behind), ([leader, group]) => lookAheadOf(leader, group), {
+          concurrency: "unbounded",
+          discard: true
+        })
+      })
+  }
+}

@@ -1,0 +1,123 @@
+/** Reads some partitions' logs anew, beside the positions of the session, which goes on meanwhile. */
+import { Effect } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import type { KafkaError } from "../../KafkaError.ts"
+import { NotAuthorized, type TableError } from "../../TableError.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
+import { RecordCursor, summarize } from "../records/batchReader.ts"
+import { backoff } from "../topic/backoff.ts"
+import { elapsed } from "../moment.ts"
+import { Partition } from "./partition.ts"
+import { trustedFor } from "./tombstoneWatch.ts"
+import type { Offsets } from "./offsets.ts"
+import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
+import type { Situation } from "./sessionContext.ts"
+import { type Consume, LOADING_WAIT } from "./stage.ts"
+
+/** Reads each log from where the session began to where it has been applied. */
+export type Reread = (consume: Consume, of: ReadonlySet<number>) => Effect.Effect<void, TableError>
+
+export const make = (
+  { client, identity, lost, moment, partitions, retention, settings, summons, topic }: Situation,
+  offsets: Offsets
+): Reread => {
+  /** One question over a connection of its own. */
+  const ask = (shadow: Partition, of: Partition): Effect.Effect<KafkaClient.FetchAnswer, KafkaError> =>
+    Effect.scoped(
+      Effect.flatMap(client.openFetcher(of.leader), (fetcher) =>
+        fetcher.fetch({
+          topic,
+          topicId: identity.topicId,
+          isolation: settings.isolation,
+          maxWait: LOADING_WAIT,
+          minBytes: settings.minBytes,
+          maxBytes: Math.max(settings.maxBytes, shadow.maxBytes),
+          rack: undefined,
+          partitions: [
+            {
+              partition: of.partition,
+              fetchOffset: shadow.position,
+              currentLeaderEpoch: of.leaderEpoch,
+              lastFetchedEpoch: shadow.epoch,
+              maxBytes: shadow.maxBytes
+            }
+          ]
+        })
+      )
+    )
+
+  /** The answer of one partition, whatever it takes; leaders are followed as the controller learns of them. */
+  const fetchAlone = Effect.fnUntraced(function* (
+    shadow: Partition,
+    of: Partition
+  ): Effect.fn.Return<KafkaClient.FetchedPartition, TableError> {
+    for (let failures = 1; ; failures++) {
+      const result = yield* Effect.result(ask(shadow, of))
+      if (result._tag === "Success") {
+        const { partitions, throttle } = result.success
+        if (throttle > 0 && partitions.length === 0) {
+          // Held back by a quota: nothing has failed.
+          failures = 0
+          yield* Effect.sleep(throttle)
+          continue
+        }
+        const fetched = partitions.find((f) => f.partition === of.partition)
+        if (fetched !== undefined && fetched.diverging !== undefined) {
+          return yield* lost(of, fetched.diverging.endOffset, "the log was truncated while it was read again")
+        }
+        if (fetched !== undefined && fetched.errorCode === 0) {
+          // A log that ends where it did and gives nothing has holes up to there.
+          if (fetched.records.length > 0 || visibleEnd(settings.isolation, fetched) >= shadow.target) return fetched
+        }
+        if (fetched?.errorCode === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
+          return yield* new NotAuthorized({ topic, operation: "Read", detail: "the broker refuses to fetch it again" })
+        }
+        if (fetched?.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
+          const earliest = yield* Effect.result(offsets.listOne(of, "earliest"))
+          if (earliest._tag === "Success" && earliest.success !== undefined && earliest.success > shadow.position) {
+            shadow.position = earliest.success
+            shadow.epoch = -1
+          }
+        }
+      }
+      summons.refresh()
+      yield* backoff(failures)
+    }
+  })
+
+  const rereadOne = Effect.fnUntraced(function* (
+    consume: Consume,
+    partition: Partition
+  ): Effect.fn.Return<void, TableError> {
+    const shadow = new Partition(partition.partition, partition.maxBytes)
+    shadow.begin(partition.start, partition.position)
+    const { leaderEpoch } = partition
+    const began = moment()
+    const untrusted = () =>
+      partition.leaderEpoch !== leaderEpoch || elapsed(began, moment()) >= trustedFor(retention.effective)
+    while (shadow.position < shadow.target) {
+      // As for a load: another log, or a later one, may have neither a record that was seen nor its tombstone.
+      if (untrusted()) return yield* lost(partition, partition.start, "older values could not be looked up in one go")
+      const fetched = yield* fetchAlone(shadow, partition)
+      if (fetched.records.length === 0) break
+      const summary = summarize(fetched.records)
+      if (needsMore(shadow, summary)) continue
+      const cursor = new RecordCursor({
+        records: fetched.records,
+        fromOffset: shadow.position,
+        abortedTransactions: hiddenTransactions(settings.isolation, fetched)
+      })
+      yield* consume(shadow, cursor)
+      shadow.position = Math.max(shadow.position, cursor.nextOffset)
+      const problem = problemOf(cursor, fetched.records, shadow)
+      if (problem !== undefined) {
+        const failure = unreadableAgain(topic, shadow, problem)
+        if (failure !== undefined) return yield* failure
+        continue
+      }
+      shadow.epoch = summary.lastEpoch
+    }
+  })
+
+  return (consume, of) => Effect.forEach(of, (number) => rereadOne(consume, partitions.get(number)!), { discard: true })
+}

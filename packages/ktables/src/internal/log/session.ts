@@ -1,0 +1,152 @@
+/**
+ * Follows one identity of a topic: describes it, gives every partition a place to start and a target, and runs one fetch
+ * loop per broker that serves some of them. It ends only by a `TableError`: lost records, another topic under the name, a
+ * deleted topic, records that cannot be read, or a cluster that refuses for good.
+ *
+ * Whatever passes by itself (elections, restarts, cut connections) parks the partition it concerns; the controller
+ * describes the topic after a back-off and sends it on its way again, while the others keep flowing.
+ */
+import { Clock, Deferred, Effect, Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import type { TableError } from "../../TableError.ts"
+import { AnswerMemory } from "./answerMemory.ts"
+import type { Connectivity } from "./connectivity.ts"
+import type { Gate } from "./offsetWaiters.ts"
+import type { ReaderMetrics } from "./metrics.ts"
+import type { Partition } from "./partition.ts"
+import * as Answers from "./answers.ts"
+import * as Controller from "./controller.ts"
+import * as Description from "./description.ts"
+import * as Elections from "./elections.ts"
+import * as EndOffsets from "./endOffsets.ts"
+import * as Lookups from "./lookups.ts"
+import * as FetchLoops from "./fetchLoops.ts"
+import * as Offsets from "./offsets.ts"
+import * as Placement from "./startOffsets.ts"
+import * as Reread from "./reread.ts"
+import * as Situation from "./sessionContext.ts"
+import { type Consume, type Cut, Stage } from "./stage.ts"
+import * as Tombstones from "./tombstones.ts"
+
+export type { FetchSettings } from "./sessionContext.ts"
+export type { Consume } from "./stage.ts"
+
+/** Bytes that an answer may have around its records. */
+const ANSWER_OVERHEAD = 1 << 16
+
+export interface Session {
+  readonly identity: Situation.Identity
+  readonly partitions: ReadonlyMap<number, Partition>
+  /** Where the answers of the load lie. */
+  readonly memory: AnswerMemory
+  /** Offsets replayed and to replay until caught up. */
+  readonly progress: () => { readonly replayed: number; readonly target: number }
+  readonly caughtUp: () => boolean
+  /** Replays until every partition has reached its target, or `stop` is opened. */
+  readonly load: (consume: Consume, stop: Deferred.Deferred<void>) => Effect.Effect<void, TableError>
+  /** Follows the log for ever: records are taken, and what lies below a log's start is let go. */
+  readonly follow: (consume: Consume, cut: Cut) => Effect.Effect<never, TableError>
+  /** Reads some partitions' logs anew from its start to where it has been applied, beside the session's own positions. */
+  readonly reread: Reread.Reread
+  /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
+  readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
+  /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
+  readonly verifyAwaited: Effect.Effect<void>
+  /** Whether an acknowledged record that was passed long ago is in the log. */
+  readonly lookUp: Lookups.LookUp
+  /** Describes the topic now, so that partitions that were added before the call are known; gives up where nobody answers. */
+  readonly look: Effect.Effect<void>
+  /** Whether the log is known not to be what is being read any more. */
+  readonly hasFailed: () => boolean
+  /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
+  readonly lookAhead: (targets: ReadonlyMap<number, number>) => Effect.Effect<void>
+}
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly client: KafkaClient.Service
+  readonly description: KafkaClient.TopicDescription
+  readonly settings: Situation.FetchSettings
+  readonly gate: Gate
+  readonly metrics: ReaderMetrics
+  readonly connectivity: Connectivity
+  /** Hears of positions that moved. */
+  readonly onProgress: (partition: Partition) => void
+  /** What was loaded of a partition is void: it is read from its start again. */
+  readonly onRestart: (partition: Partition) => void
+  /** Hears of partitions that were added since the session began; an error ends it. */
+  readonly onGrown: Description.OnGrown
+}): Effect.fn.Return<Session, never, Scope.Scope> {
+  const { client, connectivity, gate, metrics, onRestart, settings } = options
+  const { clusterId, partitions: described, topic, topicId } = options.description
+  const identity: Situation.Identity = { topicId, clusterId }
+  const clock = yield* Clock.Clock
+  const scope = yield* Scope.Scope
+  const memory = new AnswerMemory(
+    Math.min(settings.maxBytes, settings.maxPartitionBytes * described.length) + ANSWER_OVERHEAD,
+    described.length
+  )
+
+  const situation = Situation.make({
+    client,
+    topic,
+    identity,
+    settings,
+    gate,
+    metrics,
+    connectivity,
+    clock,
+    scope,
+    onRestart
+  })
+  const stage = new Stage(situation, options.onProgress)
+  const offsets = Offsets.make(situation)
+  const tombstones = Tombstones.make(situation, stage, offsets)
+  const answers = Answers.make(situation, stage, offsets, tombstones)
+  const fetchLoops = FetchLoops.make(situation, stage, answers, tombstones, memory)
+  const placement = Placement.make(situation, stage, offsets, fetchLoops)
+  const elections = Elections.make(situation, stage, offsets)
+  const description = Description.make(situation, elections, options.onGrown)
+  const controller = Controller.make(situation, { fetchLoops, placement, elections, description, tombstones })
+  const endOffsets = EndOffsets.make(situation, offsets, description)
+  const reread = Reread.make(situation, offsets)
+  const lookUp = yield* Lookups.make(situation, offsets)
+  const { failure, guarded, hasFailed, partitions } = situation
+
+  const begin = Effect.sync(() => {
+    description.adopt(options.description, situation.moment())
+    gate.confirmTopic(topicId)
+  })
+  yield* Effect.forkIn(guarded(Effect.andThen(begin, controller.run)), scope)
+  yield* Effect.forkIn(guarded(tombstones.learn), scope)
+
+  return {
+    identity,
+    partitions,
+    memory,
+    progress: () => stage.progress(),
+    caughtUp: () => stage.isLoaded,
+    load: (take, stop) =>
+      Effect.gen(function* () {
+        stage.load(take, stop)
+        yield* fetchLoops.ensure
+        yield* Effect.raceFirst(Effect.raceFirst(stage.awaitLoaded, Deferred.await(stop)), failure)
+        // Loops end behind the answer they are in the middle of; what they still take belongs to the load.
+        yield* Deferred.succeed(stop, undefined)
+        yield* Effect.raceFirst(fetchLoops.awaitIdle, failure)
+        memory.close()
+      }),
+    follow: (take, cut) =>
+      Effect.gen(function* () {
+        stage.follow(take, cut)
+        yield* fetchLoops.ensure
+        return yield* failure
+      }),
+    reread: (take, of) => Effect.raceFirst(reread(take, of), failure),
+    endOffsets: Effect.raceFirst(endOffsets, failure),
+    verifyAwaited: elections.verifyAwaited,
+    lookUp,
+    look: controller.look,
+    hasFailed,
+    lookAhead: offsets.lookAhead
+  }
+})

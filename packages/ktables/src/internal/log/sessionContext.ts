@@ -1,0 +1,159 @@
+/**
+ * What every part of a session knows: the topic and its partitions, what becomes of a partition that cannot be read for now,
+ * and the failure that ends the session.
+ */
+import { Cause, type Clock, Deferred, Effect, Exit, type Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { DataLoss, ReaderDied, type TableError } from "../../TableError.ts"
+import type { Connectivity } from "./connectivity.ts"
+import type { Gate } from "./offsetWaiters.ts"
+import type { ReaderMetrics } from "./metrics.ts"
+import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
+import { Partition } from "./partition.ts"
+import { Retention } from "./retention.ts"
+import { Summons } from "./wakeup.ts"
+
+/** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
+export const STALE_METADATA = 8
+
+/** Milliseconds for which a leader is read from where the follower that it sent to (KIP-392) did not answer. */
+export const FOLLOWER_REST = 30_000
+
+export interface FetchSettings {
+  readonly isolation: KafkaClient.Isolation
+  readonly rack: string | undefined
+  /** Milliseconds of a long poll. */
+  readonly maxWait: number
+  readonly minBytes: number
+  readonly maxBytes: number
+  readonly maxPartitionBytes: number
+  /** Milliseconds between two looks at the topic's description. */
+  readonly metadataRefresh: number
+  /** Milliseconds that the topic keeps tombstones, where it does not say so itself; undefined where nobody knows. */
+  readonly deleteRetention: number | undefined
+}
+
+export interface Identity {
+  readonly topicId: string | undefined
+  readonly clusterId: string | undefined
+}
+
+export interface Surroundings {
+  readonly client: KafkaClient.Service
+  readonly topic: string
+  readonly identity: Identity
+  readonly settings: FetchSettings
+  readonly gate: Gate
+  readonly metrics: ReaderMetrics
+  readonly connectivity: Connectivity
+  readonly clock: Clock.Clock
+  /** What the session's fibers live in. */
+  readonly scope: Scope.Scope
+  /** What was taken of a partition is void: it is read from its start again. */
+  readonly onRestart: (partition: Partition) => void
+}
+
+export interface Situation extends Surroundings {
+  readonly summons: Summons
+  readonly retention: Retention
+  readonly partitions: ReadonlyMap<number, Partition>
+  /** Partitions whose start and target are not known yet. */
+  readonly unplaced: ReadonlySet<Partition>
+  /** A partition by its number, a new one if need be. */
+  readonly admit: (number: number) => Partition
+  /** A partition has been given its start and target. */
+  readonly placed: (partition: Partition) => void
+  /** Milliseconds of the monotonic clock, for intervals: the wall clock may be set back. */
+  readonly now: () => number
+  /** Milliseconds since the epoch, for people. */
+  readonly wall: () => number
+  readonly moment: () => Moment
+  /** Gives a partition a new start and target. Nothing of it may be about to be applied. */
+  readonly restart: (partition: Partition) => void
+  /** Leaves a partition alone until the topic has been described again. */
+  readonly park: (partition: Partition) => void
+  /** Parks a partition whose broker does not answer, or that has no leader; a follower is left for the leader. */
+  readonly disconnect: (partition: Partition, detail: string) => void
+  /** A broker has answered for a partition. */
+  readonly connected: (partition: Partition) => void
+  readonly lost: (partition: Partition, resetTo: number, detail: string) => DataLoss
+  /** Ends the session. */
+  readonly failUnsafe: (error: TableError) => void
+  /** Makes an effect's failure the session's: none of the fibers ends without anybody hearing of it. */
+  readonly guarded: <A>(effect: Effect.Effect<A, TableError>) => Effect.Effect<void>
+  /** Waits for the failure that ends the session. */
+  readonly failure: Effect.Effect<never, TableError>
+  readonly hasFailed: () => boolean
+}
+
+export const make = (surroundings: Surroundings): Situation => {
+  const { clock, settings, topic } = surroundings
+  const summons = new Summons()
+  const partitions = new Map<number, Partition>()
+  const unplaced = new Set<Partition>()
+  const failure = Deferred.makeUnsafe<never, TableError>()
+
+  const fail = (error: TableError): Effect.Effect<void> => Deferred.fail(failure, error)
+  const now = (): number => monotonicMillis(clock)
+  const wall = (): number => clock.currentTimeMillisUnsafe()
+  const park = (partition: Partition): void => {
+    partition.parked = true
+    partition.replica = -1
+    partition.failures++
+    partition.rewind()
+    summons.call()
+  }
+
+  return {
+    ...surroundings,
+    summons,
+    retention: new Retention(settings.deleteRetention),
+    partitions,
+    unplaced,
+    admit: (number) => {
+      let partition = partitions.get(number)
+      if (partition === undefined) {
+        partition = new Partition(number, settings.maxPartitionBytes)
+        partitions.set(number, partition)
+        unplaced.add(partition)
+      }
+      return partition
+    },
+    placed: (partition) => {
+      unplaced.delete(partition)
+    },
+    now,
+    wall,
+    moment: () => momentOf(clock),
+    restart: (partition) => {
+      partition.question++
+      partition.tombstones.begin()
+      unplaced.add(partition)
+      surroundings.onRestart(partition)
+      summons.call()
+    },
+    park,
+    disconnect: (partition, detail) => {
+      // The leader may well be there, and would send to its follower again at once.
+      if (partition.replica >= 0) partition.leaderUntil = now() + FOLLOWER_REST
+      else surroundings.connectivity.lost(partition, detail)
+      park(partition)
+    },
+    connected: (partition) => surroundings.connectivity.found(partition),
+    lost: (partition, resetTo, detail) =>
+      new DataLoss({ topic, partition: partition.partition, consumedTo: partition.position, resetTo, detail }),
+    failUnsafe: (error) => {
+      Deferred.doneUnsafe(failure, Effect.fail(error))
+    },
+    guarded: (effect) =>
+      Effect.asVoid(effect).pipe(
+        Effect.catch(fail),
+        Effect.catchDefect((defect) => fail(new ReaderDied({ topic, cause: defect }))),
+        Effect.onExit((exit) =>
+          Exit.isFailure(exit) ? fail(new ReaderDied({ topic, cause: Cause.squash(exit.cause) })) : Effect.void
+        )
+      ),
+    failure: Deferred.await(failure),
+    hasFailed: () => Deferred.isDoneUnsafe(failure)
+  }
+}

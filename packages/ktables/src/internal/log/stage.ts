@@ -1,0 +1,124 @@
+/**
+ * Whether a session loads or follows: who takes its records, what is still wanted of a partition, and who hears of one that
+ * moved.
+ */
+import { Deferred, Effect } from "effect"
+import type { TableError } from "../../TableError.ts"
+import type { RecordCursor } from "../records/batchReader.ts"
+import type { Partition } from "./partition.ts"
+import type { Situation } from "./sessionContext.ts"
+
+/** Milliseconds that a catch-up fetch waits where there is nothing: holes at a log's end must not cost a long poll. */
+export const LOADING_WAIT = 100
+
+/** Takes a partition's records up to the cursor's end, in slices. */
+export type Consume = (partition: Partition, cursor: RecordCursor) => Effect.Effect<void, TableError>
+
+/** Lets go of what lies below the start of a partition's log. */
+export type Cut = (partition: Partition) => Effect.Effect<void, TableError>
+
+export class Stage {
+  readonly #situation: Situation
+  readonly #onProgress: (partition: Partition) => void
+  readonly #loaded = Deferred.makeUnsafe<void>()
+  #consume: Consume | undefined
+  #cut: Cut | undefined
+  #isLoading = true
+  #stop: Deferred.Deferred<void> = Deferred.makeUnsafe()
+
+  /** @param onProgress hears of positions that moved. */
+  constructor(situation: Situation, onProgress: (partition: Partition) => void) {
+    this.#situation = situation
+    this.#onProgress = onProgress
+  }
+
+  /** From here on records are replayed to `take`, until `stop` is done. */
+  load(take: Consume, stop: Deferred.Deferred<void>): void {
+    this.#consume = take
+    this.#stop = stop
+  }
+
+  /** From here on records are followed for ever. */
+  follow(take: Consume, cut: Cut): void {
+    this.#consume = take
+    this.#cut = cut
+    this.#isLoading = false
+  }
+
+  get isLoading(): boolean {
+    return this.#isLoading
+  }
+
+  /** Whether somebody takes records. */
+  get isOpen(): boolean {
+    return this.#consume !== undefined && !this.isStopped
+  }
+
+  /** Whether the load is over, and following has not begun. */
+  get isStopped(): boolean {
+    return this.#isLoading && Deferred.isDoneUnsafe(this.#stop)
+  }
+
+  /** Whether every partition has been read to its target. */
+  get isLoaded(): boolean {
+    if (this.#situation.unplaced.size > 0) return false
+    for (const partition of this.#situation.partitions.values()) if (!partition.caughtUp) return false
+    return true
+  }
+
+  /** Succeeds once every partition has been read to its target while loading. */
+  get awaitLoaded(): Effect.Effect<void> {
+    return Deferred.await(this.#loaded)
+  }
+
+  /** Waits for `effect`, or the end of the load. */
+  orStop(effect: Effect.Effect<void>): Effect.Effect<void> {
+    return this.#isLoading ? Effect.raceFirst(Deferred.await(this.#stop), effect) : effect
+  }
+
+  take(partition: Partition, cursor: RecordCursor): Effect.Effect<void, TableError> {
+    return this.#consume!(partition, cursor)
+  }
+
+  /** To be run after the start of a partition's log has moved. */
+  cut(partition: Partition): Effect.Effect<void, TableError> {
+    return this.#cut === undefined ? Effect.void : this.#cut(partition)
+  }
+
+  /** Whether the partition is to be fetched now. */
+  wants(partition: Partition): boolean {
+    return (
+      !partition.parked &&
+      !this.#situation.unplaced.has(partition) &&
+      partition.tombstones.allows(partition.source, partition.leaderEpoch) &&
+      (!this.#isLoading ||
+        (!partition.caughtUp && partition.fetchPosition < partition.target) ||
+        this.#isDue(partition))
+    )
+  }
+
+  /** Whether a partition that is complete is asked all the same, so that what is read of it stays to be trusted. */
+  #isDue(partition: Partition): boolean {
+    const { moment, retention } = this.#situation
+    return partition.caughtUp && (partition.tombstones.since(moment()) ?? 0) >= retention.patience
+  }
+
+  /** To be called after a partition's position, `readTo` or target changed. */
+  moved(partition: Partition): void {
+    partition.tombstones.reached(partition.readTo)
+    this.#situation.gate.advance(partition)
+    this.#onProgress(partition)
+    if (this.#isLoading && this.isLoaded) Deferred.doneUnsafe(this.#loaded, Effect.void)
+  }
+
+  /** Offsets replayed and to replay until caught up. */
+  progress(): { readonly replayed: number; readonly target: number } {
+    let replayed = 0
+    let target = 0
+    for (const partition of this.#situation.partitions.values()) {
+      replayed += Math.min(partition.readTo, partition.target) - partition.start
+      target += partition.target - partition.start
+    }
+    return { replayed, target }
+  }
+}

@@ -1,0 +1,325 @@
+/** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
+import { Effect, Exit } from "effect"
+import type { TableError } from "../../TableError.ts"
+import type { Contents } from "../table/contents.ts"
+import type { ReaderMetrics } from "../log/metrics.ts"
+import type { Session } from "../log/session.ts"
+import { SLICE, STRIDE } from "../slice.ts"
+import type { Survivors } from "./survivors.ts"
+import type { Application, Interruption } from "./application.ts"
+import type { Decoding } from "./decoding.ts"
+import { ForeignKeys } from "./foreignKeys.ts"
+import { findMerge, isOpaque } from "./merges.ts"
+import type { Ownership, Rank } from "./ownership.ts"
+import { CursorSource, type Source, SurvivorSource } from "./source.ts"
+
+export type Build<K, V> = (
+  survivors: ReadonlyArray<Survivors>,
+  session: Session
+) => Effect.Effect<Contents<K, V>, TableError>
+
+/** An older record of a key whose newest has no value that decodes. */
+interface Found<V> {
+  readonly offset: number
+  readonly timestamp: number
+  /** Undefined for a tombstone. */
+  readonly value: { readonly it: V; readonly length: number } | undefined
+}
+
+/** The record that was found, in place of the surviving one. Its value is decoded, and the bytes of it are gone. */
+const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown>): Source => ({
+  partition: survivor.partition,
+  offset,
+  timestamp,
+  keyBuffer: survivor.keyBuffer,
+  keyStart: survivor.keyStart,
+  keyLength: survivor.keyLength,
+  valueBuffer: survivor.keyBuffer,
+  valueStart: 0,
+  valueLength: value === undefined ? -1 : value.length
+})
+
+const sumOf = (all: ReadonlyArray<Survivors>, of: (survivors: Survivors) => number): number =>
+  all.reduce((sum, survivors) => sum + of(survivors), 0)
+
+function* range(end: number): Iterable<number> {
+  for (let n = 0; n < end; n++) yield n
+}
+
+export const make = <K, V>(options: {
+  readonly topic: string
+  /** Whether different bytes are always different keys. */
+  readonly isInjective: boolean
+  /** Whether keys that compare equal encode to the same bytes, too. */
+  readonly sameKey: (a: K, b: K) => boolean
+  readonly decoding: Decoding<K, V>
+  readonly application: Application<K, V>
+  readonly ownership: Ownership
+  readonly metrics: ReaderMetrics
+  readonly empty: () => Contents<K, V>
+}): Build<K, V> => {
+  const { application, empty, isInjective, metrics, ownership, topic } = options
+  const { decodeKey, decodeValue, examples, settled } = options.decoding
+  const { counts } = metrics
+
+  /** One build: what it makes, and of what. */
+  interface Building {
+    readonly next: Contents<K, V>
+    readonly session: Session
+    readonly loaded: ReadonlyMap<number, Survivors>
+    readonly foreign: ForeignKeys
+    /** Per partition, what was deleted there where it belongs, and has a record elsewhere. */
+    readonly deleted: Map<number, Set<number>>
+    /** Among those that have been applied, some lie outside their key's partition. */
+    readonly hasForeign: () => boolean
+  }
+
+  /** A raw key has one survivor; only several raw keys that decode to one have to be told apart. */
+  const rankIn =
+    ({ hasForeign }: Building): (() => Rank) =>
+    () =>
+      !isInjective ? "any" : hasForeign() ? "newest" : "only"
+
+  /** Whether the record lies outside its key's partition, and that partition has a record of the key. */
+  const isDisowned = (source: Source, { deleted, foreign, loaded }: Building): boolean => {
+    const owner = ownership.ownerOf(source)
+    if (owner === source.partition) return false
+    counts.foreign++
+    foreign.add(source)
+    const there = loaded.get(owner)
+    const entry = there?.find(source.keyBuffer, source.keyStart, source.keyLength) ?? -1
+    if (entry < 0) return false
+    ownership.hasShared = true
+    ownership.outdone.add(source.partition, source.offset, owner)
+    if (there!.valueLength(entry) < 0) {
+      let entries = deleted.get(owner)
+      if (entries === undefined) deleted.set(owner, (entries = new Set()))
+      entries.add(entry)
+    }
+    return true
+  }
+
+  /** Applies those survivors of a partition that `isWanted` names; hands back the entries whose value was refused. */
+  const applySurvivors = Effect.fnUntraced(function* (
+    building: Building,
+    survivors: Survivors,
+    isWanted: (source: Source) => boolean
+  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
+    const { next } = building
+    const rank = rankIn(building)
+    const source = new SurvivorSource(survivors)
+    const { size } = survivors
+    const refused = new Set<number>()
+    let at = 0
+    let problem: { readonly defect: unknown } | undefined
+    let interruption: Interruption<K, V> | undefined
+    const slice = (): void => {
+      const started = performance.now()
+      let n = 0
+      while (at < size) {
+        source.entry = at++
+        if (!isWanted(source)) continue
+        try {
+          interruption = application.now(next, source, rank())
+          if (interruption !== undefined) return
+        } catch (defect) {
+          problem = { defect }
+          return
+        }
+        if (++n % STRIDE === 0 && performance.now() - started > SLICE) break
+      }
+      metrics.slice(performance.now() - started)
+    }
+    while (at < size) {
+      next.mutate(slice, false)
+      if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
+      if (interruption !== undefined) {
+        const late: Interruption<K, V> = interruption
+        interruption = undefined
+        if ((yield* application.late(next, source, late, rank, false)) === "refused") refused.add(source.entry)
+      }
+      if (at < size) yield* Effect.yieldNow
+    }
+    return refused
+  })
+
+  /** The newest older records of these entries, as far as they are in the log and decode. */
+  const findOlder = Effect.fnUntraced(function* (
+    { session }: Building,
+    survivors: Survivors,
+    entries: ReadonlySet<number>
+  ): Effect.fn.Return<ReadonlyMap<number, Found<V>>, TableError> {
+    const found = new Map<number, Found<V>>()
+    yield* session.reread(
+      Effect.fnUntraced(function* (partition, cursor) {
+        const source = new CursorSource(partition.partition, cursor)
+        let deadline = performance.now() + SLICE
+        let n = 0
+        while (cursor.next()) {
+          if (++n % STRIDE === 0 && performance.now() > deadline) {
+            yield* Effect.yieldNow
+            deadline = performance.now() + SLICE
+          }
+          if (cursor.keyLength < 0) continue
+          const entry = survivors.find(cursor.buffer, cursor.keyStart, cursor.keyLength)
+          if (entry < 0 || !entries.has(entry) || cursor.offset > survivors.offsetOf(entry)) continue
+          const { offset, timestamp } = cursor
+          if (cursor.valueLength < 0) {
+            found.set(entry, { offset, timestamp, value: undefined })
+            continue
+          }
+          const decoded = yield* settled(decodeValue, source)
+          if (Exit.isSuccess(decoded))
+            found.set(entry, { offset, timestamp, value: { it: decoded.value, length: cursor.valueLength } })
+        }
+      }),
+      new Set([survivors.partition])
+    )
+    return found
+  })
+
+  /** Applies survivors, or where their values are refused what is found below them; hands back entries without either. */
+  const applyPartition = Effect.fnUntraced(function* (
+    building: Building,
+    survivors: Survivors,
+    isWanted: (source: Source) => boolean
+  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
+    const refused = yield* applySurvivors(building, survivors, isWanted)
+    if (refused.size === 0) return refused
+    const { next } = building
+    const rank = rankIn(building)
+    const source = new SurvivorSource(survivors)
+    const left = new Set(refused)
+    for (const [entry, found] of yield* findOlder(building, survivors, refused)) {
+      source.entry = entry
+      const k = yield* settled(decodeKey, source)
+      left.delete(entry)
+      if (Exit.isFailure(k)) continue
+      const older: Interruption<K, V> = {
+        key: k,
+        value: found.value === undefined ? undefined : Exit.succeed(found.value.it)
+      }
+      yield* application.late(next, inPlaceOf(source, found), older, rank, false)
+    }
+    return left
+  })
+
+  /** Remembers what was deleted where it belongs: of these entries, or of all. */
+  const bury = Effect.fnUntraced(function* (
+    next: Contents<K, V>,
+    survivors: Survivors,
+    entries: Iterable<number>
+  ): Effect.fn.Return<void> {
+    const source = new SurvivorSource(survivors)
+    let deadline = performance.now() + SLICE
+    let n = 0
+    for (const entry of entries) {
+      if (++n % STRIDE === 0 && performance.now() > deadline) {
+        yield* Effect.yieldNow
+        deadline = performance.now() + SLICE
+      }
+      source.entry = entry
+      if (source.valueLength >= 0 || ownership.ownerOf(source) !== source.partition) continue
+      const k = yield* settled(decodeKey, source)
+      if (Exit.isSuccess(k) && !next.has(k.value)) {
+        next.bury(k.value, source.partition, source.offset, source.timestamp)
+      }
+    }
+  })
+
+  /** Says how much of a load is not in the table: louder where nothing else was in it. */
+  const summarize = (next: Contents<K, V>, all: ReadonlyArray<Survivors>, keys: number, values: number) =>
+    Effect.suspend(() => {
+      const { first, last } = examples
+      examples.first = examples.last = undefined
+      const keyless = sumOf(all, (survivors) => survivors.keyless)
+      const isNothing = next.size === 0 && keys + values + keyless > 0
+      if (keys + values < 2 && keyless < 2 && !isNothing) return Effect.void
+      const parts: Array<string> = []
+      if (keyless > 0) parts.push(`${keyless} of ${sumOf(all, (survivors) => survivors.records)} records have no key`)
+      if (keys > 0) parts.push(`${keys} of ${sumOf(all, ({ size }) => size)} keys do not decode`)
+      if (values > 0) parts.push(`the values of ${values} of ${sumOf(all, ({ size }) => size)} keys do not decode`)
+      if (first !== undefined) parts.push(`the first: ${first}`)
+      if (last !== undefined && last !== first) parts.push(`the last: ${last}`)
+      const message = `${topic}: ${isNothing ? "nothing in it can be shown; " : ""}${parts.join("; ")}`
+      return isNothing ? Effect.logError(message) : Effect.logWarning(message)
+    })
+
+  let hasWarned = false
+  /** Warns once, where entries are missing that nothing else explains. */
+  const warnOfMerges = Effect.fnUntraced(function* (
+    next: Contents<K, V>,
+    all: ReadonlyArray<Survivors>,
+    explained: number
+  ): Effect.fn.Return<void> {
+    const raw = sumOf(all, ({ extent }) => extent.entries)
+    if (isInjective || hasWarned || next.size + explained >= raw || (next.size > 0 && !isOpaque(next))) return
+    const merged = yield* findMerge(all, options.decoding, options.sameKey)
+    if (merged === undefined) return
+    hasWarned = true
+    yield* Effect.logWarning(
+      `${topic}: different keys are one in this table, since what they decode to compares equal: ${merged}. The last record of either counts; decode keys to plain data, or give their class an Equal and a Hash`
+    )
+  })
+
+  return Effect.fnUntraced(function* (all, session) {
+    ownership.partitions = session.partitions.size
+    ownership.isDoubtful = false
+    ownership.isIgnorant = false
+    ownership.outdone.clear()
+    for (const survivors of all) {
+      counts.records += survivors.records
+      counts.tombstones += survivors.tombstones
+      counts.keyless += survivors.keyless
+    }
+    const next = empty()
+    const loaded = new Map(all.map((survivors) => [survivors.partition, survivors]))
+    const foreignBefore = counts.foreign
+    const { keyErrors, valueErrors } = counts
+    const foreign = new ForeignKeys(ownership.partitions)
+    const building: Building = {
+      next,
+      session,
+      loaded,
+      foreign,
+      deleted: new Map(),
+      hasForeign: () => counts.foreign !== foreignBefore
+    }
+    // Entries come in no order: where several raw keys may decode to one, deletions have to be remembered.
+    if (!isInjective) next.keepAllGraves()
+    /** Per partition, the keys that it has records of and no value that decodes. */
+    const valueless = new Map<number, ReadonlySet<number>>()
+    const isAlone = ownership.partitions === 1
+    for (const survivors of all) {
+      const left = yield* applyPartition(building, survivors, (source) => isAlone || !isDisowned(source, building))
+      if (left.size > 0) valueless.set(survivors.partition, left)
+    }
+    // What is skipped in a key's own partition does not disown the key's records elsewhere.
+    if (!isAlone && valueless.size > 0) {
+      for (const survivors of all) {
+        yield* applyPartition(building, survivors, (source) => {
+          const owner = ownership.ownerOf(source)
+          const left = owner === source.partition ? undefined : valueless.get(owner)
+          if (left === undefined) return false
+          const counts = left.has(loaded.get(owner)!.find(source.keyBuffer, source.keyStart, source.keyLength))
+          if (counts) ownership.outdone.remove(source.partition, source.offset)
+          return counts
+        })
+      }
+    }
+    next.dropGraves()
+    ownership.isForeign = foreign.areMany(sumOf(all, ({ size }) => size))
+    if (building.hasForeign() && (!ownership.isForeign || building.deleted.size > 0)) {
+      next.keepGraves()
+      for (const survivors of all) {
+        const entries = ownership.isForeign ? building.deleted.get(survivors.partition) : range(survivors.size)
+        if (entries !== undefined) yield* bury(next, survivors, entries)
+      }
+      next.hasForgotten = false
+    }
+    const errors = counts.keyErrors - keyErrors + counts.valueErrors - valueErrors
+    yield* warnOfMerges(next, all, errors + counts.foreign - foreignBefore)
+    yield* summarize(next, all, counts.keyErrors - keyErrors, counts.valueErrors - valueErrors)
+    return next
+  })
+}

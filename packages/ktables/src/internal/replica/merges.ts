@@ -1,0 +1,66 @@
+/**
+ * Finds different raw keys that are one key of the table: instances of a class compare equal though their private state
+ * differs, and a class may say of itself what it likes. Spellings of one key (`1` and `01`) are none: they encode alike.
+ */
+import { Effect, Exit } from "effect"
+import type { Contents } from "../table/contents.ts"
+import { KeyIndex } from "../table/keyIndex.ts"
+import { isTransparent } from "../table/sameness.ts"
+import { SLICE, STRIDE } from "../slice.ts"
+import type { Survivors } from "./survivors.ts"
+import { type Decoding, printedKey } from "./decoding.ts"
+import { SurvivorSource } from "./source.ts"
+
+/** Keys that are looked at for state that `Equal` does not see. */
+const SAMPLE = 64
+
+/** Whether keys may hold more than `Equal` compares. */
+export const isOpaque = <K>(contents: Contents<K, unknown>): boolean => {
+  let n = 0
+  for (const [key] of contents) {
+    try {
+      if (!isTransparent(key)) return true
+    } catch {
+      return true
+    }
+    if (++n === SAMPLE) break
+  }
+  return false
+}
+
+const isSameBytes = (a: SurvivorSource, b: SurvivorSource): boolean =>
+  a.keyBuffer.compare(b.keyBuffer, b.keyStart, b.keyStart + b.keyLength, a.keyStart, a.keyStart + a.keyLength) === 0
+
+/** The first two raw keys of one key, in words. */
+export const findMerge = Effect.fnUntraced(function* <K, V>(
+  all: ReadonlyArray<Survivors>,
+  { decodeKey, settled }: Decoding<K, V>,
+  same: (a: K, b: K) => boolean
+): Effect.fn.Return<string | undefined> {
+  const seen = new KeyIndex<K, { readonly key: K; readonly source: SurvivorSource }>()
+  let deadline = performance.now() + SLICE
+  let n = 0
+  for (const survivors of all) {
+    for (let entry = 0; entry < survivors.size; entry++) {
+      if (++n % STRIDE === 0 && performance.now() > deadline) {
+        yield* Effect.yieldNow
+        deadline = performance.now() + SLICE
+      }
+      const source = new SurvivorSource(survivors)
+      source.entry = entry
+      const decoded = yield* settled(decodeKey, source)
+      if (Exit.isFailure(decoded)) continue
+      const key = decoded.value
+      try {
+        const other = seen.get(key)
+        if (other === undefined) seen.set(key, { key, source })
+        else if (!isSameBytes(source, other.source) && !same(key, other.key)) {
+          return `${printedKey(other.source)} and ${printedKey(source)}`
+        }
+      } catch {
+        // It cannot be compared, and was refused.
+      }
+    }
+  }
+  return undefined
+})

@@ -1,0 +1,99 @@
+/**
+ * Which record of a key counts where there are several. Within a partition the later offset wins. Across partitions
+ * (partitions were added, or somebody uses another partitioner) the key's owner wins over the others, and among the others
+ * the one seen last.
+ */
+import { partitionOf } from "../writer/partitioner.ts"
+import type { Contents } from "../table/contents.ts"
+import type { ReaderMetrics } from "../log/metrics.ts"
+import { Outdone } from "../log/outdone.ts"
+import type { Source } from "./source.ts"
+
+/**
+ * What is known of a record beside the others of its key: that there is no other, that none of those applied is newer, or
+ * nothing, so that their places have to be compared.
+ */
+export type Rank = "only" | "newest" | "any"
+
+export class Ownership {
+  /** How many there are; one more and keys belong elsewhere. */
+  partitions = 1
+  /**
+   * While it is set, a record that its key's owner outdoes is not passed over but doubted: partitions may have been added
+   * that whoever wrote it knew of, and then it is the owner's.
+   */
+  isWary = false
+  isDoubtful = false
+  /** Set by a record outside its key's partition, where nobody remembers whether the key was deleted in its own. */
+  isIgnorant = false
+  /** The records that did not count. */
+  readonly outdone: Outdone = new Outdone()
+  /**
+   * Whether the topic's producers hash otherwise, as the last load found. Then a record outside its key's partition says
+   * nothing of another one there, and only deletions of keys that were seen in two partitions are remembered.
+   */
+  isForeign = false
+  /** Whether the record that was last admitted found its key in another partition. */
+  #isShared = false
+  /** Whether a key was seen in two partitions since it was reset. */
+  hasShared = false
+  readonly #counts: ReaderMetrics["counts"]
+
+  constructor(counts: ReaderMetrics["counts"]) {
+    this.#counts = counts
+  }
+
+  ownerOf(source: Source): number {
+    return partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, this.partitions)
+  }
+
+  put<K, V>(target: Contents<K, V>, source: Source, key: K, value: V, rank: Rank): void {
+    const length = source.keyLength + source.valueLength
+    if (rank === "only") target.insert(key, value, source.partition, source.offset, source.timestamp, length)
+    else if (rank === "newest" || this.#admits(target, source, key)) {
+      // Of a load, where every partition has one record of a key.
+      if (this.partitions > 1 && !this.hasShared && rank === "newest" && target.has(key)) this.hasShared = true
+      target.set(key, value, source.partition, source.offset, source.timestamp, length)
+    }
+  }
+
+  remove<K, V>(target: Contents<K, V>, source: Source, key: K, rank: Rank): void {
+    if (rank === "any" && !this.#admits(target, source, key)) return
+    if (!target.hasGraves) target.hasForgotten = true
+    else if (target.hasAllGraves || (rank === "any" && this.#isRemembered(source))) {
+      target.bury(key, source.partition, source.offset, source.timestamp)
+    }
+    target.delete(key)
+  }
+
+  /** Whether a deletion may have to be held against a record in another partition: only the owner's is. */
+  #isRemembered(source: Source): boolean {
+    return (this.#isShared || !this.isForeign) && this.ownerOf(source) === source.partition
+  }
+
+  /** Whether a record may replace what is known of its key. */
+  #admits<K, V>(target: Contents<K, V>, source: Source, key: K): boolean {
+    const previous = target.previous(key)
+    this.#isShared = previous !== undefined && previous.partition !== source.partition
+    if (!this.#isShared) {
+      if (!this.isForeign && this.partitions > 1 && this.ownerOf(source) !== source.partition) {
+        if (previous === undefined && target.hasForgotten && source.valueLength >= 0) {
+          this.isIgnorant = true
+          return false
+        }
+        target.keepGraves()
+      }
+      return previous === undefined || previous.offset <= source.offset
+    }
+    const isDisowned = previous!.partition === this.ownerOf(source)
+    if (isDisowned && this.isWary) {
+      this.isDoubtful = true
+      return false
+    }
+    this.#counts.foreign++
+    this.hasShared = true
+    target.keepGraves()
+    if (isDisowned) this.outdone.add(source.partition, source.offset, previous!.partition)
+    return !isDisowned
+  }
+}

@@ -1,0 +1,502 @@
+/**
+ * The last record of every raw key of one partition while its log is replayed, tombstones included.
+ *
+ * Keyed by the key's bytes, in typed arrays: no string and no object per record, and one cache line per entry. Values stay
+ * where they were fetched; a chunk is let go once no survivor lies in it, and chunks that are mostly superseded are copied
+ * together, so that what is retained stays in proportion to the survivors and not to the log.
+ *
+ * Records are taken in groups: the places of a whole group's keys are looked up first, so that memory which no cache holds
+ * is waited for together and not in turn.
+ */
+import { randomFillSync } from "node:crypto"
+import type { Mutable } from "effect/Types"
+import type { RecordCursor } from "../records/batchReader.ts"
+import type { AnswerMemory } from "../log/answerMemory.ts"
+import type { Extent } from "../table/limits.ts"
+
+/** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
+const slack = 1024 * 1024
+
+/** Bytes of a partition's keys: their places are 32-bit numbers. */
+const MOST_KEYS = 2 ** 31 - 1
+
+/** Entries of a partition: places in their numbers have 32 bits, too. */
+const MOST_ENTRIES = 2 ** 27
+
+/** An entry is sixteen 32-bit numbers, a cache line; its offset and timestamp are doubles in the place of two each. */
+const WIDTH = 4
+const HASH = 0
+const KEY_LENGTH = 1
+const KEY_AT = 2
+const CHUNK = 3
+const VALUE_AT = 4
+/** -1 for a tombstone. */
+const VALUE_LENGTH = 5
+const OFFSET = 3
+const TIMESTAMP = 4
+/** The key's first bytes: most keys are compared without a look at the arena. */
+const WORDS = 10
+const WORD_COUNT = 6
+const WORD_BYTES = 4 * WORD_COUNT
+
+/** Where the numbers of record `i` of a group begin; its doubles begin at half of it. */
+const numbersOf = (i: number): number => i << WIDTH
+
+/** Entries lie in segments of so many, which are never copied once they are full: one that doubled would stall its reader. */
+const SEGMENT_BITS = 16
+const SEGMENT = 1 << SEGMENT_BITS
+/** Where the numbers of an entry begin in its segment. */
+const placeOf = (entry: number): number => (entry & (SEGMENT - 1)) << WIDTH
+/** The same for the bytes of keys. */
+const PAGE_BITS = 22
+const PAGE = 1 << PAGE_BITS
+
+/** Slots are in tables by the highest bits of the hash, each of which doubles by itself: a slot is an entry + 1, and its hash. */
+const TABLE_BITS = 6
+const TABLES = 1 << TABLE_BITS
+const tableOf = (hash: number): number => hash >>> (32 - TABLE_BITS)
+const LEAST_SLOTS = 16
+
+/** Records that are looked up together; they have the form of entries. */
+const GROUP = 64
+const groupNumbers = new Int32Array(GROUP << WIDTH)
+const groupDoubles = new Float64Array(groupNumbers.buffer)
+/** The entry that a record of the group is expected to replace; -1 where its slot says nothing. */
+const expected = new Int32Array(GROUP)
+/** What `find` looks for. */
+const wanted = new Int32Array(1 << WIDTH)
+
+/**
+ * Secrets of this process. Whoever writes to a topic chooses its keys, and could choose ever so many with one hash if he
+ * could compute it: then every look-up would walk past all of them. Two lanes with multipliers that nobody knows leave no
+ * difference between two keys whose way through both is certain; in one lane, that of a word's highest bit is.
+ */
+const secrets = randomFillSync(new Int32Array(4))
+const SEED_A = secrets[0]!
+const SEED_B = secrets[1]!
+const FACTOR_A = secrets[2]! | 1
+const FACTOR_B = secrets[3]! | 1
+
+/** Puts the key's hash, place, length and first bytes into the entry whose numbers begin at `at`. */
+const describeKey = (numbers: Int32Array, at: number, buffer: Buffer, start: number, length: number): void => {
+  const end = start + length
+  const lastWord = at + WORDS + WORD_COUNT
+  let word = at + WORDS
+  let a = SEED_A ^ length
+  let b = SEED_B
+  let i = start
+  for (; i + 3 < end; i += 4) {
+    const four = buffer[i]! | (buffer[i + 1]! << 8) | (buffer[i + 2]! << 16) | (buffer[i + 3]! << 24)
+    if (word < lastWord) numbers[word++] = four
+    a = Math.imul(a ^ four, FACTOR_A)
+    a ^= a >>> 15
+    b = Math.imul(b + four, FACTOR_B)
+    b ^= b >>> 13
+  }
+  if (i < end) {
+    let rest = buffer[i]!
+    if (i + 1 < end) rest |= buffer[i + 1]! << 8
+    if (i + 2 < end) rest |= buffer[i + 2]! << 16
+    if (word < lastWord) numbers[word] = rest
+    a = Math.imul(a ^ rest, FACTOR_A)
+    a ^= a >>> 15
+    b = Math.imul(b + rest, FACTOR_B)
+    b ^= b >>> 13
+  }
+  const hash = Math.imul(a ^ ((b << 16) | (b >>> 16)), 0x297a2d39)
+  numbers[at + HASH] = hash ^ (hash >>> 13)
+  numbers[at + KEY_AT] = start
+  numbers[at + KEY_LENGTH] = length
+}
+
+const noBytes = Buffer.alloc(0)
+
+/** The slots of a table in one of twice the size. */
+const rehashed = (table: Int32Array): Int32Array => {
+  const next = new Int32Array(2 * table.length)
+  const mask = next.length - 2
+  for (let from = 0; from < table.length; from += 2) {
+    if (table[from] === 0) continue
+    const hash = table[from + 1]!
+    let to = (hash << 1) & mask
+    while (next[to] !== 0) to = (to + 2) & mask
+    next[to] = table[from]!
+    next[to + 1] = hash
+  }
+  return next
+}
+
+export class Survivors {
+  readonly partition: number
+  /** Entries, one per raw key. */
+  size = 0
+  /** Those of them that are no tombstones, and the bytes of their keys and values. */
+  readonly extent: Mutable<Extent> = { entries: 0, bytes: 0 }
+  private readonly tables: Array<Int32Array> = Array.from({ length: TABLES }, () => new Int32Array(2 * LEAST_SLOTS))
+  private readonly taken = new Int32Array(TABLES)
+  private readonly numbers: Array<Int32Array> = [new Int32Array(1 << (9 + WIDTH))]
+  private readonly doubles: Array<Float64Array> = [new Float64Array(this.numbers[0]!.buffer)]
+
+  private readonly pages: Array<Buffer> = [Buffer.allocUnsafeSlow(1 << 14)]
+  private pagesUsed = 0
+
+  private readonly memory: AnswerMemory
+  private chunks: Array<Buffer> = []
+  /** Bytes of survivors' values in each chunk, and bytes of memory that it keeps from being used otherwise. */
+  private live: Int32Array = new Int32Array(64)
+  private held: Array<number> = []
+
+  /** The records of the group, which lie in `source`. */
+  private staged = 0
+  private source: Buffer = noBytes
+  /** The cursor, where it is at a record of the next group. */
+  private ahead: RecordCursor | undefined
+
+  /** Counts over every record seen, superseded ones included. */
+  records = 0
+  tombstones = 0
+  keyless = 0
+
+  /** @param memory where the cursors' records lie, or some of them. */
+  constructor(partition: number, memory: AnswerMemory) {
+    this.partition = partition
+    this.memory = memory
+  }
+
+  /**
+   * Takes the cursor's records until it ends (true) or the deadline passes (false).
+   *
+   * @param deadline of `performance.now()`
+   */
+  take(cursor: RecordCursor, deadline: number): boolean {
+    for (;;) {
+      const goesOn = this.stage(cursor)
+      this.settle()
+      if (goesOn && performance.now() <= deadline) continue
+      this.release()
+      return !goesOn
+    }
+  }
+
+  /** Fills the group; false when the cursor has ended. */
+  private stage(cursor: RecordCursor): boolean {
+    let staged = 0
+    if (this.ahead === cursor) this.stageOne(cursor, staged++)
+    this.ahead = undefined
+    let goesOn = true
+    while (staged < GROUP) {
+      if (!cursor.next()) {
+        goesOn = false
+        break
+      }
+      this.records++
+      if (cursor.keyLength < 0) this.keyless++
+      else if (cursor.buffer === this.source || staged === 0) this.stageOne(cursor, staged++)
+      else {
+        // A group lies in one buffer.
+        this.ahead = cursor
+        break
+      }
+    }
+    this.staged = staged
+    return goesOn
+  }
+
+  private stageOne(cursor: RecordCursor, i: number): void {
+    const { buffer, valueLength } = cursor
+    this.source = buffer
+    if (valueLength < 0) this.tombstones++
+    const at = numbersOf(i)
+    describeKey(groupNumbers, at, buffer, cursor.keyStart, cursor.keyLength)
+    groupNumbers[at + VALUE_AT] = cursor.valueStart
+    groupNumbers[at + VALUE_LENGTH] = valueLength
+    groupDoubles[(at >> 1) + OFFSET] = cursor.offset
+    groupDoubles[(at >> 1) + TIMESTAMP] = cursor.timestamp
+  }
+
+  /** Enters the group's records. */
+  private settle(): void {
+    const { source, staged } = this
+    if (staged === 0) return
+    this.expect()
+    const chunk = this.chunkFor(source)
+    const { live } = this
+    const { doubles: allDoubles, numbers: allNumbers } = this
+    let more = 0
+    let moreBytes = 0
+    for (let i = 0; i < staged; i++) {
+      const from = numbersOf(i)
+      let entry = expected[i]!
+      if (entry < 0 || !this.isKeyOf(entry, groupNumbers, from, source)) {
+        entry = this.entryFor(from, source)
+      }
+      const numbers = allNumbers[entry >> SEGMENT_BITS]!
+      const doubles = allDoubles[entry >> SEGMENT_BITS]!
+      const to = placeOf(entry)
+      const superseded = numbers[to + VALUE_LENGTH]!
+      const valueLength = groupNumbers[from + VALUE_LENGTH]!
+      // 1 where the key comes to have a value, -1 where it is deleted. A missing value has the length -1, not 0.
+      const gained = (valueLength >> 31) - (superseded >> 31)
+      more += gained
+      moreBytes += valueLength - superseded + gained * (groupNumbers[from + KEY_LENGTH]! - 1)
+      if (superseded > 0) live[numbers[to + CHUNK]!]! -= superseded
+      if (valueLength > 0) live[chunk]! += valueLength
+      numbers[to + CHUNK] = chunk
+      numbers[to + VALUE_AT] = groupNumbers[from + VALUE_AT]!
+      numbers[to + VALUE_LENGTH] = valueLength
+      doubles[(to >> 1) + OFFSET] = groupDoubles[(from >> 1) + OFFSET]!
+      doubles[(to >> 1) + TIMESTAMP] = groupDoubles[(from >> 1) + TIMESTAMP]!
+    }
+    this.extent.entries += more
+    this.extent.bytes += moreBytes
+  }
+
+  /** Looks at the first slot of every key of the group, and then at all the entries they name. */
+  private expect(): void {
+    const { numbers, staged, tables } = this
+    for (let i = 0; i < staged; i++) {
+      const hash = groupNumbers[numbersOf(i) + HASH]!
+      const table = tables[tableOf(hash)]!
+      const at = (hash << 1) & (table.length - 2)
+      expected[i] = table[at + 1] === hash ? table[at]! - 1 : -1
+    }
+    for (let i = 0; i < staged; i++) {
+      const entry = expected[i]!
+      if (entry < 0) continue
+      const length = numbers[entry >> SEGMENT_BITS]![placeOf(entry) + KEY_LENGTH]
+      if (length !== groupNumbers[numbersOf(i) + KEY_LENGTH]) expected[i] = -1
+    }
+  }
+
+  /** The entry of a raw key; -1 when there is none. */
+  find(buffer: Buffer, keyStart: number, keyLength: number): number {
+    describeKey(wanted, 0, buffer, keyStart, keyLength)
+    return this.tables[tableOf(wanted[HASH]!)]![this.slotOf(wanted, 0, buffer)]! - 1
+  }
+
+  /** Whether the entry is of the key that was described at `at`, and lies in `buffer`. */
+  private isKeyOf(entry: number, described: Int32Array, at: number, buffer: Buffer): boolean {
+    const numbers = this.numbers[entry >> SEGMENT_BITS]!
+    const from = placeOf(entry)
+    const length = numbers[from + KEY_LENGTH]!
+    if (described[at + KEY_LENGTH] !== length) return false
+    const end = WORDS + (length < WORD_BYTES ? (length + 3) >> 2 : WORD_COUNT)
+    for (let word = WORDS; word < end; word++) if (numbers[from + word] !== described[at + word]) return false
+    return length <= WORD_BYTES || this.endsAlike(numbers[from + KEY_AT]!, buffer, described[at + KEY_AT]!, length)
+  }
+
+  private endsAlike(keyAt: number, buffer: Buffer, start: number, length: number): boolean {
+    const page = this.pages[keyAt >> PAGE_BITS]!
+    const at = keyAt & (PAGE - 1)
+    for (let i = WORD_BYTES; i < length; i++) if (page[at + i] !== buffer[start + i]) return false
+    return true
+  }
+
+  /** The slot that holds the key described at `at`, or the free one where it belongs. */
+  private slotOf(described: Int32Array, at: number, buffer: Buffer): number {
+    const hash = described[at + HASH]!
+    const table = this.tables[tableOf(hash)]!
+    const mask = table.length - 2
+    for (let slot = (hash << 1) & mask; ; slot = (slot + 2) & mask) {
+      const entry = table[slot]! - 1
+      if (entry < 0 || (table[slot + 1] === hash && this.isKeyOf(entry, described, at, buffer))) return slot
+    }
+  }
+
+  /** The entry of the group's key described at `from`, made if there is none. */
+  private entryFor(from: number, buffer: Buffer): number {
+    const hash = groupNumbers[from + HASH]!
+    const slot = this.slotOf(groupNumbers, from, buffer)
+    const number = tableOf(hash)
+    const table = this.tables[number]!
+    const known = table[slot]! - 1
+    if (known >= 0) return known
+
+    if (this.size === MOST_ENTRIES) throw new RangeError(`partition ${this.partition} has above 2 ** 27 different keys`)
+    const entry = this.size++
+    const numbers = this.segmentFor(entry)
+    const to = placeOf(entry)
+    for (let n = 0; n < 1 << WIDTH; n++) numbers[to + n] = groupNumbers[from + n]!
+    numbers[to + KEY_AT] = this.keep(buffer, numbers[to + KEY_AT]!, numbers[to + KEY_LENGTH]!)
+    numbers[to + VALUE_LENGTH] = -1
+    table[slot] = entry + 1
+    table[slot + 1] = hash
+    if (++this.taken[number]! * 4 > table.length) this.tables[number] = rehashed(table)
+    return entry
+  }
+
+  /** The segment of a new entry, made or enlarged where it has no place. Only the first is small, and doubles. */
+  private segmentFor(entry: number): Int32Array {
+    const at = entry >> SEGMENT_BITS
+    const known = this.numbers[at]
+    if (known !== undefined && placeOf(entry) < known.length) return known
+    const next = new Int32Array(known === undefined ? SEGMENT << WIDTH : 2 * known.length)
+    if (known !== undefined) next.set(known)
+    this.numbers[at] = next
+    this.doubles[at] = new Float64Array(next.buffer)
+    return next
+  }
+
+  /** Copies a key into the pages; one that is larger than a page has the place of several. */
+  private keep(buffer: Buffer, start: number, length: number): number {
+    let keyAt = this.pagesUsed
+    let at = keyAt & (PAGE - 1)
+    const isFull = at + length > PAGE
+    if (isFull) {
+      keyAt = Math.ceil(keyAt / PAGE) * PAGE
+      at = 0
+    }
+    if (keyAt + length > MOST_KEYS) throw new RangeError(`the keys of partition ${this.partition} are above 2 GiB`)
+    const page = this.pageFor(keyAt, length)
+    for (let i = 0; i < length; i++) page[at + i] = buffer[start + i]!
+    this.pagesUsed = keyAt + length
+    return keyAt
+  }
+
+  /** As `segmentFor`. */
+  private pageFor(keyAt: number, length: number): Buffer {
+    const number = keyAt >> PAGE_BITS
+    const used = keyAt & (PAGE - 1)
+    const known = this.pages[number]
+    if (known !== undefined && used + length <= known.length) return known
+    const next = Buffer.allocUnsafeSlow(
+      number > 0 ? Math.max(PAGE, length) : Math.max(2 * (known?.length ?? 0), used + length)
+    )
+    known?.copy(next, 0, 0, used)
+    this.pages[number] = next
+    return next
+  }
+
+  private chunkFor(buffer: Buffer): number {
+    const last = this.chunks.length - 1
+    return last >= 0 && this.chunks[last] === buffer ? last : this.addChunk(buffer, 0, this.memory.retain(buffer))
+  }
+
+  private addChunk(buffer: Buffer, live: number, held: number): number {
+    const chunk = this.chunks.length
+    if (chunk === this.live.length) {
+      const next = new Int32Array(2 * chunk)
+      next.set(this.live)
+      this.live = next
+    }
+    this.chunks.push(buffer)
+    this.live[chunk] = live
+    this.held.push(held)
+    return chunk
+  }
+
+  /** Lets go of chunks without survivors, and copies the rest together when most of what is held is superseded. */
+  private release(): void {
+    const { held, live } = this.bytes
+    if (held <= 2 * live + slack) return
+    const before = this.chunks
+    const liveBefore = this.live
+    const heldBefore = this.held
+    const { moving, stays } = this.stayers()
+    this.chunks = []
+    this.live = new Int32Array(Math.max(64, before.length + 1))
+    this.held = []
+    /** Where a chunk is from now on; -1 where its survivors move. */
+    const target = new Int32Array(before.length)
+    for (const [i, chunk] of before.entries()) {
+      target[i] = stays[i] === 1 ? this.addChunk(chunk, liveBefore[i]!, heldBefore[i]!) : -1
+    }
+    this.move(before, target, moving)
+    for (const [i, chunk] of before.entries()) if (target[i]! < 0) this.memory.release(chunk)
+  }
+
+  /**
+   * The chunks that stay where they are, and the survivors' bytes in the others. What was copied together once moves again
+   * with as much, or each little that is copied would keep a block of its own.
+   */
+  private stayers(): { readonly stays: Uint8Array; readonly moving: number } {
+    const { chunks, held, live } = this
+    const stays = new Uint8Array(chunks.length)
+    let moving = 0
+    for (let i = 0; i < chunks.length; i++) {
+      if (live[i]! > 0 && live[i]! * 2 >= held[i]!) stays[i] = 1
+      else moving += live[i]!
+    }
+    for (let i = chunks.length - 1; i >= 0; i--) {
+      if (stays[i] === 0 || held[i] !== chunks[i]!.length || live[i]! > moving) continue
+      stays[i] = 0
+      moving += live[i]!
+    }
+    return { stays, moving }
+  }
+
+  /** @param moving the bytes of all survivors that move. */
+  private move(from: ReadonlyArray<Buffer>, target: Int32Array, moving: number): void {
+    const { memory } = this
+    let left = moving
+    let packed: Buffer = noBytes
+    let packedChunk = this.addChunk(packed, 0, 0)
+    let used = 0
+    for (let entry = 0; entry < this.size; entry++) {
+      const numbers = this.numbers[entry >> SEGMENT_BITS]!
+      const at = placeOf(entry)
+      const chunk = numbers[at + CHUNK]!
+      const to = target[chunk]!
+      const length = numbers[at + VALUE_LENGTH]!
+      if (to < 0 && length > packed.length - used) {
+        packed = memory.allocatePacked(Math.max(length, Math.min(left, memory.mostPacked)))
+        packedChunk = this.addChunk(packed, 0, packed.length)
+        used = 0
+      }
+      numbers[at + CHUNK] = to < 0 ? packedChunk : to
+      if (to >= 0) continue
+      const valueAt = numbers[at + VALUE_AT]!
+      // Where a value without bytes lies must be within its chunk, too.
+      numbers[at + VALUE_AT] = used
+      if (length <= 0) continue
+      from[chunk]!.copy(packed, used, valueAt, valueAt + length)
+      this.live[packedChunk]! += length
+      used += length
+      left -= length
+    }
+  }
+
+  /** Bytes of survivors' values, and of the memory that is held for them. */
+  get bytes(): { readonly live: number; readonly held: number } {
+    let live = 0
+    let held = 0
+    for (let i = 0; i < this.chunks.length; i++) {
+      live += this.live[i]!
+      held += this.held[i]!
+    }
+    return { live, held }
+  }
+
+  offsetOf(entry: number): number {
+    return this.doubleOf(entry, OFFSET)
+  }
+  timestampOf(entry: number): number {
+    return this.doubleOf(entry, TIMESTAMP)
+  }
+  /** The memory that holds the entry's key, from `keyStart` for `keyLength` bytes. */
+  keyBuffer(entry: number): Buffer {
+    return this.pages[this.numberOf(entry, KEY_AT) >> PAGE_BITS]!
+  }
+  keyStart(entry: number): number {
+    return this.numberOf(entry, KEY_AT) & (PAGE - 1)
+  }
+  keyLength(entry: number): number {
+    return this.numberOf(entry, KEY_LENGTH)
+  }
+  valueBuffer(entry: number): Buffer {
+    return this.chunks[this.numberOf(entry, CHUNK)]!
+  }
+  valueStart(entry: number): number {
+    return this.numberOf(entry, VALUE_AT)
+  }
+  /** -1 for a tombstone. */
+  valueLength(entry: number): number {
+    return this.numberOf(entry, VALUE_LENGTH)
+  }
+  private numberOf(entry: number, which: number): number {
+    return this.numbers[entry >> SEGMENT_BITS]![placeOf(entry) + which]!
+  }
+  private doubleOf(entry: number, which: number): number {
+    return this.doubles[entry >> SEGMENT_BITS]![(placeOf(entry) >> 1) + which]!
+  }
+}
