@@ -190,7 +190,7 @@ describe("the documentation", () => {
   })
 
   it("names the metrics that are counted", () => {
-    const source = ["reader", "writer", "cluster"]
+    const source = ["log", "writer", "cluster"]
       .map((room) => read(`packages/ktables/src/internal/${room}/metrics.ts`))
       .join("\n")
     const counted = Array.from(source.matchAll(/"(ktables_\w+)"/g), ([, name]) => name!)

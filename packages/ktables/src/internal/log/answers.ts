@@ -17,7 +17,7 @@ import { RecordCursor, summarize } from "../records/batchReader.ts"
 import type { Partition } from "./partition.ts"
 import type { Offsets } from "./offsets.ts"
 import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
-import { FOLLOWER_REST, type Situation, STALE_METADATA } from "./sessionContext.ts"
+import { FOLLOWER_REST, type SessionContext, STALE_METADATA } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 import type { Asked, Tombstones } from "./tombstones.ts"
 
@@ -52,9 +52,9 @@ export interface Answers {
   ) => Effect.Effect<void, TableError>
 }
 
-export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { connected, disconnect, gate, lost, metrics, moment, now, park, partitions, settings, summons, topic } =
-    situation
+export const make = (context: SessionContext, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
+  const { connected, disconnect, waiters, lost, metrics, moment, now, park, partitions, settings, wakeup, topic } =
+    context
   let malformed = 0
 
   const onFailed: Answers["onFailed"] = (exit, asked) =>
@@ -132,7 +132,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       if (fetched.preferredReadReplica >= 0 && mayFollow && fetched.records.length === 0) {
         tombstones.ended(partition, question, fetched, answer.version)
         partition.replica = fetched.preferredReadReplica
-        summons.call()
+        wakeup.call()
         continue
       }
       const loss = lossOf(partition, fetched)
@@ -192,7 +192,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       records: fetched.records,
       fromOffset: partition.position,
       abortedTransactions: hiddenTransactions(settings.isolation, fetched),
-      listener: gate.listenerOf(partition)
+      listener: waiters.listenerOf(partition)
     })
     yield* stage.take(partition, cursor)
     partition.readFrom = -1
@@ -214,7 +214,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, tombs
       if (partition.question !== question) {
         // Told to ask again meanwhile: from here on, not from where the answer began.
         partition.rewind()
-        summons.call()
+        wakeup.call()
       }
       tombstones.ended(partition, readable, fetched, readable.version)
     }

@@ -8,8 +8,8 @@ import { backoffMillis } from "../topic/backoff.ts"
 import type { Description } from "./description.ts"
 import type { Elections } from "./elections.ts"
 import type { FetchLoops } from "./fetchLoops.ts"
-import type { Placement } from "./startOffsets.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { StartOffsets } from "./startOffsets.ts"
+import type { SessionContext } from "./sessionContext.ts"
 import type { Tombstones } from "./tombstones.ts"
 
 /** Milliseconds that a record waits for a description of the topic that tells whose it is. */
@@ -23,17 +23,17 @@ export interface Controller {
 }
 
 export const make = (
-  situation: Situation,
+  context: SessionContext,
   parts: {
     readonly fetchLoops: FetchLoops
-    readonly placement: Placement
+    readonly startOffsets: StartOffsets
     readonly elections: Elections
     readonly description: Description
     readonly tombstones: Tombstones
   }
 ): Controller => {
-  const { guarded, now, partitions, retention, scope, settings, summons, unplaced } = situation
-  const { description, elections, fetchLoops, placement, tombstones } = parts
+  const { guarded, now, partitions, retention, scope, settings, wakeup, unplaced } = context
+  const { description, elections, fetchLoops, startOffsets, tombstones } = parts
   /** Leaders are looked for more often where tombstones are kept for a short time only. */
   const refresh = (): number => Math.min(settings.metadataRefresh, retention.patience)
   /** Who waits for the next description. */
@@ -41,12 +41,12 @@ export const make = (
 
   /** The failures to back off for before the topic is described; undefined where nothing asks for a description. */
   const dueFailures = (described: number): number | undefined => {
-    let isDue = summons.isOutdated || description.failures() > 0 || now() - described >= refresh()
-    for (const partition of unplaced) if (!placement.isUnderWay(partition)) isDue = true
+    let isDue = wakeup.isOutdated || description.failures() > 0 || now() - described >= refresh()
+    for (const partition of unplaced) if (!startOffsets.isUnderWay(partition)) isDue = true
     // Who failed last is served first: partitions that have been away for long do not hold it up.
     let failures = Number.POSITIVE_INFINITY
     for (const partition of partitions.values()) {
-      if (!partition.parked || placement.isUnderWay(partition)) continue
+      if (!partition.parked || startOffsets.isUnderWay(partition)) continue
       isDue = true
       failures = Math.min(failures, partition.failures)
     }
@@ -56,22 +56,22 @@ export const make = (
 
   return {
     run: Effect.gen(function* () {
-      yield* placement.place
+      yield* startOffsets.place
       let described = now()
       while (true) {
         yield* tombstones.check
         yield* fetchLoops.ensure
         yield* elections.confirm
-        yield* summons.await(described + refresh(), now)
+        yield* wakeup.await(described + refresh(), now)
         const failures = dueFailures(described)
         if (failures === undefined) continue
         if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
         described = now()
-        summons.serve()
+        wakeup.serve()
         const asked = looking
         looking = undefined
         if (yield* description.describe) {
-          yield* placement.place
+          yield* startOffsets.place
           yield* Effect.forkIn(guarded(tombstones.learn), scope)
         }
         if (asked !== undefined) Deferred.doneUnsafe(asked, Effect.void)
@@ -79,7 +79,7 @@ export const make = (
     }),
     look: Effect.suspend(() => {
       const looked = (looking ??= Deferred.makeUnsafe())
-      summons.refresh()
+      wakeup.refresh()
       return Effect.asVoid(Effect.timeoutOption(Deferred.await(looked), LOOK))
     })
   }

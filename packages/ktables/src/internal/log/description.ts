@@ -11,7 +11,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import * as Sightings from "../topic/sightings.ts"
 import type { Moment } from "../moment.ts"
 import type { Elections } from "./elections.ts"
-import { type Situation, STALE_METADATA } from "./sessionContext.ts"
+import { type SessionContext, STALE_METADATA } from "./sessionContext.ts"
 
 /** How often, and for how many milliseconds, a topic must be missing before it counts as deleted. */
 const ABSENCES = 3
@@ -29,23 +29,23 @@ export interface Description {
   readonly failures: () => number
 }
 
-export const make = (situation: Situation, elections: Elections, onGrown: OnGrown): Description => {
+export const make = (context: SessionContext, elections: Elections, onGrown: OnGrown): Description => {
   const {
     admit,
     client,
     disconnect,
     failUnsafe,
-    gate,
+    waiters,
     identity,
     metrics,
     moment,
     now,
     park,
     partitions,
-    summons,
+    wakeup,
     topic,
     unplaced
-  } = situation
+  } = context
   let failures = 0
   let absences = 0
   let absentSince = 0
@@ -94,7 +94,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
   /** Nothing to believe: asked again. */
   const disbelieve = (): false => {
     failures++
-    summons.call()
+    wakeup.call()
     return false
   }
 
@@ -147,7 +147,7 @@ export const make = (situation: Situation, elections: Elections, onGrown: OnGrow
       }
       suspected = undefined
       failures = 0
-      gate.confirmTopic(description.topicId, sent.monotonic)
+      waiters.confirmTopic(description.topicId, sent.monotonic)
       adopt(description, sent)
       Sightings.report(client, description)
       return true

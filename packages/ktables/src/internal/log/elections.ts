@@ -9,7 +9,7 @@ import type { TableError } from "../../TableError.ts"
 import { backoff } from "../topic/backoff.ts"
 import type { Partition } from "./partition.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 
 /** How often a new leader is asked where the epoch that was read last ends. */
@@ -30,8 +30,8 @@ interface Leadership {
   readonly leaderEpoch: number
 }
 
-export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elections => {
-  const { client, gate, guarded, lost, partitions, scope, settings, summons, topic, unplaced } = situation
+export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Elections => {
+  const { client, waiters, guarded, lost, partitions, scope, settings, wakeup, topic, unplaced } = context
   const unconfirmed = new Set<Partition>()
   const confirming = new Set<Partition>()
 
@@ -100,7 +100,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
       }
     }
     unconfirmed.delete(partition)
-    gate.again()
+    waiters.again()
   })
 
   /** Whether the cluster, asked now, names the leader and the epoch that were asked: one that was deposed knows it last. */
@@ -114,7 +114,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
     leader: number,
     group: ReadonlyArray<Partition>
   ): Effect.fn.Return<void> {
-    const question = gate.question()
+    const question = waiters.question()
     const asked = group.map(({ leaderEpoch, partition }): Leadership => ({ leader, leaderEpoch, partition }))
     const answer = yield* Effect.result(
       client.endOffsetForEpoch(leader, {
@@ -130,16 +130,16 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
     for (const { endOffset, errorCode, partition } of answer.success) {
       const of = asked.find((one) => one.partition === partition)
       if (of === undefined || errorCode !== 0 || endOffset < 0) continue
-      if (!gate.awaitsBeyond(partition, endOffset, question)) continue
-      if (yield* stillLeads(of)) gate.logEndsAt(partition, endOffset, question)
-      else summons.refresh()
+      if (!waiters.awaitsBeyond(partition, endOffset, question)) continue
+      if (yield* stillLeads(of)) waiters.logEndsAt(partition, endOffset, question)
+      else wakeup.refresh()
     }
   })
 
   return {
     elected: (partition) => {
       unconfirmed.add(partition)
-      summons.call()
+      wakeup.call()
     },
     confirm: Effect.suspend(() =>
       Effect.forEach(
@@ -156,8 +156,8 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets): Elec
       )
     ),
     verifyAwaited: Effect.suspend(() => {
-      if (gate.awaitsAnother) summons.refresh()
-      const awaited = gate.awaitedPartitions.flatMap((number) => partitions.get(number) ?? [])
+      if (waiters.awaitsAnother) wakeup.refresh()
+      const awaited = waiters.awaitedPartitions.flatMap((number) => partitions.get(number) ?? [])
       return Effect.forEach(
         byLeader(awaited.filter(({ leaderEpoch }) => leaderEpoch >= 0)),
         ([leader, group]) => verifyOn(leader, group),

@@ -4,14 +4,14 @@ import { backoff } from "../topic/backoff.ts"
 import type { Partition } from "./partition.ts"
 import type { Description } from "./description.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 
 /** How often an end offset below one that was seen is asked for again. */
 const REGRESSIONS = 10
 
 /** The ends now, whatever the isolation, partitions that were added meanwhile included. */
 export const make = (
-  { client, identity, moment, partitions, summons, topic }: Situation,
+  { client, identity, moment, partitions, wakeup, topic }: SessionContext,
   offsets: Offsets,
   description: Description
 ): Effect.Effect<ReadonlyMap<number, number>> =>
@@ -45,10 +45,10 @@ export const make = (
     const describeAgain = Effect.map(asked, ({ described, sent }) => {
       isCurrent = described._tag === "Success" && described.success.topicId === identity.topicId
       // Another topic by now, or none: this session is about to end, or the broker lags.
-      if (!isCurrent) return summons.refresh()
+      if (!isCurrent) return wakeup.refresh()
       if (described._tag === "Success" && described.success.partitions.length > partitions.size) {
         description.adopt(described.success, sent)
-        summons.refresh()
+        wakeup.refresh()
       }
     })
     yield* Effect.all([describeAgain, listLeft], { concurrency: 2, discard: true })
@@ -57,7 +57,7 @@ export const make = (
       if (isCurrent && ends.size < partitions.size) yield* listLeft
       if (isCurrent && ends.size >= partitions.size) break
       yield* backoff(failures)
-      if (failures > 1) summons.refresh()
+      if (failures > 1) wakeup.refresh()
     }
     return ends
   })

@@ -8,7 +8,7 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type { AnswerMemory } from "./answerMemory.ts"
 import type { Partition } from "./partition.ts"
 import type { Answers, Question } from "./answers.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 import { LOADING_WAIT, type Stage } from "./stage.ts"
 import type { Tombstones } from "./tombstones.ts"
 
@@ -43,13 +43,13 @@ const isBusy = (partition: Partition, broker: number): boolean =>
   partition.readFrom >= 0 && (partition.readFrom !== broker || partition.fetchPosition <= partition.position)
 
 export const make = (
-  situation: Situation,
+  context: SessionContext,
   stage: Stage,
   answers: Answers,
   tombstones: Tombstones,
   memory: AnswerMemory
 ): FetchLoops => {
-  const { client, guarded, identity, moment, now, partitions, retention, scope, settings, summons, topic } = situation
+  const { client, guarded, identity, moment, now, partitions, retention, scope, settings, wakeup, topic } = context
   /** Running loops by broker. */
   const loops = new Map<number, Loop>()
   /** Open while no loop runs. */
@@ -153,7 +153,7 @@ export const make = (
           loops.delete(broker)
           if (loops.size === 0) idle.openUnsafe()
           // What this loop left behind, or was given while it ended, is picked up again.
-          summons.call()
+          wakeup.call()
         })
       )
     )
@@ -164,7 +164,7 @@ export const make = (
     const at = now()
     const next = (cutAt.get(broker) ?? Number.NEGATIVE_INFINITY) + CUT
     if (next <= at) cutAt.set(broker, at)
-    else summons.callAt(next)
+    else wakeup.callAt(next)
     return next <= at
   }
 
@@ -172,7 +172,7 @@ export const make = (
     ensure: Effect.suspend(() => {
       if (!stage.isOpen) return Effect.void
       // Who is complete while others load is asked again in time.
-      if (stage.isLoading) summons.callAt(now() + retention.patience)
+      if (stage.isLoading) wakeup.callAt(now() + retention.patience)
       const missing = new Set<number>()
       for (const partition of partitions.values()) {
         if (partition.source < 0 || !stage.wants(partition) || partition.readFrom >= 0) continue

@@ -9,7 +9,7 @@ import { deleted, replaced } from "./offsetWaiters.ts"
 import type { Partition } from "./partition.ts"
 import { type PlacedAck, RecentBatches } from "./recentBatches.ts"
 import type { Offsets } from "./offsets.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 
 /** Bytes of a look: waits come in crowds, and their records lie beside each other. */
 const BYTES = 64 * 1024
@@ -23,7 +23,7 @@ const IDLE = Duration.seconds(1)
 export type LookUp = (ack: PlacedAck) => Effect.Effect<true | undefined, TableError>
 
 export const make = Effect.fnUntraced(function* (
-  { client, identity, partitions, topic }: Situation,
+  { client, identity, partitions, topic }: SessionContext,
   offsets: Offsets
 ): Effect.fn.Return<LookUp, never, Scope.Scope> {
   const fetchers = yield* RcMap.make({ lookup: client.openFetcher, idleTimeToLive: IDLE })

@@ -38,7 +38,7 @@ export const deleted = (ack: PlacedAck, logStart: number): DataLoss =>
 
 const recreated = (ack: PlacedAck): DataLoss => lost(ack, 0, "the topic was recreated after the write")
 
-export class Gate {
+export class OffsetWaiters {
   readonly #outdone: Outdone
   readonly #positions = new Set<PositionsWait>()
   /** Waits for acknowledged records, by partition. */

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Partition } from "./partition.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 
 export interface Offsets {
   readonly list: (
@@ -30,7 +30,7 @@ export const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Par
   return groups
 }
 
-export const make = ({ client, metrics, partitions, topic }: Situation): Offsets => {
+export const make = ({ client, metrics, partitions, topic }: SessionContext): Offsets => {
   const list: Offsets["list"] = (broker, at, isolation, of) =>
     client.listOffsets(broker, {
       topic,

@@ -11,14 +11,14 @@ import { Partition } from "./partition.ts"
 import { trustedFor } from "./tombstoneWatch.ts"
 import type { Offsets } from "./offsets.ts"
 import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 import { type Consume, LOADING_WAIT } from "./stage.ts"
 
 /** Reads each log from where the session began to where it has been applied. */
 export type Reread = (consume: Consume, of: ReadonlySet<number>) => Effect.Effect<void, TableError>
 
 export const make = (
-  { client, identity, lost, moment, partitions, retention, settings, summons, topic }: Situation,
+  { client, identity, lost, moment, partitions, retention, settings, wakeup, topic }: SessionContext,
   offsets: Offsets
 ): Reread => {
   /** One question over a connection of its own. */
@@ -80,7 +80,7 @@ export const make = (
           }
         }
       }
-      summons.refresh()
+      wakeup.refresh()
       yield* backoff(failures)
     }
   })

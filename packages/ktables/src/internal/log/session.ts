@@ -11,7 +11,7 @@ import type * as KafkaClient from "../../KafkaClient.ts"
 import type { TableError } from "../../TableError.ts"
 import { AnswerMemory } from "./answerMemory.ts"
 import type { Connectivity } from "./connectivity.ts"
-import type { Gate } from "./offsetWaiters.ts"
+import type { OffsetWaiters } from "./offsetWaiters.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
 import * as Answers from "./answers.ts"
@@ -22,9 +22,9 @@ import * as EndOffsets from "./endOffsets.ts"
 import * as Lookups from "./lookups.ts"
 import * as FetchLoops from "./fetchLoops.ts"
 import * as Offsets from "./offsets.ts"
-import * as Placement from "./startOffsets.ts"
+import * as StartOffsets from "./startOffsets.ts"
 import * as Reread from "./reread.ts"
-import * as Situation from "./sessionContext.ts"
+import * as SessionContext from "./sessionContext.ts"
 import { type Consume, type Cut, Stage } from "./stage.ts"
 import * as Tombstones from "./tombstones.ts"
 
@@ -35,7 +35,7 @@ export type { Consume } from "./stage.ts"
 const ANSWER_OVERHEAD = 1 << 16
 
 export interface Session {
-  readonly identity: Situation.Identity
+  readonly identity: SessionContext.Identity
   readonly partitions: ReadonlyMap<number, Partition>
   /** Where the answers of the load lie. */
   readonly memory: AnswerMemory
@@ -65,8 +65,8 @@ export interface Session {
 export const make = Effect.fnUntraced(function* (options: {
   readonly client: KafkaClient.Service
   readonly description: KafkaClient.TopicDescription
-  readonly settings: Situation.FetchSettings
-  readonly gate: Gate
+  readonly settings: SessionContext.FetchSettings
+  readonly waiters: OffsetWaiters
   readonly metrics: ReaderMetrics
   readonly connectivity: Connectivity
   /** Hears of positions that moved. */
@@ -76,9 +76,9 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Hears of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
 }): Effect.fn.Return<Session, never, Scope.Scope> {
-  const { client, connectivity, gate, metrics, onRestart, settings } = options
+  const { client, connectivity, waiters, metrics, onRestart, settings } = options
   const { clusterId, partitions: described, topic, topicId } = options.description
-  const identity: Situation.Identity = { topicId, clusterId }
+  const identity: SessionContext.Identity = { topicId, clusterId }
   const clock = yield* Clock.Clock
   const scope = yield* Scope.Scope
   const memory = new AnswerMemory(
@@ -86,35 +86,35 @@ export const make = Effect.fnUntraced(function* (options: {
     described.length
   )
 
-  const situation = Situation.make({
+  const context = SessionContext.make({
     client,
     topic,
     identity,
     settings,
-    gate,
+    waiters,
     metrics,
     connectivity,
     clock,
     scope,
     onRestart
   })
-  const stage = new Stage(situation, options.onProgress)
-  const offsets = Offsets.make(situation)
-  const tombstones = Tombstones.make(situation, stage, offsets)
-  const answers = Answers.make(situation, stage, offsets, tombstones)
-  const fetchLoops = FetchLoops.make(situation, stage, answers, tombstones, memory)
-  const placement = Placement.make(situation, stage, offsets, fetchLoops)
-  const elections = Elections.make(situation, stage, offsets)
-  const description = Description.make(situation, elections, options.onGrown)
-  const controller = Controller.make(situation, { fetchLoops, placement, elections, description, tombstones })
-  const endOffsets = EndOffsets.make(situation, offsets, description)
-  const reread = Reread.make(situation, offsets)
-  const lookUp = yield* Lookups.make(situation, offsets)
-  const { failure, guarded, hasFailed, partitions } = situation
+  const stage = new Stage(context, options.onProgress)
+  const offsets = Offsets.make(context)
+  const tombstones = Tombstones.make(context, stage, offsets)
+  const answers = Answers.make(context, stage, offsets, tombstones)
+  const fetchLoops = FetchLoops.make(context, stage, answers, tombstones, memory)
+  const startOffsets = StartOffsets.make(context, stage, offsets, fetchLoops)
+  const elections = Elections.make(context, stage, offsets)
+  const description = Description.make(context, elections, options.onGrown)
+  const controller = Controller.make(context, { fetchLoops, startOffsets, elections, description, tombstones })
+  const endOffsets = EndOffsets.make(context, offsets, description)
+  const reread = Reread.make(context, offsets)
+  const lookUp = yield* Lookups.make(context, offsets)
+  const { failure, guarded, hasFailed, partitions } = context
 
   const begin = Effect.sync(() => {
-    description.adopt(options.description, situation.moment())
-    gate.confirmTopic(topicId)
+    description.adopt(options.description, context.moment())
+    waiters.confirmTopic(topicId)
   })
   yield* Effect.forkIn(guarded(Effect.andThen(begin, controller.run)), scope)
   yield* Effect.forkIn(guarded(tombstones.learn), scope)

@@ -6,12 +6,12 @@ import { Cause, type Clock, Deferred, Effect, Exit, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { DataLoss, ReaderDied, type TableError } from "../../TableError.ts"
 import type { Connectivity } from "./connectivity.ts"
-import type { Gate } from "./offsetWaiters.ts"
+import type { OffsetWaiters } from "./offsetWaiters.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import { Partition } from "./partition.ts"
 import { Retention } from "./retention.ts"
-import { Summons } from "./wakeup.ts"
+import { Wakeup } from "./wakeup.ts"
 
 /** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
 export const STALE_METADATA = 8
@@ -43,7 +43,7 @@ export interface Surroundings {
   readonly topic: string
   readonly identity: Identity
   readonly settings: FetchSettings
-  readonly gate: Gate
+  readonly waiters: OffsetWaiters
   readonly metrics: ReaderMetrics
   readonly connectivity: Connectivity
   readonly clock: Clock.Clock
@@ -53,8 +53,8 @@ export interface Surroundings {
   readonly onRestart: (partition: Partition) => void
 }
 
-export interface Situation extends Surroundings {
-  readonly summons: Summons
+export interface SessionContext extends Surroundings {
+  readonly wakeup: Wakeup
   readonly retention: Retention
   readonly partitions: ReadonlyMap<number, Partition>
   /** Partitions whose start and target are not known yet. */
@@ -86,9 +86,9 @@ export interface Situation extends Surroundings {
   readonly hasFailed: () => boolean
 }
 
-export const make = (surroundings: Surroundings): Situation => {
+export const make = (surroundings: Surroundings): SessionContext => {
   const { clock, settings, topic } = surroundings
-  const summons = new Summons()
+  const wakeup = new Wakeup()
   const partitions = new Map<number, Partition>()
   const unplaced = new Set<Partition>()
   const failure = Deferred.makeUnsafe<never, TableError>()
@@ -101,12 +101,12 @@ export const make = (surroundings: Surroundings): Situation => {
     partition.replica = -1
     partition.failures++
     partition.rewind()
-    summons.call()
+    wakeup.call()
   }
 
   return {
     ...surroundings,
-    summons,
+    wakeup,
     retention: new Retention(settings.deleteRetention),
     partitions,
     unplaced,
@@ -130,7 +130,7 @@ export const make = (surroundings: Surroundings): Situation => {
       partition.tombstones.begin()
       unplaced.add(partition)
       surroundings.onRestart(partition)
-      summons.call()
+      wakeup.call()
     },
     park,
     disconnect: (partition, detail) => {

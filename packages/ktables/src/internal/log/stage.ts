@@ -6,7 +6,7 @@ import { Deferred, Effect } from "effect"
 import type { TableError } from "../../TableError.ts"
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { Partition } from "./partition.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 
 /** Milliseconds that a catch-up fetch waits where there is nothing: holes at a log's end must not cost a long poll. */
 export const LOADING_WAIT = 100
@@ -18,7 +18,7 @@ export type Consume = (partition: Partition, cursor: RecordCursor) => Effect.Eff
 export type Cut = (partition: Partition) => Effect.Effect<void, TableError>
 
 export class Stage {
-  readonly #situation: Situation
+  readonly #context: SessionContext
   readonly #onProgress: (partition: Partition) => void
   readonly #loaded = Deferred.makeUnsafe<void>()
   #consume: Consume | undefined
@@ -27,8 +27,8 @@ export class Stage {
   #stop: Deferred.Deferred<void> = Deferred.makeUnsafe()
 
   /** @param onProgress hears of positions that moved. */
-  constructor(situation: Situation, onProgress: (partition: Partition) => void) {
-    this.#situation = situation
+  constructor(context: SessionContext, onProgress: (partition: Partition) => void) {
+    this.#context = context
     this.#onProgress = onProgress
   }
 
@@ -61,8 +61,8 @@ export class Stage {
 
   /** Whether every partition has been read to its target. */
   get isLoaded(): boolean {
-    if (this.#situation.unplaced.size > 0) return false
-    for (const partition of this.#situation.partitions.values()) if (!partition.caughtUp) return false
+    if (this.#context.unplaced.size > 0) return false
+    for (const partition of this.#context.partitions.values()) if (!partition.caughtUp) return false
     return true
   }
 
@@ -89,7 +89,7 @@ export class Stage {
   wants(partition: Partition): boolean {
     return (
       !partition.parked &&
-      !this.#situation.unplaced.has(partition) &&
+      !this.#context.unplaced.has(partition) &&
       partition.tombstones.allows(partition.source, partition.leaderEpoch) &&
       (!this.#isLoading ||
         (!partition.caughtUp && partition.fetchPosition < partition.target) ||
@@ -99,14 +99,14 @@ export class Stage {
 
   /** Whether a partition that is complete is asked all the same, so that what is read of it stays to be trusted. */
   #isDue(partition: Partition): boolean {
-    const { moment, retention } = this.#situation
+    const { moment, retention } = this.#context
     return partition.caughtUp && (partition.tombstones.since(moment()) ?? 0) >= retention.patience
   }
 
   /** To be called after a partition's position, `readTo` or target changed. */
   moved(partition: Partition): void {
     partition.tombstones.reached(partition.readTo)
-    this.#situation.gate.advance(partition)
+    this.#context.waiters.advance(partition)
     this.#onProgress(partition)
     if (this.#isLoading && this.isLoaded) Deferred.doneUnsafe(this.#loaded, Effect.void)
   }
@@ -115,7 +115,7 @@ export class Stage {
   progress(): { readonly replayed: number; readonly target: number } {
     let replayed = 0
     let target = 0
-    for (const partition of this.#situation.partitions.values()) {
+    for (const partition of this.#context.partitions.values()) {
       replayed += Math.min(partition.readTo, partition.target) - partition.start
       target += partition.target - partition.start
     }

@@ -5,18 +5,18 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Partition } from "./partition.ts"
 import type { FetchLoops } from "./fetchLoops.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 
-export interface Placement {
+export interface StartOffsets {
   /** Begins to ask for the starts and targets that are missing. */
   readonly place: Effect.Effect<void>
   /** Whether a partition's start and target are being asked for. */
   readonly isUnderWay: (partition: Partition) => boolean
 }
 
-export const make = (situation: Situation, stage: Stage, offsets: Offsets, fetchLoops: FetchLoops): Placement => {
-  const { disconnect, guarded, metrics, park, placed, scope, settings, summons, topic, unplaced } = situation
+export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fetchLoops: FetchLoops): StartOffsets => {
+  const { disconnect, guarded, metrics, park, placed, scope, settings, wakeup, topic, unplaced } = context
   const placing = new Set<Partition>()
 
   /** Those that cannot be told yet stay unplaced, and are tried again. */
@@ -71,7 +71,7 @@ export const make = (situation: Situation, stage: Stage, offsets: Offsets, fetch
             Effect.ensuring(
               Effect.sync(() => {
                 for (const partition of group) placing.delete(partition)
-                if (unplaced.size > 0) summons.call()
+                if (unplaced.size > 0) wakeup.call()
               })
             ),
             Effect.andThen(fetchLoops.ensure),

@@ -11,7 +11,7 @@ import type { Partition } from "./partition.ts"
 import { SHORTEST } from "./retention.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
 import { visibleEnd } from "./recordSet.ts"
-import type { Situation } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 
 /** Milliseconds: below it followers are not read from, since they may lag for `replica.lag.time.max.ms`, by default 30 s. */
@@ -52,8 +52,8 @@ export interface Tombstones {
   readonly mayFollow: () => boolean
 }
 
-export const make = (situation: Situation, stage: Stage, offsets: Offsets): Tombstones => {
-  const { client, failUnsafe, lost, moment, now, partitions, restart, retention, settings, topic } = situation
+export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Tombstones => {
+  const { client, failUnsafe, lost, moment, now, partitions, restart, retention, settings, topic } = context
   let asksFrom = Number.NEGATIVE_INFINITY
   /** Whether tombstones keep their time from their cleaning; what the last answer said. */
   let keepsFromCleaning = false

@@ -1,7 +1,7 @@
 /** What calls a session's controller: it sleeps until something changed that it deals with, or a time has come. */
 import { Effect, Latch } from "effect"
 
-export class Summons {
+export class Wakeup {
   readonly #changed = Latch.makeUnsafe(false)
   #isOutdated = false
   #at = Number.POSITIVE_INFINITY

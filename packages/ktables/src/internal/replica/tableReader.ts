@@ -25,7 +25,7 @@ import { difference } from "../table/difference.ts"
 import { LOAD_SLICE } from "../slice.ts"
 import type { Change } from "../table/contents.ts"
 import { Connectivity } from "../log/connectivity.ts"
-import { Gate } from "../log/offsetWaiters.ts"
+import { OffsetWaiters } from "../log/offsetWaiters.ts"
 import { excess, type Extent, type Limits, sumOf } from "../table/limits.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Partition } from "../log/partition.ts"
@@ -103,7 +103,7 @@ export const make = <K, V>(options: {
     const clock = yield* Clock.Clock
     /** The span that the table is made in. */
     const maker = yield* Effect.serviceOption(Tracer.ParentSpan)
-    const gate = new Gate(applier.outdone)
+    const waiters = new OffsetWaiters(applier.outdone)
     const connectivity = new Connectivity(topic, clock, metrics)
     metrics.connected(true)
     const started = Deferred.makeUnsafe<void, TableError>()
@@ -168,7 +168,7 @@ export const make = <K, V>(options: {
         const since = monotonicMillis(clock)
         began = since
         metrics.partitions(description.partitions.length)
-        gate.hold()
+        waiters.hold()
         const reached = Deferred.makeUnsafe<void>()
         let isLive = false
         let isBuilding = false
@@ -185,7 +185,7 @@ export const make = <K, V>(options: {
           client,
           description,
           settings,
-          gate,
+          waiters,
           metrics,
           connectivity,
           onProgress: () => {
@@ -242,7 +242,7 @@ export const make = <K, V>(options: {
           records: [...survivors.values()].reduce((sum, { records }) => sum + records, 0)
         }
         survivors.clear()
-        gate.release(current.partitions)
+        waiters.release(current.partitions)
         listener.publish(changes)
         yield* metrics.caughtUp(catchUp.millis / 1000)
         isLive = true
@@ -260,7 +260,7 @@ export const make = <K, V>(options: {
           (partition, position) => {
             partition.position = Math.max(partition.position, position)
             partition.readTo = Math.max(partition.readTo, partition.position)
-            gate.advance(partition)
+            waiters.advance(partition)
           },
           listener.publish,
           isLimited
@@ -295,8 +295,8 @@ export const make = <K, V>(options: {
       stop = Deferred.makeUnsafe()
       // Who waits for a first, incomplete load goes on doing so; what is shown already is only replaced by the whole.
       if (degraded !== undefined && !Deferred.isDoneUnsafe(shown)) Deferred.doneUnsafe(stop, Effect.void)
-      gate.hold()
-      gate.again()
+      waiters.hold()
+      waiters.again()
       Deferred.doneUnsafe(sessionEnded, Effect.void)
       sessionEnded = Deferred.makeUnsafe()
     })
@@ -381,7 +381,7 @@ export const make = <K, V>(options: {
         connectivity.noteError(error.message)
         // First, so that whoever hears of the failure finds it here, too.
         listener.status(TableStatus.Failed({ error }))
-        gate.fail(error, true)
+        waiters.fail(error, true)
         yield* Deferred.fail(sessionReady, error)
         yield* metrics.failed(error._tag)
         yield* Effect.logError(`the reader of ${topic} failed: ${error.message}`)
@@ -394,7 +394,7 @@ export const make = <K, V>(options: {
       if (lives++ === 0) return life(true)
       const because = ended!
       ended = undefined
-      gate.reopen()
+      waiters.reopen()
       sessionReady = Deferred.makeUnsafe()
       caughtUp = Deferred.makeUnsafe()
       return Effect.andThen(rebuild(because), life(false))
@@ -440,7 +440,7 @@ export const make = <K, V>(options: {
     const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, TableError> =>
       Effect.suspend(() => {
         const partitions = session?.partitions ?? noPartitions
-        const found = gate.look(ack, partitions) ?? Effect.raceFirst(gate.awaitAck(ack, partitions), suspicion)
+        const found = waiters.look(ack, partitions) ?? Effect.raceFirst(waiters.awaitAck(ack, partitions), suspicion)
         return Effect.flatMap(found, (found) => (found === "applied" ? Effect.void : lookUp(ack, attempt)))
       })
 
@@ -455,7 +455,7 @@ export const make = <K, V>(options: {
           backoff(attempt),
           Effect.suspend(() => awaitRecord(ack, attempt + 1))
         )
-        return Effect.flatMap(isThere, (isThere) => (isThere === true ? Effect.asVoid(gate.applied(ack)) : again))
+        return Effect.flatMap(isThere, (isThere) => (isThere === true ? Effect.asVoid(waiters.applied(ack)) : again))
       })
 
     /** What a barrier waits for; undefined until the brokers have told. */
@@ -476,7 +476,7 @@ export const make = <K, V>(options: {
           return "again"
         }
         waiting.targets = ends.value
-        const reached = gate.awaitPositions(ends.value, current.partitions)
+        const reached = waiters.awaitPositions(ends.value, current.partitions)
         if (settings.isolation === "read_uncommitted") return yield* reached
         // Whether an open transaction is in the way shows in the ends, which a long poll may keep to itself for long.
         return yield* Effect.raceFirst(
@@ -541,7 +541,7 @@ export const make = <K, V>(options: {
         ended ??= closed
         listener.status(TableStatus.Closed())
         metrics.closed()
-        gate.fail(closed, true)
+        waiters.fail(closed, true)
         Deferred.doneUnsafe(sessionEnded, Effect.void)
         return Effect.all(
           [Deferred.fail(sessionReady, closed), Deferred.fail(started, closed), Deferred.fail(caughtUp, closed)],
