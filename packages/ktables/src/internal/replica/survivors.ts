@@ -51,11 +51,9 @@ const placeOf = (entry: number): number => (entry & (SEGMENT - 1)) << WIDTH
 const PAGE_BITS = 22
 const PAGE = 1 << PAGE_BITS
 
-/** Slots are in tables by the highest bits of the hash, each of which doubles by itself: a slot is an entry + 1, and its hash. */
-const TABLE_BITS = 6
-const TABLES = 1 << TABLE_BITS
-const tableOf = (hash: number): number => hash >>> (32 - TABLE_BITS)
-const LEAST_SLOTS = 16
+const LEAST_SLOTS = 1 << 10
+/** Entries that enter the new slots with each group after these were doubled: all of a large table at once would be a stall. */
+const MOVED_WITH_A_GROUP = 1 << 11
 
 /** Records that are looked up together; they have the form of entries. */
 const GROUP = 64
@@ -68,42 +66,37 @@ const wanted = new Int32Array(1 << WIDTH)
 
 /**
  * Secrets of this process. Whoever writes to a topic chooses its keys, and could choose ever so many with one hash if he
- * could compute it: then every look-up would walk past all of them. Two lanes with multipliers that nobody knows leave no
- * difference between two keys whose way through both is certain; in one lane, that of a word's highest bit is.
+ * could compute it: then every look-up would walk past all of them. A word's halves are multiplied by factors that nobody
+ * knows, so that no difference between two keys has a known result. Whole words would have one: a difference of the
+ * highest bit stays what it is under every odd factor, and the next word can cancel it.
  */
-const secrets = randomFillSync(new Int32Array(4))
-const SEED_A = secrets[0]!
-const SEED_B = secrets[1]!
-const FACTOR_A = secrets[2]! | 1
-const FACTOR_B = secrets[3]! | 1
+const secrets = randomFillSync(new Int32Array(3))
+const SEED = secrets[0]!
+const LOW_FACTOR = secrets[1]! | 1
+const HIGH_FACTOR = secrets[2]! | 1
 
 /** Puts the key's hash, place, length and first bytes into the entry whose numbers begin at `at`. */
 const describeKey = (numbers: Int32Array, at: number, buffer: Buffer, start: number, length: number): void => {
   const end = start + length
   const lastWord = at + WORDS + WORD_COUNT
   let word = at + WORDS
-  let a = SEED_A ^ length
-  let b = SEED_B
+  let state = SEED ^ length
   let i = start
   for (; i + 3 < end; i += 4) {
     const four = buffer[i]! | (buffer[i + 1]! << 8) | (buffer[i + 2]! << 16) | (buffer[i + 3]! << 24)
     if (word < lastWord) numbers[word++] = four
-    a = Math.imul(a ^ four, FACTOR_A)
-    a ^= a >>> 15
-    b = Math.imul(b + four, FACTOR_B)
-    b ^= b >>> 13
+    state ^= four
+    state = Math.imul(state & 0xffff, LOW_FACTOR) + Math.imul(state >>> 16, HIGH_FACTOR)
   }
   if (i < end) {
     let rest = buffer[i]!
     if (i + 1 < end) rest |= buffer[i + 1]! << 8
     if (i + 2 < end) rest |= buffer[i + 2]! << 16
     if (word < lastWord) numbers[word] = rest
-    a = Math.imul(a ^ rest, FACTOR_A)
-    a ^= a >>> 15
-    b = Math.imul(b + rest, FACTOR_B)
-    b ^= b >>> 13
+    state ^= rest
+    state = Math.imul(state & 0xffff, LOW_FACTOR) + Math.imul(state >>> 16, HIGH_FACTOR)
   }
-  const hash = Math.imul(a ^ ((b << 16) | (b >>> 16)), 0x297a2d39)
+  const hash = Math.imul(state ^ (state >>> 15), 0x297a2d39)
   numbers[at + HASH] = hash ^ (hash >>> 13)
   numbers[at + KEY_AT] = start
   numbers[at + KEY_LENGTH] = length
@@ -111,29 +104,20 @@ const describeKey = (numbers: Int32Array, at: number, buffer: Buffer, start: num
 
 const noBytes = Buffer.alloc(0)
 
-/** The slots of a table in one of twice the size. */
-const rehashed = (table: Int32Array): Int32Array => {
-  const next = new Int32Array(2 * table.length)
-  const mask = next.length - 2
-  for (let from = 0; from < table.length; from += 2) {
-    if (table[from] === 0) continue
-    const hash = table[from + 1]!
-    let to = (hash << 1) & mask
-    while (next[to] !== 0) to = (to + 2) & mask
-    next[to] = table[from]!
-    next[to + 1] = hash
-  }
-  return next
-}
-
 export class Survivors {
   readonly partition: number
   /** Entries, one per raw key. */
   size = 0
   /** Those of them that are no tombstones, and the bytes of their keys and values. */
   readonly extent: Mutable<Extent> = { entries: 0, bytes: 0 }
-  private readonly tables: Array<Int32Array> = Array.from({ length: TABLES }, () => new Int32Array(2 * LEAST_SLOTS))
-  private readonly taken = new Int32Array(TABLES)
+  /** Entries + 1 by their hashes; 0 is a free slot. */
+  private slots: Int32Array = new Int32Array(LEAST_SLOTS)
+  /** The slots from before they were doubled, until all entries from then are in the new ones, too. */
+  private formerSlots: Int32Array | undefined
+  /** How many entries there were when the slots were doubled, and how many of them are in the new ones. */
+  private toMove = 0
+  private moved = 0
+
   private readonly numbers: Array<Int32Array> = [new Int32Array(1 << (9 + WIDTH))]
   private readonly doubles: Array<Float64Array> = [new Float64Array(this.numbers[0]!.buffer)]
 
@@ -218,6 +202,7 @@ export class Survivors {
   private settle(): void {
     const { source, staged } = this
     if (staged === 0) return
+    if (this.formerSlots !== undefined) this.moveEntries()
     this.expect()
     const chunk = this.chunkFor(source)
     const { live } = this
@@ -253,25 +238,21 @@ export class Survivors {
 
   /** Looks at the first slot of every key of the group, and then at all the entries they name. */
   private expect(): void {
-    const { numbers, staged, tables } = this
-    for (let i = 0; i < staged; i++) {
-      const hash = groupNumbers[numbersOf(i) + HASH]!
-      const table = tables[tableOf(hash)]!
-      const at = (hash << 1) & (table.length - 2)
-      expected[i] = table[at + 1] === hash ? table[at]! - 1 : -1
-    }
+    const { numbers, slots, staged } = this
+    const mask = slots.length - 1
+    for (let i = 0; i < staged; i++) expected[i] = slots[groupNumbers[numbersOf(i) + HASH]! & mask]! - 1
     for (let i = 0; i < staged; i++) {
       const entry = expected[i]!
       if (entry < 0) continue
-      const length = numbers[entry >> SEGMENT_BITS]![placeOf(entry) + KEY_LENGTH]
-      if (length !== groupNumbers[numbersOf(i) + KEY_LENGTH]) expected[i] = -1
+      const hash = numbers[entry >> SEGMENT_BITS]![placeOf(entry) + HASH]
+      if (hash !== groupNumbers[numbersOf(i) + HASH]) expected[i] = -1
     }
   }
 
   /** The entry of a raw key; -1 when there is none. */
   find(buffer: Buffer, keyStart: number, keyLength: number): number {
     describeKey(wanted, 0, buffer, keyStart, keyLength)
-    return this.tables[tableOf(wanted[HASH]!)]![this.slotOf(wanted, 0, buffer)]! - 1
+    return this.entryOf(wanted, 0, buffer)
   }
 
   /** Whether the entry is of the key that was described at `at`, and lies in `buffer`. */
@@ -292,24 +273,49 @@ export class Survivors {
     return true
   }
 
-  /** The slot that holds the key described at `at`, or the free one where it belongs. */
-  private slotOf(described: Int32Array, at: number, buffer: Buffer): number {
+  /** The entry of the key described at `at`; -1 when there is none. */
+  private entryOf(described: Int32Array, at: number, buffer: Buffer): number {
+    const entry = this.entryIn(this.slots, described, at, buffer)
+    if (entry >= 0 || this.formerSlots === undefined) return entry
+    return this.entryIn(this.formerSlots, described, at, buffer)
+  }
+
+  private entryIn(slots: Int32Array, described: Int32Array, at: number, buffer: Buffer): number {
     const hash = described[at + HASH]!
-    const table = this.tables[tableOf(hash)]!
-    const mask = table.length - 2
-    for (let slot = (hash << 1) & mask; ; slot = (slot + 2) & mask) {
-      const entry = table[slot]! - 1
-      if (entry < 0 || (table[slot + 1] === hash && this.isKeyOf(entry, described, at, buffer))) return slot
+    const mask = slots.length - 1
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const entry = slots[slot]! - 1
+      if (entry < 0 || (this.numberOf(entry, HASH) === hash && this.isKeyOf(entry, described, at, buffer))) return entry
     }
+  }
+
+  private enterSlot(hash: number, entry: number): void {
+    const { slots } = this
+    const mask = slots.length - 1
+    let slot = hash & mask
+    while (slots[slot] !== 0) slot = (slot + 1) & mask
+    slots[slot] = entry + 1
+  }
+
+  /** Doubles the slots. */
+  private growSlots(): void {
+    this.formerSlots = this.slots
+    this.slots = new Int32Array(2 * this.slots.length)
+    this.moved = 0
+    this.toMove = this.size
+    this.moveEntries()
+  }
+
+  private moveEntries(): void {
+    const end = Math.min(this.moved + MOVED_WITH_A_GROUP, this.toMove)
+    for (let entry = this.moved; entry < end; entry++) this.enterSlot(this.numberOf(entry, HASH), entry)
+    this.moved = end
+    if (end === this.toMove) this.formerSlots = undefined
   }
 
   /** The entry of the group's key described at `from`, made if there is none. */
   private entryFor(from: number, buffer: Buffer): number {
-    const hash = groupNumbers[from + HASH]!
-    const slot = this.slotOf(groupNumbers, from, buffer)
-    const number = tableOf(hash)
-    const table = this.tables[number]!
-    const known = table[slot]! - 1
+    const known = this.entryOf(groupNumbers, from, buffer)
     if (known >= 0) return known
 
     if (this.size === MOST_ENTRIES) throw new RangeError(`partition ${this.partition} has above 2 ** 27 different keys`)
@@ -319,9 +325,9 @@ export class Survivors {
     for (let n = 0; n < 1 << WIDTH; n++) numbers[to + n] = groupNumbers[from + n]!
     numbers[to + KEY_AT] = this.keep(buffer, numbers[to + KEY_AT]!, numbers[to + KEY_LENGTH]!)
     numbers[to + VALUE_LENGTH] = -1
-    table[slot] = entry + 1
-    table[slot + 1] = hash
-    if (++this.taken[number]! * 4 > table.length) this.tables[number] = rehashed(table)
+    this.enterSlot(numbers[to + HASH]!, entry)
+    // A growth ends long before the next begins: a group brings 64 entries, and moves 2,048.
+    if (this.size * 2 > this.slots.length) this.growSlots()
     return entry
   }
 
