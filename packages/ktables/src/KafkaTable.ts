@@ -657,7 +657,7 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
   const start = Effect.gen(function* () {
     let justCreated = false
     if (options.ensureTopic !== false) {
-      const ensured = yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
+      const ensured = yield* Effect.scoped(ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout))
       outcome = ensured.outcome
       justCreated = isCreated(ensured)
       if (justCreated && options.ensureTopic?.create !== true) {

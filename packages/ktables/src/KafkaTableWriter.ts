@@ -48,7 +48,8 @@ import {
   ensureWith,
   isCreated
 } from "./internal/topic/ensureTopic.ts"
-import * as Patience from "./internal/topic/patience.ts"
+import * as StartRetry from "./internal/topic/startRetry.ts"
+import * as TopicView from "./internal/topic/topicView.ts"
 import { checkTopic, invalidTopic } from "./internal/topic/validate.ts"
 import * as Appender from "./internal/writer/appender.ts"
 import { javaPartitioner, type Partitioner } from "./internal/writer/partitioner.ts"
@@ -251,14 +252,15 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
   if (invalid !== undefined) return yield* invalid
   yield* Check.checked(checkOptions, options, topic.name)
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
+  const view = yield* TopicView.acquire(client, topic.name)
   const ensured =
     options.ensureTopic === false
       ? undefined
       : yield* ensureWith(client, topic, options.ensureTopic ?? {}, startTimeout)
-  const patience = yield* Patience.make(client, topic.name, startTimeout)
-  const description = yield* describeWith(patience, isCreated(ensured))
+  const retry = yield* StartRetry.make(view, startTimeout)
+  const seen = yield* describeWith(retry, isCreated(ensured))
   const acks = options.acks ?? "all"
-  const appender = yield* Appender.make(patience, description, {
+  const appender = yield* Appender.make(retry, seen, {
     acks: ackCodes[acks],
     idempotence: options.idempotence ?? (acks === "all" ? "auto" : "off"),
     deliveryTimeout: Duration.toMillis(options.deliveryTimeout ?? "2 minutes"),

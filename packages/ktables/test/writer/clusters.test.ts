@@ -1,8 +1,9 @@
 /** Another cluster, or another topic of the name, under a writer: its producer id is somebody else's there. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
-import { start } from "./fixtures.ts"
+import { heldAnswer, start } from "./fixtures.ts"
 import {
   accept,
   answered,
@@ -12,6 +13,7 @@ import {
   eventually,
   type ProduceAnswer,
   refuse,
+  TOPIC_ID,
   until
 } from "./scriptedKafka.ts"
 
@@ -65,6 +67,73 @@ describe("a producer id that is somebody else's", () => {
         const ack = yield* eventually(Fiber.join(second))
         assert.deepInclude(ack, { topicId: description.topicId, producerId: 1001, sequence: 0 })
         assert.deepStrictEqual(kafka.log(), ["a", "b"])
+      })
+    )
+  }
+
+  for (const [what, description] of elsewhere) {
+    it.effect(
+      `${what}, said once by a broker that lags, changes nothing: what was sent and not answered is acknowledged`,
+      () =>
+        Effect.gen(function* () {
+          const { kafka, writer } = yield* start({ produces: [appendAndCut], otherwise: accept })
+          kafka.describes = [Effect.succeed(description)]
+          const ack = yield* eventually(writer.set("a", 1))
+          assert.deepInclude(ack, { topicId: TOPIC_ID, producerId: 1000, sequence: 0, offset: 0 })
+          assert.deepInclude(yield* eventually(writer.set("b", 2)), { producerId: 1000, sequence: 1, offset: 1 })
+          assert.deepStrictEqual(kafka.log(), ["a", "b"])
+        })
+    )
+
+    it.effect(`${what}: as long as it is in doubt nothing is sent, and nothing is acknowledged`, () =>
+      Effect.gen(function* () {
+        const { held, answer } = yield* heldAnswer
+        const byLetter = (key: Uint8Array) => (key[0] === 97 ? 0 : 1)
+        const { kafka, writer } = yield* start({
+          partitions: 2,
+          produces: [held, refuse(ErrorCode.NOT_LEADER_OR_FOLLOWER)],
+          writer: { partitioner: byLetter }
+        })
+        const settled = yield* Deferred.make<void>()
+        const known = kafka.description
+        kafka.describes = [Effect.succeed(description), Effect.as(Deferred.await(settled), known)]
+        const sent = yield* Effect.forkChild(writer.set("a", 1))
+        yield* until(() => kafka.produced.length === 1)
+        const refused = yield* Effect.forkChild(writer.set("b", 1))
+        yield* until(() => kafka.calls.length === 3)
+        yield* answer
+        yield* TestClock.adjust("10 seconds")
+        assert.isUndefined(sent.pollUnsafe(), "its answer has come, and says nothing yet")
+        assert.isUndefined(refused.pollUnsafe())
+        assert.strictEqual(kafka.produced.length, 2)
+        yield* Deferred.succeed(settled, undefined)
+        assert.deepInclude(yield* eventually(Fiber.join(sent)), { producerId: 1000, offset: 0 })
+        assert.deepInclude(yield* eventually(Fiber.join(refused)), { producerId: 1000, offset: 0 })
+      })
+    )
+
+    it.effect(`${what}: an answer that comes while it is in doubt is WriteOutcomeUnknown once it is certain`, () =>
+      Effect.gen(function* () {
+        const { held, answer } = yield* heldAnswer
+        const byLetter = (key: Uint8Array) => (key[0] === 97 ? 0 : 1)
+        const { kafka, writer } = yield* start({
+          partitions: 2,
+          produces: [held, refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)],
+          writer: { partitioner: byLetter }
+        })
+        const settled = yield* Deferred.make<void>()
+        const grown = { ...description, partitions: kafka.description.partitions }
+        kafka.describes = [Effect.succeed(grown), Effect.as(Deferred.await(settled), grown)]
+        const sent = yield* Effect.forkChild(Effect.flip(writer.set("a", 1)))
+        yield* until(() => kafka.produced.length === 1)
+        const refused = yield* Effect.forkChild(writer.set("b", 1))
+        yield* until(() => kafka.calls.length === 3)
+        kafka.description = grown
+        yield* answer
+        yield* TestClock.adjust("1 second")
+        yield* Deferred.succeed(settled, undefined)
+        assert.strictEqual((yield* eventually(Fiber.join(sent)))._tag, "WriteOutcomeUnknown")
+        assert.deepInclude(yield* eventually(Fiber.join(refused)), { topicId: description.topicId, producerId: 1001 })
       })
     )
   }

@@ -125,7 +125,7 @@ describe("writes that end in an error", () => {
         Effect.fail(brokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "Metadata"))
       )
       const fiber = yield* Effect.forkChild(Effect.flip(writer.set("a", 1)))
-      yield* TestClock.adjust("4 seconds")
+      yield* TestClock.adjust("2 seconds")
       assert.isUndefined(fiber.pollUnsafe())
       assert.strictEqual((yield* eventually(Fiber.join(fiber)))._tag, "TopicNotFound")
       const sent = kafka.produced.length

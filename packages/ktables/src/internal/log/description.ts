@@ -8,7 +8,6 @@ import type { KafkaError } from "../../KafkaError.ts"
 import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecreated } from "../../TableError.ts"
 import { differs } from "../differs.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
-import * as Sightings from "../topic/sightings.ts"
 import type { Moment } from "../moment.ts"
 import type { Elections } from "./elections.ts"
 import { type SessionContext, STALE_METADATA } from "./sessionContext.ts"
@@ -149,7 +148,6 @@ export const make = (context: SessionContext, elections: Elections, onGrown: OnG
       failures = 0
       waiters.confirmTopic(description.topicId, sent.monotonic)
       adopt(description, sent)
-      Sightings.report(client, description)
       return true
     }),
     failures: () => failures

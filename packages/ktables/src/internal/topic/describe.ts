@@ -7,9 +7,9 @@ import { type AuthenticationRefused, type ClusterRefused, type NotAuthorized, To
 import type { Unreachable } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { backoff } from "./backoff.ts"
-import * as Patience from "./patience.ts"
 import { refused } from "./refusal.ts"
-import * as Sightings from "./sightings.ts"
+import * as StartRetry from "./startRetry.ts"
+import * as TopicView from "./topicView.ts"
 
 /** Brokers learn of a topic one after another, so its absence has to be repeated to be believed. */
 const REPETITIONS = 3
@@ -21,9 +21,7 @@ const CREATION_LAG = 5000
 const ELECTION = 2000
 
 /** Looks on while a description is asked for. */
-export type Watch = (
-  ask: Effect.Effect<KafkaClient.TopicDescription, KafkaError>
-) => Effect.Effect<KafkaClient.TopicDescription, KafkaError>
+export type Watch = <A>(ask: Effect.Effect<A, KafkaError>) => Effect.Effect<A, KafkaError>
 
 const isUnknown = (error: { readonly code: number }): boolean => error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
@@ -31,28 +29,25 @@ const hasLeaders = (description: KafkaClient.TopicDescription): boolean =>
   description.partitions.length > 0 && description.partitions.every((p) => p.leader >= 0)
 
 export const describeWith = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
+  retry: StartRetry.StartRetry,
   justCreated: boolean,
   watch: Watch = identity
 ): Effect.fn.Return<
-  KafkaClient.TopicDescription,
+  TopicView.SeenTopic,
   TopicNotFound | NotAuthorized | Unreachable | AuthenticationRefused | ClusterRefused
 > {
-  const { client, topic } = patience
+  const { topic, view } = retry
   let absences = 0
   let absentSince = 0
   let leaderless = 0
   let leaderlessSince = 0
   while (true) {
-    const result = yield* Effect.result(patience.until(watch(client.describeTopic(topic)), isUnknown))
+    const result = yield* Effect.result(retry.until(watch(view.describe), isUnknown))
     const now = yield* monotonic
     if (Result.isSuccess(result)) {
       const description = result.success
       if (leaderless === 0) leaderlessSince = now
-      if (hasLeaders(description) || now - leaderlessSince >= ELECTION) {
-        Sightings.report(client, description)
-        return description
-      }
+      if (hasLeaders(description) || now - leaderlessSince >= ELECTION) return description
       yield* backoff(++leaderless)
       continue
     }
@@ -80,9 +75,11 @@ export const describeWithin = (
     readonly watch?: Watch | undefined
   }
 ): Effect.Effect<
-  KafkaClient.TopicDescription,
+  TopicView.SeenTopic,
   TopicNotFound | NotAuthorized | Unreachable | AuthenticationRefused | ClusterRefused
 > =>
-  Effect.flatMap(Patience.make(client, topic, startTimeout), (patience) =>
-    describeWith(patience, options?.justCreated === true, options?.watch)
+  TopicView.acquire(client, topic).pipe(
+    Effect.flatMap((view) => StartRetry.make(view, startTimeout)),
+    Effect.flatMap((retry) => describeWith(retry, options?.justCreated === true, options?.watch)),
+    Effect.scoped
   )

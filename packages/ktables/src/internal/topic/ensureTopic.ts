@@ -2,7 +2,7 @@
  * Makes sure that a table's topic is there and compacted, without leaning on the broker's auto-creation, which makes
  * topics that delete.
  */
-import { Data, type Duration, Effect, Result } from "effect"
+import { Data, type Duration, Effect, Result, type Scope } from "effect"
 import { KafkaClient } from "../../KafkaClient.ts"
 import {
   type AuthenticationRefused,
@@ -18,9 +18,10 @@ import type { TableTopic } from "../../TableTopic.ts"
 import * as Check from "../options.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { describeWith } from "./describe.ts"
-import * as Patience from "./patience.ts"
 import { clusterRefused, isNotAuthorized, refused } from "./refusal.ts"
 import { judge, type Settings } from "./settings.ts"
+import * as StartRetry from "./startRetry.ts"
+import * as TopicView from "./topicView.ts"
 import { checkTopic, invalidTopic, MAX_REPLICAS } from "./validate.ts"
 
 /**
@@ -91,7 +92,7 @@ export type EnsureOutcome = Data.TaggedEnum<{
  */
 export const EnsureOutcome = Data.taggedEnum<EnsureOutcome>()
 
-/** How long `ensureTopic` is patient. */
+/** How long `ensureTopic` goes on trying. */
 interface StartOptions {
   /** How long to look for a broker that answers. Default: 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
@@ -158,10 +159,10 @@ type Definition = ReturnType<typeof definitionOf>
 const isUnknown = (error: { readonly code: number }): boolean => error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 const exists = Effect.fnUntraced(function* (
-  patience: Patience.Patience
-): Effect.fn.Return<boolean, NotAuthorized | Patience.Impatience> {
-  const { client, topic } = patience
-  const result = yield* Effect.result(patience.until(client.describeTopic(topic), isUnknown))
+  retry: StartRetry.StartRetry
+): Effect.fn.Return<boolean, NotAuthorized | StartRetry.GivenUp> {
+  const { topic, view } = retry
+  const result = yield* Effect.result(retry.until(view.describe, isUnknown))
   if (Result.isSuccess(result)) return true
   const error = result.failure
   if (error._tag === "BrokerError" && isUnknown(error)) return false
@@ -173,14 +174,15 @@ const exists = Effect.fnUntraced(function* (
 
 /** True when this call created the topic, false when another one had. */
 const create = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
+  retry: StartRetry.StartRetry,
   definition: Definition
-): Effect.fn.Return<boolean, NotAuthorized | Patience.Impatience> {
-  const { client, topic } = patience
+): Effect.fn.Return<boolean, NotAuthorized | StartRetry.GivenUp> {
+  const { client, topic } = retry
   const { partitions, replicationFactor, config } = definition
   const result = yield* Effect.result(
-    patience.until(client.createTopic({ topic, partitions, replicationFactor, config, timeout: CREATE_TIMEOUT }))
+    retry.until(client.createTopic({ topic, partitions, replicationFactor, config, timeout: CREATE_TIMEOUT }))
   )
+  retry.view.created()
   if (Result.isSuccess(result)) return true
   const error = result.failure
   if (error._tag === "BrokerError" && error.code === ErrorCode.TOPIC_ALREADY_EXISTS) return false
@@ -191,12 +193,12 @@ const create = Effect.fnUntraced(function* (
 })
 
 const reconcile = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
+  retry: StartRetry.StartRetry,
   mismatches: ReadonlyArray<PolicyMismatch>
-): Effect.fn.Return<void, NotAuthorized | Patience.Impatience> {
-  const { client, topic } = patience
+): Effect.fn.Return<void, NotAuthorized | StartRetry.GivenUp> {
+  const { client, topic } = retry
   const declared = Object.fromEntries(mismatches.map(({ expected, setting }) => [setting, expected]))
-  const result = yield* Effect.result(patience.until(client.alterConfig(topic, declared)))
+  const result = yield* Effect.result(retry.until(client.alterConfig(topic, declared)))
   if (Result.isSuccess(result)) {
     const changes = mismatches.map(({ actual, expected, setting }) => `${setting} from ${actual} to ${expected}`)
     return yield* Effect.logInfo(`${topic}: changed ${changes.join(", ")}`)
@@ -212,13 +214,13 @@ const unverified = (why: string): string => `its settings are not verified (${wh
 
 /** The settings of an existing topic, or why they cannot be read. */
 const readSettings = Effect.fnUntraced(function* (
-  patience: Patience.Patience
+  retry: StartRetry.StartRetry
 ): Effect.fn.Return<
   { readonly config: Settings; readonly policy: string } | NotAuthorized | ClusterRefused,
-  Patience.Impatience
+  StartRetry.GivenUp
 > {
-  const { client, topic } = patience
-  const result = yield* Effect.result(patience.until(client.describeConfig(topic)))
+  const { client, topic } = retry
+  const result = yield* Effect.result(retry.until(client.describeConfig(topic)))
   if (Result.isFailure(result)) {
     const error = result.failure
     if (error._tag === "UnsupportedRequest") {
@@ -238,11 +240,11 @@ const readSettings = Effect.fnUntraced(function* (
 
 /** The settings of an existing topic, judged and where asked for altered. */
 const checkSettings = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
+  retry: StartRetry.StartRetry,
   declared: Readonly<Record<string, string>>,
   onMismatch: Exclude<OnPolicyMismatch, "ignore">
-): Effect.fn.Return<Ensured, NotAuthorized | PolicyMismatch | Patience.Impatience> {
-  const read = yield* readSettings(patience)
+): Effect.fn.Return<Ensured, NotAuthorized | PolicyMismatch | StartRetry.GivenUp> {
+  const read = yield* readSettings(retry)
   if ("_tag" in read) {
     if (onMismatch === "fail") return yield* read
     yield* Effect.logWarning(
@@ -251,12 +253,12 @@ const checkSettings = Effect.fnUntraced(function* (
     return { outcome: EnsureOutcome.Unreadable({ reason: read.message }), config: undefined }
   }
   const { config, policy } = read
-  const { cautions, mismatches } = judge(patience.topic, declared, config, policy)
+  const { cautions, mismatches } = judge(retry.topic, declared, config, policy)
   if (mismatches.length > 0 && onMismatch === "fail") return yield* mismatches[0]!
   yield* Effect.forEach(cautions, (caution) => Effect.logWarning(caution))
   if (mismatches.length === 0) return { outcome: EnsureOutcome.Verified({ cautions }), config }
   if (onMismatch === "reconcile") {
-    yield* reconcile(patience, mismatches)
+    yield* reconcile(retry, mismatches)
     const previous = Object.fromEntries(mismatches.map(({ actual, setting }) => [setting, actual]))
     return { outcome: EnsureOutcome.Reconciled({ previous, cautions }), config }
   }
@@ -270,13 +272,13 @@ export const ensureWith = Effect.fnUntraced(function* (
   topic: AnyTopic,
   options: EnsureOptions,
   startTimeout: Duration.Input
-): Effect.fn.Return<Ensured, Exclude<EnsureTopicError, InvalidOption>> {
+): Effect.fn.Return<Ensured, Exclude<EnsureTopicError, InvalidOption>, Scope.Scope> {
   const definition = definitionOf(topic, options)
   const invalid = invalidTopic(definition)
   if (invalid !== undefined) return yield* invalid
-  const patience = yield* Patience.make(client, topic.name, startTimeout)
-  if (options.create === false) yield* describeWith(patience, false)
-  else if (!(yield* exists(patience)) && (yield* create(patience, definition))) {
+  const retry = yield* StartRetry.make(yield* TopicView.acquire(client, topic.name), startTimeout)
+  if (options.create === false) yield* describeWith(retry, false)
+  else if (!(yield* exists(retry)) && (yield* create(retry, definition))) {
     const { config, partitions } = definition
     yield* Effect.logInfo(
       `${topic.name}: created with ${partitions} partition${partitions === 1 ? "" : "s"}, cleanup.policy=${config["cleanup.policy"]}`
@@ -286,7 +288,7 @@ export const ensureWith = Effect.fnUntraced(function* (
   const onMismatch = options.onPolicyMismatch ?? "warn"
   return onMismatch === "ignore"
     ? { outcome: EnsureOutcome.Skipped(), config: undefined }
-    : yield* checkSettings(patience, definition.config, onMismatch)
+    : yield* checkSettings(retry, definition.config, onMismatch)
 })
 
 /**
@@ -327,5 +329,6 @@ export const ensureTopic: <K, V, RD, RE>(
   yield* Check.checked(checkTopic, topic, undefined, "topic")
   yield* Check.checked(checkOptions, options, topic.name)
   const client = yield* KafkaClient
-  return (yield* ensureWith(client, topic, options, options.startTimeout ?? DEFAULT_START_TIMEOUT)).outcome
+  const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
+  return (yield* Effect.scoped(ensureWith(client, topic, options, startTimeout))).outcome
 })

@@ -2,14 +2,13 @@
  * The engine's writer: encoded records in, acknowledgements out. Partitions write independently of each other; within
  * one, records keep the order in which they were handed in.
  */
-import { momentOf } from "../moment.ts"
-import { Clock, Effect, Exit, Fiber, Scope } from "effect"
-import type * as KafkaClient from "../../KafkaClient.ts"
+import { momentOf, monotonicMillis } from "../moment.ts"
+import { Clock, Effect, Exit, Fiber, Latch, Scope } from "effect"
 import { CompressionUnavailable, type NotAuthorized, WriterClosed, WriteRejected } from "../../TableError.ts"
 import { BATCH_OVERHEAD, estimateRecordSize } from "../records/batchWriter.ts"
 import { type Compression, unavailable } from "../records/compression.ts"
-import type * as Patience from "../topic/patience.ts"
-import * as Sightings from "../topic/sightings.ts"
+import type * as StartRetry from "../topic/startRetry.ts"
+import type { SeenTopic } from "../topic/topicView.ts"
 import { WriteBuffer } from "./buffer.ts"
 import * as Identities from "./identities.ts"
 import * as Metrics from "./metrics.ts"
@@ -17,7 +16,7 @@ import { Outage } from "./outage.ts"
 import type { Partitioner } from "./partitioner.ts"
 import { PendingRecord, type Settle } from "./pendingRecord.ts"
 import * as Sender from "./sender.ts"
-import * as TopicMetadata from "./topicMetadata.ts"
+import * as TopicAccess from "./topicAccess.ts"
 
 /** Durations are in milliseconds. */
 export interface Options {
@@ -50,9 +49,6 @@ export interface TableAppender {
   readonly room: Effect.Effect<void>
 }
 
-/** Milliseconds between two refreshes at least, whatever others see: brokers may say different things of a topic. */
-const REFRESH_PACE = 100
-
 const tooLarge = (topic: string, partition: number, size: number, limit: number): WriteRejected =>
   new WriteRejected({
     topic,
@@ -62,18 +58,18 @@ const tooLarge = (topic: string, partition: number, size: number, limit: number)
   })
 
 export const make = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
-  description: KafkaClient.TopicDescription,
+  retry: StartRetry.StartRetry,
+  seen: SeenTopic,
   options: Options
-): Effect.fn.Return<TableAppender, NotAuthorized | CompressionUnavailable | Patience.Impatience, Scope.Scope> {
-  const { client, topic } = patience
+): Effect.fn.Return<TableAppender, NotAuthorized | CompressionUnavailable | StartRetry.GivenUp, Scope.Scope> {
+  const { client, topic, view } = retry
   const missing = unavailable(options.compression)
   if (missing !== undefined) {
     return yield* new CompressionUnavailable({ topic, compression: options.compression, detail: missing.detail })
   }
   const clock = yield* Clock.Clock
-  const metadata = TopicMetadata.make(client, description, () => grow)
-  const identity = yield* Identities.first(patience, metadata.home(), options.idempotence)
+  const access = TopicAccess.make(view, seen)
+  const identity = yield* Identities.first(retry, access.current(), options.idempotence)
   const senders: Array<Sender.Sender> = []
   const fibers = yield* Scope.make()
   let closed = false
@@ -85,23 +81,16 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const partitionOf = (key: Uint8Array): number => {
-    const count = metadata.current().partitions.length
+    const count = access.current().partitions.length
     const partition = options.partitioner(key, count)
     if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition
     throw new RangeError(`the partitioner of ${topic} returned ${partition}, there are ${count} partitions`)
   }
 
-  const grow: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.whileLoop({
-      while: () => senders.length < metadata.current().partitions.length,
-      body: () => {
-        const sender = Sender.make(shared, senders.length)
-        senders.push(sender)
-        return Effect.forkIn(sender.run, fibers)
-      },
-      step: () => undefined
-    })
-  )
+  /** What the view saw is followed in the same step, so that no record can be given to a partition without a sender. */
+  const grow = (): void => {
+    while (senders.length < access.current().partitions.length) senders.push(Sender.make(shared, senders.length))
+  }
 
   const metrics = Metrics.make(topic, yield* Effect.context<never>())
   const shared: Sender.Shared = {
@@ -120,7 +109,7 @@ export const make = Effect.fnUntraced(function* (
         : options.maxBatchBytes,
     compression: options.compression,
     buffer,
-    metadata,
+    access,
     metrics,
     outage: new Outage(topic, clock, metrics),
     reroute: (record) => {
@@ -156,32 +145,43 @@ export const make = Effect.fnUntraced(function* (
   })
 
   yield* Effect.addFinalizer(() => close)
-  yield* grow
-  let isOutdated = false
-  let learn: (() => void) | undefined
-  yield* Sightings.listen(client, topic, (seen) => {
-    if (!metadata.isOutdatedBy(seen)) return
-    isOutdated = true
-    learn?.()
+  const looked = Latch.makeUnsafe(false)
+  yield* view.subscribe((sighting) => {
+    if (sighting._tag !== "Described") return
+    grow()
+    looked.openUnsafe()
   })
-  const outdated = Effect.callback<void>((resume) => {
-    if (isOutdated) return resume(Effect.void)
-    learn = () => resume(Effect.void)
-    return Effect.sync(() => {
-      learn = undefined
+  grow()
+  let running = 0
+  const run = Effect.suspend(() =>
+    Effect.whileLoop({
+      while: () => running < senders.length,
+      body: () => Effect.forkIn(senders[running++]!.run, fibers),
+      step: () => undefined
     })
+  )
+  yield* run
+  let { generation } = access.current()
+  const warn = Effect.suspend(() => {
+    const change = view.change()
+    if (access.current().generation === generation || change === undefined) return Effect.void
+    generation = access.current().generation
+    return Effect.logWarning(
+      `${topic}: another topic answers than before (${change.previous} became ${change.current}); writes go to the new one`
+    )
   })
-  yield* Effect.sleep(REFRESH_PACE).pipe(
-    Effect.andThen(Effect.raceFirst(outdated, Effect.sleep(options.metadataMaxAge - REFRESH_PACE))),
-    Effect.andThen(
-      Effect.suspend(() => {
-        isOutdated = false
-        return metadata.refresh(metadata.version())
-      })
-    ),
+  yield* looked.await.pipe(
+    Effect.tap(() => Effect.sync(() => looked.closeUnsafe())),
+    Effect.andThen(run),
+    Effect.andThen(warn),
     Effect.forever,
     Effect.forkIn(fibers)
   )
+  const { metadataMaxAge } = options
+  yield* Effect.suspend(() => {
+    const left = view.askedAt() + metadataMaxAge - monotonicMillis(clock)
+    return left > 0 ? Effect.sleep(left) : Effect.asVoid(view.look)
+  }).pipe(Effect.forever, Effect.forkIn(fibers))
 
   return {
     append: (key, value, settle) => {

@@ -6,9 +6,9 @@ import { ClusterRefused, NotAuthorized } from "../../TableError.ts"
 import { differs } from "../differs.ts"
 import { isUnspecific } from "../protocol/errorCodes.ts"
 import { backoff } from "../topic/backoff.ts"
-import type * as Patience from "../topic/patience.ts"
 import { clusterRefused, isNotAuthorized } from "../topic/refusal.ts"
-import type { Home } from "./topicMetadata.ts"
+import type * as StartRetry from "../topic/startRetry.ts"
+import type { SeenTopic } from "../topic/topicView.ts"
 import { type Identity, NOWHERE, plain } from "./sequence.ts"
 
 /** `auto` falls back to writing without where the cluster does not grant it; `required` fails there; `off` never asks. */
@@ -43,36 +43,36 @@ export const mayGoWithout = (error: BrokerError | UnsupportedRequest): boolean =
 /** An identity that numbers batches of the topic, unless it is of another cluster than the one that described the topic. */
 export const granted = (
   { clusterId, producerEpoch, producerId }: KafkaClient.GrantedIdentity,
-  { description, generation }: Home
+  seen: SeenTopic
 ): Identity => ({
   producerId,
   producerEpoch,
   sequence: 0,
-  generation: differs(clusterId, description.clusterId) ? NOWHERE : generation
+  generation: differs(clusterId, seen.clusterId) ? NOWHERE : seen.generation
 })
 
 /** How often an answer that says nothing of its reason is given before it is taken for "no such thing" (Tansu's, for one). */
 const REPETITIONS = 3
 
-const isUnspecificAnswer = (error: BrokerError | UnsupportedRequest | Patience.Impatience): boolean =>
+const isUnspecificAnswer = (error: BrokerError | UnsupportedRequest | StartRetry.GivenUp): boolean =>
   error._tag === "BrokerError" && isUnspecific(error.code)
 
 /** The identity that a writer starts with. */
 export const first = Effect.fnUntraced(function* (
-  patience: Patience.Patience,
-  home: Home,
+  retry: StartRetry.StartRetry,
+  seen: SeenTopic,
   idempotence: Idempotence
-): Effect.fn.Return<Identity, NotAuthorized | Patience.Impatience> {
+): Effect.fn.Return<Identity, NotAuthorized | StartRetry.GivenUp> {
   if (idempotence === "off") return plain()
-  const { client, topic } = patience
-  const ask = Effect.result(patience.until(client.initProducerId))
+  const { client, topic } = retry
+  const ask = Effect.result(retry.until(client.initProducerId))
   let result = yield* ask
   for (let answers = 1; answers < REPETITIONS; answers++) {
     if (Result.isSuccess(result) || !isUnspecificAnswer(result.failure)) break
     yield* backoff(answers)
     result = yield* ask
   }
-  if (Result.isSuccess(result)) return granted(result.success, home)
+  if (Result.isSuccess(result)) return granted(result.success, seen)
   const error = result.failure
   if (error._tag !== "BrokerError" && error._tag !== "UnsupportedRequest") return yield* error
   if (!mayGoWithout(error) && !isUnspecificAnswer(error)) return yield* clusterRefused(topic, error)

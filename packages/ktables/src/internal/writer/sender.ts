@@ -15,11 +15,12 @@ import type { WriteBuffer } from "./buffer.ts"
 import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
 import { elapsed, momentOf, monotonicMillis } from "../moment.ts"
+import type { SeenTopic } from "../topic/topicView.ts"
 import type { Outage } from "./outage.ts"
 import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
 import { advance, type Identity, isIdempotent, nextEpoch, plain } from "./sequence.ts"
-import type { Home, TopicMetadata } from "./topicMetadata.ts"
+import type { TopicAccess } from "./topicAccess.ts"
 import * as Verdict from "./verdict.ts"
 
 /** Milliseconds that a broker gets for one produce, its replicas included. */
@@ -27,6 +28,8 @@ const PRODUCE_TIMEOUT = 10_000
 
 /** The part of an idle producer id's life for which it is relied on: clocks of clients and brokers differ. */
 const RELIABLE = 0.9
+
+const moved = "another cluster, or another topic of the name, answers than the one it was sent to"
 
 /** What the senders of one writer share. */
 export interface Shared {
@@ -44,7 +47,7 @@ export interface Shared {
   readonly maxBatchBytes: number
   readonly compression: Compression
   readonly buffer: WriteBuffer
-  readonly metadata: TopicMetadata
+  readonly access: TopicAccess
   readonly metrics: WriterMetrics
   readonly outage: Outage
   /** Takes back a record whose partition is gone, for another one. */
@@ -63,7 +66,7 @@ export interface Sender {
 }
 
 export const make = (shared: Shared, partition: number): Sender => {
-  const { acks, buffer, client, clock, metadata, metrics, topic } = shared
+  const { access, acks, buffer, client, clock, metrics, topic } = shared
   const where = { topic, partition }
   const queue = new RecordQueue()
   /** What goes before the queue: the batch on its way, and the halves of a split one. */
@@ -99,7 +102,7 @@ export const make = (shared: Shared, partition: number): Sender => {
   }
 
   /** Its producer id may be somebody else's in the log that is written to now. */
-  const isForeign = (by: Identity): boolean => isIdempotent(by) && by.generation !== metadata.home().generation
+  const isForeign = (by: Identity): boolean => isIdempotent(by) && by.generation !== access.current().generation
 
   /** Makes sure that what was numbered so far can neither be taken for what comes nor land behind it. */
   const renumber = (freshIdentity: boolean): void => {
@@ -202,7 +205,7 @@ export const make = (shared: Shared, partition: number): Sender => {
 
   /** Asks for a fresh identity; a verdict when there is none. */
   const identify = Effect.fnUntraced(function* (
-    home: Home,
+    seen: SeenTopic,
     left: number
   ): Effect.fn.Return<Verdict.Verdict | undefined> {
     const result = yield* Effect.result(Effect.timeoutOption(client.initProducerId, left))
@@ -210,7 +213,7 @@ export const make = (shared: Shared, partition: number): Sender => {
       if (Option.isNone(result.success)) {
         return { _tag: "Again", mayBeWritten: false, detail: "no answer to InitProducerId" }
       }
-      identity = granted(result.success.value, home)
+      identity = granted(result.success.value, seen)
       return isForeign(identity)
         ? { _tag: "Again", mayBeWritten: false, detail: "another cluster gives out producer ids than the topic is in" }
         : undefined
@@ -236,13 +239,15 @@ export const make = (shared: Shared, partition: number): Sender => {
     leader: number,
     left: number
   ): Effect.fn.Return<Verdict.Verdict | undefined> {
-    const home = metadata.home()
-    const { clusterId } = home.description
-    let { topicId } = home.description
+    const seen = access.current()
+    const { clusterId } = seen
+    let { topicId } = seen
     if (identity === undefined) {
-      const verdict = yield* identify(home, left)
+      const verdict = yield* identify(seen, left)
       if (verdict !== undefined) return verdict
     }
+    const doubt = access.doubt()
+    if (doubt !== undefined) return { _tag: "Again", mayBeWritten: false, detail: doubt }
     const encoded = encode(batch, identity!)
     batch.inFlight = true
     const result = yield* Effect.result(
@@ -270,12 +275,25 @@ export const make = (shared: Shared, partition: number): Sender => {
       }
       const isWritten = answer.errorCode === ErrorCode.NONE || answer.errorCode === ErrorCode.DUPLICATE_SEQUENCE_NUMBER
       if (!isWritten) return Verdict.ofCode(where, answer.errorCode, answer.errorMessage)
-      // An offset that was given before belongs to another topic of the same name, or to a truncated log.
-      if (answer.baseOffset >= 0 && answer.baseOffset < end) {
-        batch.mayBeWritten = true
-        yield* withinDeadline(batch, metadata.refresh(metadata.version()))
-        topicId = metadata.current().topicId
-      }
+    }
+    // An offset that was given before belongs to another topic of the same name, or to a truncated log.
+    const isGivenBefore = answer !== undefined && answer.baseOffset >= 0 && answer.baseOffset < end
+    if (isGivenBefore) {
+      batch.mayBeWritten = true
+      yield* withinDeadline(batch, access.refresh(access.version()))
+    }
+    if (access.doubt() !== undefined) {
+      batch.mayBeWritten = true
+      yield* withinDeadline(batch, access.settled)
+      const left = access.doubt()
+      if (left !== undefined) return { _tag: "Again", mayBeWritten: true, detail: left }
+    }
+    const now = access.current()
+    if (now.generation !== seen.generation) {
+      // Within one cluster the producer id is this writer's alone, so that the record is in the topic of today.
+      if (!isGivenBefore || clusterId === undefined || clusterId !== now.clusterId)
+        return { _tag: "Unknown", detail: moved }
+      topicId = now.topicId
     }
     metrics.written(batch.records.length, encoded.bytes.length)
     acknowledge(batch, encoded.identity, topicId, answer)
@@ -333,6 +351,11 @@ export const make = (shared: Shared, partition: number): Sender => {
   const deliver = Effect.fnUntraced(function* (batch: Batch): Effect.fn.Return<void> {
     let detail = "its turn did not come"
     for (let failures = 1; ; failures++) {
+      const doubt = access.doubt()
+      if (doubt !== undefined) {
+        detail = doubt
+        yield* withinDeadline(batch, access.settled)
+      }
       const now = monotonicMillis(clock)
       if (now >= batch.deadline) return expire(batch, now, detail)
       if (isForgotten(batch)) {
@@ -342,13 +365,12 @@ export const make = (shared: Shared, partition: number): Sender => {
       if (identity !== undefined && isForeign(identity)) identity = undefined
       if (batch.encoded !== undefined && isForeign(batch.encoded.identity)) {
         if (batch.mayBeWritten) {
-          const moved = "another cluster, or another topic of the name, answers than the one it was sent to"
           return fail(batch, () => new WriteOutcomeUnknown({ ...where, detail: `${moved}; ${detail}` }))
         }
         batch.encoded = undefined
       }
-      const seen = metadata.version()
-      const leader = metadata.leaderOf(partition)
+      const seen = access.version()
+      const leader = access.leaderOf(partition)
       if (leader === undefined) {
         moveAway(batch)
         return yield* shared.outage.written(partition)
@@ -362,11 +384,11 @@ export const make = (shared: Shared, partition: number): Sender => {
       metrics.retried()
       if ("detail" in verdict) detail = verdict.detail
       yield* shared.outage.failed(partition, failures, detail)
-      yield* withinDeadline(batch, metadata.refresh(seen))
-      const refusal = metadata.refusal()
+      yield* withinDeadline(batch, access.refresh(seen))
+      const refusal = access.refusal()
       if (refusal !== undefined) return refuse(batch, refusal)
       // A new leader is tried at once, but only once.
-      if (failures > 1 || metadata.leaderOf(partition) === leader) yield* withinDeadline(batch, backoff(failures))
+      if (failures > 1 || access.leaderOf(partition) === leader) yield* withinDeadline(batch, backoff(failures))
     }
   })
 

@@ -9,16 +9,18 @@ import type { BrokerError, KafkaError, UnsupportedRequest } from "../../KafkaErr
 import { type AuthenticationRefused, ClusterRefused, Unreachable } from "../../TableError.ts"
 import { backoff } from "./backoff.ts"
 import { authenticationRefused, clusterRefused } from "./refusal.ts"
+import type { TopicView } from "./topicView.ts"
 
 /** Milliseconds without an answer before it is said in the log. */
 const SILENCE = 3000
 
 /** What ends a start whatever it was doing. */
-export type Impatience = Unreachable | AuthenticationRefused | ClusterRefused
+export type GivenUp = Unreachable | AuthenticationRefused | ClusterRefused
 
-export interface Patience {
+export interface StartRetry {
   readonly client: KafkaClient.Service
   readonly topic: string
+  readonly view: TopicView
   /**
    * Runs `attempt` until it succeeds. Answers that retrying does not cure, and those that `isFinal` names, are the
    * caller's to judge. Each answer for the caller starts the time anew, so a cluster that came late still gets the whole of it.
@@ -26,14 +28,14 @@ export interface Patience {
   readonly until: <A>(
     attempt: Effect.Effect<A, KafkaError>,
     isFinal?: (error: BrokerError) => boolean
-  ) => Effect.Effect<A, BrokerError | UnsupportedRequest | Impatience>
+  ) => Effect.Effect<A, BrokerError | UnsupportedRequest | GivenUp>
 }
 
 export const make = Effect.fnUntraced(function* (
-  client: KafkaClient.Service,
-  topic: string,
+  view: TopicView,
   startTimeout: Duration.Input
-): Effect.fn.Return<Patience> {
+): Effect.fn.Return<StartRetry> {
+  const { client, topic } = view
   const timeout = Duration.toMillis(startTimeout)
   const causes = new Map(client.addresses.map((address) => [address, "no answer"]))
   /** Whether a warning was logged that nobody answers: once is enough. */
@@ -60,7 +62,7 @@ export const make = Effect.fnUntraced(function* (
     return yield* Effect.never
   })
 
-  const attemptUntil: Patience["until"] = Effect.fnUntraced(function* (attempt, isFinal) {
+  const attemptUntil: StartRetry["until"] = Effect.fnUntraced(function* (attempt, isFinal) {
     let answer: BrokerError | undefined
     for (let failures = 1; ; failures++) {
       const left = since + timeout - (yield* monotonic)
@@ -107,10 +109,10 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const until: Patience["until"] = (attempt, isFinal) =>
+  const until: StartRetry["until"] = (attempt, isFinal) =>
     Effect.suspend(() =>
       isSaid ? attemptUntil(attempt, isFinal) : Effect.raceFirst(attemptUntil(attempt, isFinal), silence)
     )
 
-  return { client, topic, until }
+  return { client, topic, view, until }
 })
