@@ -63,7 +63,7 @@ export const follow = Effect.fnUntraced(function* (
   if (output.isScreen) yield* Effect.forkScoped(Effect.repeat(showOnce, Schedule.spaced("100 millis")))
   const end = Effect.map(showOnce, () =>
     onEnd(
-      `${clean(options.topic)}: ${count(table.sizeUnsafe())} entries; ${count(seen)} changes came in while it was shown.`
+      `${clean(options.topic)}: ${count(table.view.size)} entries; ${count(seen)} changes came in while it was shown.`
     )
   )
   return yield* Effect.onInterrupt(table.failure, () => end)

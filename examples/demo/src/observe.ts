@@ -102,8 +102,7 @@ export const observe = Effect.fnUntraced(function* <V>(
     return ordered.keys
   }
 
-  const rowsAt = (now: number) => (limit: number) => {
-    const snapshot = table.snapshotUnsafe()
+  const rowsOf = (snapshot: HashMap.HashMap<string, V>, now: number) => (limit: number) => {
     const keys = keysOf(snapshot)
     const found = keys.findIndex((key) => key >= anchor.key)
     const first = (found === -1 ? keys.length : found) - Math.floor(limit / 4)
@@ -120,6 +119,7 @@ export const observe = Effect.fnUntraced(function* <V>(
   const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const health = yield* table.health
+    const snapshot = yield* table.snapshot
     while (arrivals[0] !== undefined && now - arrivals[0].at > 1000) arrivals.shift()
     if (latest !== anchor.key && now - anchor.at > STAY) anchor = { key: latest, at: now }
     for (const [key, mark] of marks) if (now - mark.at > FRESH) marks.delete(key)
@@ -127,7 +127,7 @@ export const observe = Effect.fnUntraced(function* <V>(
       columns: display.columns,
       table: stateOf(health),
       rate: arrivals.reduce((sum, { count }) => sum + count, 0),
-      rows: rowsAt(now),
+      rows: rowsOf(snapshot, now),
       changes
     }
   })

@@ -25,29 +25,15 @@
  *
  * @since 0.1.0
  */
-import {
-  Clock,
-  Cause,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Equal,
-  Exit,
-  type HashMap,
-  Layer,
-  Option,
-  Schedule,
-  type Scope,
-  Stream
-} from "effect"
-import { ChangeFeed } from "./internal/table/changeFeed.ts"
-import { StatusFeed } from "./internal/table/statusFeed.ts"
+import { Clock, Cause, Context, Deferred, Duration, Effect, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import * as Applier from "./internal/replica/applier.ts"
 import * as Metrics from "./internal/log/metrics.ts"
-import { reading } from "./internal/table/reading.ts"
 import { rateLimited } from "./internal/replica/reports.ts"
-import { sameness } from "./internal/table/sameness.ts"
+import { LogContents } from "./internal/replica/logContents.ts"
+import { sameness } from "./internal/replica/sameness.ts"
+import { Cell } from "./internal/table/cell.ts"
+import { CellTable } from "./internal/table/cellTable.ts"
+import type { Contents } from "./internal/table/contents.ts"
 import * as TableReader from "./internal/replica/tableReader.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
@@ -63,11 +49,13 @@ import {
 } from "./internal/topic/ensureTopic.ts"
 import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
-import type { TableChange } from "./TableChange.ts"
-import { CatchUpTimeout, type DecodeError, ReaderDied, TableClosed, type TableError } from "./TableError.ts"
-import { TableStatus } from "./TableStatus.ts"
+import type { Table } from "./Table.ts"
+import { CatchUpTimeout, type DecodeError, ReaderDied, type TableError } from "./TableError.ts"
+import type { TableStatus } from "./TableStatus.ts"
 import type { TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
+
+const TypeId = "~effect-ktables/KafkaTable"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // models
@@ -168,74 +156,19 @@ export interface Health {
 }
 
 /**
- * A live table. Reads never fail and never wait: they give what was applied last, also when the table is failed or closed.
+ * A live table of a topic.
  *
  * @category models
  * @since 0.1.0
  */
-export interface KafkaTable<in out K, in out V> {
+export interface KafkaTable<in out K, out V> extends Table<K, V, TableError> {
+  readonly [TypeId]: typeof TypeId
   readonly topic: string
 
-  /** The value of a key; none when it is absent. Keys are compared as `Equal` does: by value, also structs and classes. */
-  readonly get: (key: K) => Effect.Effect<Option.Option<V>>
   /** The value with the place of its record in the log. */
   readonly getEntry: (key: K) => Effect.Effect<Option.Option<TableEntry<K, V>>>
-  readonly has: (key: K) => Effect.Effect<boolean>
-  readonly size: Effect.Effect<number>
-  /** A copy, in no promised order; so are `values` and `entries`. */
-  readonly keys: Effect.Effect<ReadonlyArray<K>>
-  readonly values: Effect.Effect<ReadonlyArray<V>>
-  readonly entries: Effect.Effect<ReadonlyArray<readonly [K, V]>>
-  /**
-   * The whole table as of one version, in constant time. The first use of it, or of a stream of changes or states, makes
-   * the immutable map, in slices; from then on it is kept in step.
-   */
-  readonly snapshot: Effect.Effect<HashMap.HashMap<K, V>>
-
-  /** The value, or undefined when the key is absent (or its value is `undefined`). */
-  readonly getUnsafe: (key: K) => V | undefined
-  readonly getEntryUnsafe: (key: K) => TableEntry<K, V> | undefined
-  readonly hasUnsafe: (key: K) => boolean
-  readonly sizeUnsafe: () => number
-  readonly keysUnsafe: () => ReadonlyArray<K>
-  readonly valuesUnsafe: () => ReadonlyArray<V>
-  readonly entriesUnsafe: () => ReadonlyArray<readonly [K, V]>
-  /** As `snapshot`; the first use makes the map in one go. */
-  readonly snapshotUnsafe: () => HashMap.HashMap<K, V>
-
-  /**
-   * A snapshot, then every change after it, one at a time. A subscriber that falls behind by more than `changesCapacity`
-   * gets a fresh snapshot with `resync: true` instead of what it missed. Ends when the table is closed, fails when its
-   * reader has failed for good.
-   */
-  readonly changes: Stream.Stream<TableChange<K, V>, TableError>
-  /** As `changes`, in the batches in which they were applied: a snapshot is a batch of one. */
-  readonly changeBatches: Stream.Stream<ReadonlyArray<TableChange<K, V>>, TableError>
-  /** The newest whole state, whenever it changed since the subscriber last looked. */
-  readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError>
-  /**
-   * The value of one key now, and whenever its record changes; none while it is absent. A subscriber that falls behind by
-   * more than `changesCapacity` changes of the key is given the newest. Thousands of watched keys are fine: a change costs
-   * one look-up, and wakes nobody but those who watch its key.
-   */
-  readonly watch: (key: K) => Stream.Stream<Option.Option<V>, TableError>
-
-  readonly status: Effect.Effect<TableStatus>
-  /**
-   * The status now, and whenever it changes; ends with `Closed`. A subscriber that is slow is given the newest progress,
-   * and of many changes the last ones.
-   */
-  readonly statusChanges: Stream.Stream<TableStatus>
   /** Status, counts, progress and the place of every partition's reader, as of now. */
   readonly health: Effect.Effect<Health>
-  /**
-   * Never succeeds; fails when the reader has failed for good, or the table was closed. Race a program with it when it must
-   * not go on with frozen contents.
-   */
-  readonly failure: Effect.Effect<never, TableError>
-  /** Succeeds when the table is complete; fails when its reader fails first. */
-  readonly awaitCaughtUp: Effect.Effect<void, TableError>
-  readonly isCaughtUp: Effect.Effect<boolean>
   /**
    * Succeeds once an acknowledged write is readable, without a round trip to a broker. Fails with `DataLoss` when the
    * record is no longer in the log, or another stands in its place.
@@ -245,8 +178,25 @@ export interface KafkaTable<in out K, in out V> {
    * Succeeds once everything that was in the log at the call is readable. With a `timeout` it fails with `BarrierTimeout`,
    * which says what each partition still waits for; an open transaction can hold a barrier up.
    */
-  readonly barrier: (options?: { readonly timeout?: Duration.Input | undefined }) => Effect.Effect<void, TableError>
+  readonly barrier: (options?: BarrierOptions) => Effect.Effect<void, TableError>
 }
+
+/**
+ * Any table of a topic.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type Any = KafkaTable<any, any>
+
+/**
+ * Tells whether a value is a table of a topic.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isKafkaTable = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
 
 // ---------------------------------------------------------------------------------------------------------------------
 // options
@@ -315,6 +265,17 @@ export type OnDecodeError =
  * @since 0.1.0
  */
 export type OnLogChanged = TableReader.Recovery
+
+/**
+ * Options of a barrier.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface BarrierOptions {
+  /** Default: none, it waits for as long as it takes. */
+  readonly timeout?: Duration.Input | undefined
+}
 
 /**
  * How the topic is fetched.
@@ -431,7 +392,7 @@ const checkAck = Check.fields<Pick<WriteAck, "topic" | "topicId" | "partition" |
   offset: Check.integer({ min: 0 })
 })
 
-const checkBarrierOptions = Check.record<{ readonly timeout?: Duration.Input | undefined }>({
+const checkBarrierOptions = Check.record<BarrierOptions>({
   timeout: Check.duration({ min: 0 })
 })
 
@@ -480,60 +441,31 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   yield* Check.checked(checkTopic, topic, undefined, "topic")
   const name = topic.name
   yield* Check.checked(checkOptions, options, name)
-  const catchUp = options.catchUp ?? { mode: "await" as const }
-  const status = new StatusFeed(TableStatus.Loading({ replayed: 0, target: 0 }))
-  const failed = Deferred.makeUnsafe<never, TableError>()
   const metrics = Metrics.make(name, context as Context.Context<never>)
-  metrics.status(status.current._tag)
-  const report = yield* rateLimited
-
-  const feed: ChangeFeed<K, V> = new ChangeFeed<K, V>(
-    {
-      version: () => applier.contents().version,
-      get: (key) => applier.contents().get(key),
-      current: () => applier.contents().map(),
-      prepare: Effect.suspend(() => applier.contents().prepareMap)
-    },
-    options.changesCapacity ?? 16_384
-  )
-  const applier = Applier.make({
-    topic,
-    context,
-    onDecodeError: options.onDecodeError ?? "skip",
-    metrics,
-    wantsChanges: () => feed.wantsChanges,
-    isMeasured: options.maxBytes !== undefined,
-    report
+  const isMeasured = options.maxBytes !== undefined
+  const cell = new Cell<K, V, TableError, LogContents<K, V>>({
+    name,
+    contents: new LogContents(isMeasured),
+    same: sameness(topic.value, context),
+    capacity: options.changesCapacity ?? 16_384
   })
+  metrics.status(cell.status._tag)
   const { describe, ensured, start } = makeStart(client, topic, options)
   const reader = yield* TableReader.make<K, V>({
     client,
     topic: name,
-    settings: {
-      isolation: options.isolation ?? "read_committed",
-      rack: options.rack,
-      maxWait: Duration.toMillis(options.fetch?.maxWait ?? "5 seconds"),
-      minBytes: options.fetch?.minBytes ?? 1,
-      maxBytes: options.fetch?.maxBytes ?? 16 * 1024 * 1024,
-      maxPartitionBytes: options.fetch?.maxPartitionBytes ?? 2 * 1024 * 1024,
-      metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
-      deleteRetention: options.deleteRetention === undefined ? undefined : Duration.toMillis(options.deleteRetention),
-      onDataLoss: options.onDataLoss ?? "rebuild",
-      onTopicRecreated: options.onTopicRecreated ?? "rebuild",
-      restart: options.restart,
-      limits: { maxEntries: options.maxEntries, maxBytes: options.maxBytes }
-    },
-    applier,
+    settings: settingsOf(options),
+    applier: Applier.make({
+      topic,
+      context,
+      onDecodeError: options.onDecodeError ?? "skip",
+      metrics,
+      cell,
+      isMeasured,
+      report: yield* rateLimited
+    }),
     metrics,
-    listener: {
-      status: (next) => {
-        status.set(next)
-        metrics.status(status.current._tag)
-      },
-      publish: (changes) => feed.publish(changes),
-      wantsChanges: () => feed.wantsChanges
-    },
-    same: sameness(topic.value, context),
+    cell,
     start,
     describe
   })
@@ -542,101 +474,97 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       reader.close,
-      Effect.suspend(() => {
-        feed.end("closed")
-        return Deferred.fail(failed, new TableClosed({ topic: name }))
-      })
+      Effect.sync(() => cell.close())
     )
   )
   yield* reader.run.pipe(
     Effect.onExit((exit) =>
-      Effect.suspend(() => {
-        if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return Effect.void
-        const error = Option.getOrElse(
-          Cause.findErrorOption(exit.cause),
-          () => new ReaderDied({ topic: name, cause: Cause.squash(exit.cause) })
-        )
-        feed.end(Exit.fail(error))
-        return Deferred.fail(failed, error)
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return
+        const error = Cause.findErrorOption(exit.cause)
+        cell.fail(Option.getOrElse(error, () => new ReaderDied({ topic: name, cause: Cause.squash(exit.cause) })))
       })
     ),
     Effect.ignore,
     Effect.forkScoped
   )
-
   yield* Effect.forkScoped(reader.connectivity.report)
+  yield* started(cell, reader, options.catchUp ?? { mode: "await" })
+  return new KafkaTableImpl(cell, reader, metrics, ensured)
+})
 
-  if (catchUp.mode === "await") {
-    const timeout = Duration.toMillis(catchUp.timeout ?? "30 seconds")
-    yield* Deferred.await(reader.started)
-    const inTime = yield* Effect.timeoutOption(reader.awaitCaughtUp, timeout)
-    if (Option.isNone(inTime)) {
-      const late = new CatchUpTimeout({ topic: name, waited: timeout, ...reader.progress(), away: reader.away() })
-      if (catchUp.onTimeout === "fail") return yield* late
-      yield* reader.degrade(late)
-    }
-  }
+/** Waits as long as `catchUp` wants. */
+const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(
+  cell: Cell<K, V, TableError, C>,
+  reader: TableReader.TableReader,
+  catchUp: CatchUp
+): Effect.fn.Return<void, TableError> {
+  if (catchUp.mode === "background") return
+  const waited = Duration.toMillis(catchUp.timeout ?? "30 seconds")
+  yield* Deferred.await(reader.started)
+  const inTime = yield* Effect.timeoutOption(cell.awaitCaughtUp, waited)
+  if (Option.isSome(inTime)) return
+  const late = new CatchUpTimeout({ topic: cell.name, waited, ...reader.progress(), away: reader.away() })
+  if (catchUp.onTimeout === "fail") return yield* late
+  yield* reader.degrade(late)
+})
 
-  const contents = applier.contents
-  const get = (key: K): Option.Option<V> => contents().get(key)
-  const has = (key: K): boolean => contents().has(key)
-  const getEntryUnsafe = (key: K): TableEntry<K, V> | undefined => {
-    const place = contents().place(key)
-    return place === undefined ? undefined : { key, value: contents().getUnsafe(key) as V, ...place }
-  }
-  const getEntry = (key: K): Option.Option<TableEntry<K, V>> => Option.fromUndefinedOr(getEntryUnsafe(key))
-  const changeBatches: KafkaTable<K, V>["changeBatches"] = Stream.flatMap(feed.deliveries, (delivery) =>
-    delivery._tag === "Snapshot"
-      ? Stream.succeed([delivery])
-      : Stream.fromIterable<ReadonlyArray<TableChange<K, V>>>(delivery.batches)
-  )
+class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>> implements KafkaTable<K, V> {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly topic: string
+  readonly getEntry: KafkaTable<K, V>["getEntry"]
+  readonly health: Effect.Effect<Health>
+  readonly awaitOffset: KafkaTable<K, V>["awaitOffset"]
+  readonly barrier: KafkaTable<K, V>["barrier"]
 
-  return Equal.byReferenceUnsafe<KafkaTable<K, V>>({
-    topic: name,
-    get: (key) => reading(get, key),
-    getEntry: (key) => reading(getEntry, key),
-    has: (key) => reading(has, key),
-    size: Effect.sync(() => contents().size),
-    keys: Effect.sync(() => contents().keys()),
-    values: Effect.sync(() => contents().values()),
-    entries: Effect.sync(() => contents().entries()),
-    snapshot: Effect.suspend(() => Effect.map(contents().prepareMap, () => contents().map())),
-    getUnsafe: (key) => contents().getUnsafe(key),
-    getEntryUnsafe,
-    hasUnsafe: has,
-    sizeUnsafe: () => contents().size,
-    keysUnsafe: () => contents().keys(),
-    valuesUnsafe: () => contents().values(),
-    entriesUnsafe: () => contents().entries(),
-    snapshotUnsafe: () => contents().map(),
-    changes: Stream.flattenIterable(changeBatches),
-    changeBatches,
-    states: feed.states,
-    watch: (key) => feed.watch(key),
-    status: Effect.sync(() => status.current),
-    statusChanges: status.changes,
-    health: Effect.map(Clock.currentTimeMillis, (now) => ({
-      status: status.current,
+  constructor(
+    cell: Cell<K, V, TableError, LogContents<K, V>>,
+    reader: TableReader.TableReader,
+    metrics: Metrics.ReaderMetrics,
+    ensured: () => Option.Option<EnsureOutcome>
+  ) {
+    super(cell)
+    const topic = cell.name
+    this.topic = topic
+    this.getEntry = (key) =>
+      Effect.sync(() => {
+        const place = cell.contents.place(key)
+        return place === undefined ? Option.none() : Option.some({ key, value: cell.contents.get(key) as V, ...place })
+      })
+    this.health = Effect.map(Clock.currentTimeMillis, (now) => ({
+      status: cell.status,
       ensured: ensured(),
-      stats: statsOf(metrics, reader, contents().size),
+      stats: statsOf(metrics, reader, cell.contents.size),
       progress: reader.progress(),
       connected: Option.isNone(reader.connectivity.disconnectedSince),
       disconnectedSince: reader.connectivity.disconnectedSince,
       lastError: reader.connectivity.lastError,
       partitions: reader.partitions().map((partition) => healthOf(partition, now))
-    })),
-    failure: Deferred.await(failed),
-    awaitCaughtUp: reader.awaitCaughtUp,
-    isCaughtUp: Effect.sync(() => status.current._tag === "CaughtUp"),
-    awaitOffset: (ack) => Effect.andThen(Check.checked(checkAck, ack, name, "ack"), reader.awaitOffset(ack)),
-    barrier: (options = {}) =>
+    }))
+    this.awaitOffset = (ack) => Effect.andThen(Check.checked(checkAck, ack, topic, "ack"), reader.awaitOffset(ack))
+    this.barrier = (options = {}) =>
       Effect.andThen(
-        Check.checked(checkBarrierOptions, options, name),
+        Check.checked(checkBarrierOptions, options, topic),
         Effect.suspend(() =>
           reader.barrier(options.timeout === undefined ? undefined : Duration.toMillis(options.timeout))
         )
       )
-  })
+  }
+}
+
+const settingsOf = ({ fetch = {}, ...options }: Options): TableReader.Settings => ({
+  isolation: options.isolation ?? "read_committed",
+  rack: options.rack,
+  maxWait: Duration.toMillis(fetch.maxWait ?? "5 seconds"),
+  minBytes: fetch.minBytes ?? 1,
+  maxBytes: fetch.maxBytes ?? 16 * 1024 * 1024,
+  maxPartitionBytes: fetch.maxPartitionBytes ?? 2 * 1024 * 1024,
+  metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
+  deleteRetention: options.deleteRetention === undefined ? undefined : Duration.toMillis(options.deleteRetention),
+  onDataLoss: options.onDataLoss ?? "rebuild",
+  onTopicRecreated: options.onTopicRecreated ?? "rebuild",
+  restart: options.restart,
+  limits: { maxEntries: options.maxEntries, maxBytes: options.maxBytes }
 })
 
 /** Between two tries to find the topic again: jittered, a second at most. */

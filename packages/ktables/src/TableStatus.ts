@@ -20,12 +20,12 @@ import type { TableError } from "./TableError.ts"
  * @category models
  * @since 0.1.0
  */
-export type TableStatus = Data.TaggedEnum<{
+export type TableStatus<E = TableError> = Data.TaggedEnum<{
   Loading: { readonly replayed: number; readonly target: number }
   CaughtUp: {}
   Degraded: { readonly replayed: number; readonly target: number }
-  Rebuilding: { readonly reason: TableError; readonly replayed: number; readonly target: number }
-  Failed: { readonly error: TableError }
+  Rebuilding: { readonly reason: E; readonly replayed: number; readonly target: number }
+  Failed: { readonly error: E }
   Closed: {}
 }>
 

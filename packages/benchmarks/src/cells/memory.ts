@@ -24,7 +24,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ decode, log, sou
   // What an idle moment frees is not retained: two long polls let go of the last answers.
   yield* Effect.sleep("2500 millis")
   const after = memoryUse()
-  const keys = table.sizeUnsafe()
+  const keys = table.view.size
   const perKey = (of: (use: MemoryUse) => number): number => (of(after) - of(before)) / keys
   return [
     {

@@ -24,7 +24,8 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ rounds, size }) 
   const log = { distribution: "unique", records: size, keys: size } as const
   const { client, topic } = yield* openSource({ client: "memory", partitions: 1, log })
   const table = yield* KafkaTable.make(schemaTopic(topic), replay).pipe(Effect.provideContext(client))
-  const hashMap = table.snapshotUnsafe()
+  const { view } = table
+  const hashMap = yield* table.snapshot
   const map = new Map(hashMap)
   // A multiplier without common factors walks all ids in an order that no cache foresees.
   const asked = Array.from({ length: reads }, (_, i) => keyOf((i * 7_919) % size))
@@ -32,12 +33,12 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ rounds, size }) 
   const kinds: ReadonlyArray<readonly [string, number, () => Effect.Effect<number>]> = [
     ["Map.get", reads, () => Effect.succeed(count(asked, (key) => map.get(key)))],
     ["HashMap.get", reads, () => Effect.succeed(count(asked, (key) => HashMap.get(hashMap, key)))],
-    ["getUnsafe", reads, () => Effect.succeed(count(asked, table.getUnsafe))],
-    ["hasUnsafe", reads, () => Effect.succeed(count(asked, (key) => table.hasUnsafe(key) || undefined))],
+    ["view.get", reads, () => Effect.succeed(count(asked, (key) => view.get(key)))],
+    ["view.has", reads, () => Effect.succeed(count(asked, (key) => view.has(key) || undefined))],
     ["yield* get", reads, () => getAll(table, asked)],
-    ["snapshotUnsafe", reads, () => Effect.succeed(count(asked, () => table.snapshotUnsafe()))],
+    ["yield* snapshot", reads, () => snapshotAll(table, asked)],
     ["Map iteration", size, () => Effect.succeed(iterate(map))],
-    ["entriesUnsafe iteration", size, () => Effect.succeed(iterate(table.entriesUnsafe()))]
+    ["view iteration", size, () => Effect.succeed(iterate(view))]
   ]
   const times = new Map<string, Array<number>>()
   for (let round = 0; round < rounds; round++) {
@@ -74,6 +75,14 @@ const getAll = Effect.fnUntraced(function* (
   let found = 0
   for (const key of keys) if ((yield* table.get(key))._tag === "Some") found++
   return found
+})
+
+const snapshotAll = Effect.fnUntraced(function* (
+  table: KafkaTable.KafkaTable<string, Service>,
+  keys: ReadonlyArray<string>
+) {
+  for (const _ of keys) yield* table.snapshot
+  return keys.length
 })
 
 const iterate = (entries: Iterable<readonly [string, Service]>): number => {

@@ -122,11 +122,11 @@ const cold = (what: string, detail: string, most: number): Aim =>
 
 const reads = (size: number): ReadonlyArray<Aim> => [
   atMost(
-    `getUnsafe, ${size} keys`,
-    "at most 1.5 times Map.get",
-    { metric: "reads", client: "effect-ktables", detail: `getUnsafe, ${size} ` },
+    `view.get, ${size} keys`,
+    "at most 1.3 times Map.get",
+    { metric: "reads", client: "effect-ktables", detail: `view.get, ${size} ` },
     "ratio",
-    () => 1.5,
+    () => 1.3,
     ""
   ),
   atMost(

@@ -213,7 +213,7 @@ describe("what is in the log", () => {
         yield* write("numbers", ["followed"])
         yield* subject.within("a barrier", 10_000, subject.table.barrier())
         assert.deepStrictEqual([...subject.contents().keys()].sort(), ["followed", "loaded", "old", "older"])
-        assert.deepStrictEqual([subject.table.getUnsafe("old"), subject.table.getUnsafe("older")], [7, 8])
+        assert.deepStrictEqual([subject.table.view.get("old"), subject.table.view.get("older")], [7, 8])
         yield* subject.verify()
       })
     )

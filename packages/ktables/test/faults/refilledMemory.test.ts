@@ -139,7 +139,7 @@ describe("a replay whose memory is filled again", () => {
               key: (bytes) => bytes.toString(),
               value: digest
             })
-            const actual = new Map(table.entriesUnsafe().map(([key, value]) => [key, digest(value)]))
+            const actual = new Map(Array.from(table.view, ([key, value]) => [key, digest(value)]))
             assert.deepStrictEqual([...actual].sort(), [...expected].sort())
           }),
           { brokers }

@@ -76,7 +76,7 @@ describe.skipIf(missing !== undefined)(`access under live tables${because}`, () 
             yield* until("the other failed, too", () => witness.statuses.some(({ _tag }) => _tag === "Failed"))
             // Writing is still allowed, reading the last contents needs nobody's permission.
             yield* writer.set("meanwhile", 2)
-            assert.deepStrictEqual([enduring.getUnsafe("before"), mortal.getUnsafe("before")], [1, 1])
+            assert.deepStrictEqual([enduring.view.get("before"), mortal.view.get("before")], [1, 1])
 
             yield* cluster.admin.deleteAcl({ ...rule, operation: READ, permission: "deny" })
             yield* until(
@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)(`access under live tables${because}`, () 
               yield* Effect.sleep("10 millis")
             }
             yield* Effect.timeout(table.awaitOffset(yield* writer.set("key", 2)), "5 seconds")
-            assert.strictEqual(table.getUnsafe("key"), 2)
+            assert.strictEqual(table.view.get("key"), 2)
           }).pipe(Effect.provide(context))
         }).pipe(Effect.scoped)
       )
@@ -145,7 +145,7 @@ describe.skipIf(missing !== undefined)(`access under live tables${because}`, () 
               const ack = yield* writer.set("key", ++value)
               assert.strictEqual(ack.offset, value - 1, "no write was repeated or lost")
               yield* Effect.timeout(table.awaitOffset(ack), "5 seconds")
-              assert.strictEqual(table.getUnsafe("key"), value)
+              assert.strictEqual(table.view.get("key"), value)
               yield* Effect.sleep("10 millis")
             }
             assert.deepStrictEqual(

@@ -105,7 +105,7 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
             assert.strictEqual((yield* Effect.flip(Fiber.join(barrier)))._tag, "TableClosed")
             assert.strictEqual((yield* Effect.flip(Fiber.join(awaited)))._tag, "TableClosed")
             assert.strictEqual((yield* Effect.flip(Fiber.join(write)))._tag, "WriteOutcomeUnknown")
-            assert.strictEqual(table.getUnsafe("key"), 1)
+            assert.strictEqual(table.view.get("key"), 1)
             assert.strictEqual((yield* table.status)._tag, "Closed")
           }).pipe(
             Scope.provide(scope),
@@ -168,7 +168,7 @@ describe.skipIf(missing !== undefined)(`loads, ends and crowds on one broker${be
             yield* Effect.timeout(visible, "10 seconds")
             for (const table of others) {
               assert.strictEqual((yield* table.status)._tag, "CaughtUp")
-              assert.strictEqual(table.getUnsafe(transport), 1)
+              assert.strictEqual(table.view.get(transport), 1)
             }
           }).pipe(Effect.scoped)
           yield* assertNoSockets(cluster)

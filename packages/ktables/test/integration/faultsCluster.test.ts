@@ -139,8 +139,8 @@ describe.skipIf(missing !== undefined)(`three brokers under live tables and writ
                 for (let value = 0; value < 100; value++) yield* writer.set(`doomed-${name}`, value)
                 const acks = [yield* writer.set(`doomed-${name}`, 100), yield* careless.set(`careless-${name}`, 100)]
                 for (const ack of acks) yield* table.awaitOffset(ack)
-                assert.strictEqual(table.getUnsafe(`doomed-${name}`), 100)
-                assert.strictEqual(table.getUnsafe(`careless-${name}`), 100)
+                assert.strictEqual(table.view.get(`doomed-${name}`), 100)
+                assert.strictEqual(table.view.get(`careless-${name}`), 100)
                 return acks
               })
             )
@@ -158,10 +158,10 @@ describe.skipIf(missing !== undefined)(`three brokers under live tables and writ
                   const gone = yield* Effect.timeout(Effect.flip(table.awaitOffset(ack)), "10 seconds")
                   assert.strictEqual(gone._tag, "DataLoss")
                 }
-                assert.isFalse(table.hasUnsafe(`doomed-${name}`))
-                assert.isFalse(table.hasUnsafe(`careless-${name}`))
+                assert.isFalse(table.view.has(`doomed-${name}`))
+                assert.isFalse(table.view.has(`careless-${name}`))
                 yield* table.awaitOffset(yield* writer.set(`after-${name}`, 1))
-                assert.strictEqual(table.getUnsafe(`after-${name}`), 1)
+                assert.strictEqual(table.view.get(`after-${name}`), 1)
               }
             })
 

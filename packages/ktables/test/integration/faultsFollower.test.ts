@@ -55,7 +55,7 @@ describe.skipIf(missing !== undefined)(`a follower${because}`, () => {
             yield* follower.cut
             yield* Effect.timeout(live.awaitOffset(yield* writer.set("key", 3)), "30 seconds")
             const loaded = yield* KafkaTable.make(topic, options)
-            assert.deepStrictEqual([live.getUnsafe("key"), loaded.getUnsafe("key")], [3, 3])
+            assert.deepStrictEqual([live.view.get("key"), loaded.view.get("key")], [3, 3])
             for (const table of [live, loaded]) {
               assert.strictEqual((yield* table.status)._tag, "CaughtUp")
               assert.isTrue((yield* table.health).partitions.every(({ connected }) => connected))

@@ -206,7 +206,7 @@ describe.skipIf(missing !== undefined)(`quotas${because}`, () => {
               const ack = yield* Effect.timeout(writer.set("key", String(number)), "20 seconds")
               assert.strictEqual(ack.offset, number, "no write was repeated or lost")
               yield* Effect.timeout(table.awaitOffset(ack), "20 seconds")
-              assert.strictEqual(table.getUnsafe("key"), String(number))
+              assert.strictEqual(table.view.get("key"), String(number))
             }
             yield* Effect.timeout(table.barrier(), "20 seconds")
             assert.isAbove(seen.throttled, 0, name)

@@ -124,8 +124,8 @@ describe.skipIf(missing !== undefined)(`a topic that changes under live tables a
             yield* each("failed", is.failed)
             for (const { table, witness } of parties) {
               assert.strictEqual((yield* Effect.flip(table.failure))._tag, "TopicDeleted")
-              assert.isAbove(table.sizeUnsafe(), 10)
-              assert.deepStrictEqual(new Map(table.entriesUnsafe()), new Map(witness.folded))
+              assert.isAbove(table.view.size, 10)
+              assert.deepStrictEqual(new Map(table.view), new Map(witness.folded))
             }
           })
         )

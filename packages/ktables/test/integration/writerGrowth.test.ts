@@ -37,7 +37,7 @@ layer(TestKafka.layer, { excludeTestServices: true, timeout: 120_000 })((it) => 
             const isDeletion = i % 2 === 1
             const ack = yield* isDeletion ? old.delete(key) : old.set(key, 2)
             const waited = yield* Effect.exit(table.awaitOffset(ack))
-            const isReadable = isDeletion ? !table.hasUnsafe(key) : table.getUnsafe(key) === 2
+            const isReadable = isDeletion ? !table.view.has(key) : table.view.get(key) === 2
             if (isReadable !== Exit.isSuccess(waited)) return "wrong"
             if (isReadable) return "readable"
             const error = yield* Effect.flip(table.awaitOffset(ack))

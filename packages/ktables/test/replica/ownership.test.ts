@@ -4,7 +4,7 @@ import { KafkaTableWriter, MemoryKafka } from "effect-ktables"
 import { ForeignKeys } from "../../src/internal/replica/foreignKeys.ts"
 import { Ownership } from "../../src/internal/replica/ownership.ts"
 import type { Source } from "../../src/internal/replica/source.ts"
-import { Contents } from "../../src/internal/table/contents.ts"
+import { LogContents } from "../../src/internal/replica/logContents.ts"
 import * as Metrics from "../../src/internal/log/metrics.ts"
 import { crc32c } from "../../src/internal/records/crc32c.ts"
 import { javaPartitioner, type Partitioner } from "../../src/internal/writer/partitioner.ts"
@@ -17,7 +17,7 @@ const byChecksum: Partitioner = (key, partitions) => crc32c(Buffer.from(key), 0,
 
 /** Applies records as a live table does, and counts what it remembers. */
 const following = (partitions: number, isForeign = false) => {
-  const contents = new Contents<string, number>()
+  const contents = new LogContents<string, number>()
   const ownership = new Ownership(Metrics.make("numbers", Context.empty()).counts)
   ownership.partitions = partitions
   ownership.isForeign = isForeign

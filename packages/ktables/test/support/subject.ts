@@ -205,7 +205,7 @@ export const observe = Effect.fnUntraced(function* <K, V>(
     }
   })
 
-  const contents = () => new Map(table.entriesUnsafe())
+  const contents = () => new Map(table.view)
   const sorted = (map: ReadonlyMap<K, V>) => [...map].map((entry) => JSON.stringify(entry)).sort()
 
   const wanted = Effect.gen(function* () {
@@ -235,8 +235,8 @@ export const observe = Effect.fnUntraced(function* <K, V>(
     yield* settle
     assert.deepStrictEqual(fold.faults, [])
     assert.deepStrictEqual(sorted(fold.model ?? new Map()), sorted(contents()), "the folded changes")
-    assert.deepStrictEqual(sorted(new Map(HashMap.entries(table.snapshotUnsafe()))), sorted(contents()), "the snapshot")
-    assert.strictEqual(table.sizeUnsafe(), contents().size)
+    assert.deepStrictEqual(sorted(new Map(HashMap.entries(yield* table.snapshot))), sorted(contents()), "the snapshot")
+    assert.strictEqual(table.view.size, contents().size)
     assert.deepStrictEqual(faults, [])
   })
 

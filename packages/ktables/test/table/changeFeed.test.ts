@@ -8,24 +8,15 @@ import { eventually } from "./fixtures.ts"
 /** Contents and their feed, written to as a reader does. */
 const feedOf = <K>(capacity = 100) => {
   const contents = new Contents<K, number>()
-  const feed = new ChangeFeed<K, number>(
-    {
-      version: () => contents.version,
-      get: (key) => contents.get(key),
-      current: () => contents.map(),
-      prepare: contents.prepareMap
-    },
-    capacity
-  )
-  let offset = 0
+  const feed = new ChangeFeed<K, number, TableClosed>({ contents }, capacity)
   const write = (...entries: ReadonlyArray<readonly [K, number | undefined]>): ReadonlyArray<Change<K, number>> => {
     const changes = contents.mutate(() => {
       for (const [key, value] of entries) {
         if (value === undefined) contents.delete(key)
-        else contents.set(key, value, 0, offset++, 0)
+        else contents.set(key, value)
       }
     }, feed.wantsChanges)
-    feed.publish(changes)
+    feed.publish(changes, contents.version)
     return changes
   }
   return { contents, feed, write }

@@ -1,8 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, HashMap, Option, Scope, Stream } from "effect"
-import { ChangeFeed } from "../../src/internal/table/changeFeed.ts"
+import { Cell } from "../../src/internal/table/cell.ts"
 import { Contents } from "../../src/internal/table/contents.ts"
-import { difference } from "../../src/internal/table/difference.ts"
 import { chance } from "../support/chance.ts"
 import { eventually } from "./fixtures.ts"
 
@@ -13,21 +12,15 @@ describe("subscribers that come and go", () => {
     it.effect(`hold at every step what the table held (seed ${seed})`, () =>
       Effect.gen(function* () {
         const { below, happens, pick } = chance(seed)
-        let contents = new Contents<string, number>()
-        const feed = new ChangeFeed<string, number>(
-          {
-            version: () => contents.version,
-            get: (key) => contents.get(key),
-            current: () => contents.map(),
-            prepare: Effect.suspend(() => contents.prepareMap)
-          },
-          6
-        )
+        const contents = new Contents<string, number>()
+        const cell = new Cell<string, number, never>({ name: "numbers", contents, same: Object.is, capacity: 6 })
+        const { feed } = cell
         /** Whoever is woken may do this at once: within the handing out, and before it. */
         const reenter: Effect.Effect<void> = Effect.suspend(() =>
           happens(0.25) && joined < 40 ? join : happens(0.2) ? leave : Effect.void
         )
         const scope = yield* Scope.make()
+        const reached = (): void => void Effect.runFork(reenter)
         let joined = 0
         let slow = Deferred.makeUnsafe<void>()
         const members = new Map<Fiber.Fiber<unknown, unknown>, () => void>()
@@ -64,7 +57,7 @@ describe("subscribers that come and go", () => {
             })
           )
           return fork(follow, () =>
-            assert.deepStrictEqual(Object.fromEntries(map), Object.fromEntries(contents.entries()))
+            assert.deepStrictEqual(Object.fromEntries(map), Object.fromEntries(cell.contents.entries()))
           )
         })
         const watcher = Effect.suspend(() => {
@@ -80,7 +73,7 @@ describe("subscribers that come and go", () => {
               yield* reenter
             })
           )
-          return fork(follow, () => assert.deepStrictEqual(value, contents.get(key)))
+          return fork(follow, () => assert.deepStrictEqual(value, cell.contents.find(key)))
         })
         const join = Effect.suspend(() => (happens(0.5) ? follower : watcher))
         const leave = Effect.suspend(() => {
@@ -95,26 +88,20 @@ describe("subscribers that come and go", () => {
         const write = (into: Contents<string, number>): void => {
           const key = pick(keys)
           if (happens(0.3)) into.delete(key)
-          else into.set(key, n, 0, n++, 0)
+          else into.set(key, n++)
         }
         for (let step = 0; step < 60; step++) {
           if (happens(0.1)) {
             const next = new Contents<string, number>()
             next.mutate(() => {
-              for (const [key, value] of contents) if (happens(0.7)) next.set(key, value, 0, n++, 0)
+              for (const [key, value] of cell.contents) if (happens(0.7)) next.set(key, value)
               for (let i = below(4); i > 0; i--) write(next)
             }, false)
-            const changes = feed.wantsChanges ? yield* difference(contents, next, Object.is) : []
-            next.version = contents.version + 1
-            contents = next
-            yield* reenter
-            feed.publish(changes)
+            yield* cell.replace(next, reached)
           } else {
-            const changes = contents.mutate(() => {
-              for (let i = below(5); i > 0; i--) write(contents)
-            }, feed.wantsChanges)
-            yield* reenter
-            feed.publish(changes)
+            cell.commit(() => {
+              for (let i = below(5); i > 0; i--) write(cell.contents)
+            }, reached)
           }
           if (happens(0.2)) {
             const before = slow

@@ -262,7 +262,7 @@ describe("a live table", () => {
         yield* until(
           "it is whole",
           20_000,
-          Effect.sync(() => table.sizeUnsafe() === 5)
+          Effect.sync(() => table.view.size === 5)
         )
         assert.strictEqual((yield* table.status)._tag, "CaughtUp")
       })

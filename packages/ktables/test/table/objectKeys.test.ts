@@ -169,9 +169,9 @@ describe("a table by structs", () => {
         yield* memory.append("orders", records(0, 1000, null))
         yield* table.barrier()
         assert.isBelow(performance.now() - started, 10_000)
-        assert.strictEqual(table.sizeUnsafe(), 7000)
+        assert.strictEqual(table.view.size, 7000)
         assert.deepStrictEqual(
-          [999, 1000, 7999].map((n) => table.getUnsafe(id(n))),
+          [999, 1000, 7999].map((n) => table.view.get(id(n))),
           [undefined, 1, 2]
         )
       })

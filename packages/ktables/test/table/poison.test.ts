@@ -153,14 +153,14 @@ describe("a record that breaks", () => {
             }
             const table = yield* KafkaTable.make(topic, { onDecodeError: policy })
             const kept = policy === "skip" ? ["a", "b", "c"] : ["b", "c"]
-            assert.deepStrictEqual([...table.keysUnsafe()].sort(), kept)
+            assert.deepStrictEqual([...table.view.keys()].sort(), kept)
             yield* memory.append("values", [
               { key: "b", value: bad },
               { key: "d", value: good }
             ])
             yield* table.barrier()
             const later = policy === "skip" ? ["a", "b", "c", "d"] : ["c", "d"]
-            assert.deepStrictEqual([...table.keysUnsafe()].sort(), later)
+            assert.deepStrictEqual([...table.view.keys()].sort(), later)
             const { stats, status } = yield* table.health
             assert.strictEqual(status._tag, "CaughtUp")
             assert.strictEqual(stats.valueDecodeErrors, 2)
@@ -186,10 +186,10 @@ describe("a record that breaks", () => {
           const records = ["a", "bad-1", "bad-2", "b"].map((key) => ({ key, value: "1" }))
           yield* memory.append("values", records)
           const table = yield* KafkaTable.make(topic)
-          assert.includeMembers([...table.keysUnsafe()], ["a", "b"])
+          assert.includeMembers([...table.view.keys()], ["a", "b"])
           yield* memory.append("values", [...records, { key: "c", value: "2" }])
           yield* table.barrier()
-          assert.includeMembers([...table.keysUnsafe()], ["a", "b", "c"])
+          assert.includeMembers([...table.view.keys()], ["a", "b", "c"])
           const { stats, status } = yield* table.health
           assert.strictEqual(status._tag, "CaughtUp")
           assert.isAbove(stats.keyDecodeErrors, 0)
@@ -352,7 +352,7 @@ describe("keys that compare equal though they differ", () => {
             )
           yield* append()
           const table = yield* KafkaTable.make(TableTopic.make({ name: "values", key, value: Schema.Int }))
-          assert.strictEqual(table.sizeUnsafe(), 1)
+          assert.strictEqual(table.view.size, 1)
           yield* memory.recreateTopic("values")
           yield* append()
           const rebuilt = Effect.map(table.health, ({ stats }) => stats.rebuilds === 1)

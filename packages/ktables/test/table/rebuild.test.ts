@@ -44,8 +44,8 @@ describe("a rebuild", () => {
               const { _tag } = yield* table.status
               const values = seen.get(_tag) ?? new Set()
               seen.set(_tag, values)
-              values.add(valueOf(table.entriesUnsafe()))
-              values.add(valueOf(HashMap.entries(table.snapshotUnsafe())))
+              values.add(valueOf(Array.from(table.view)))
+              values.add(valueOf(HashMap.entries(yield* table.snapshot)))
               if (values.has(2)) return
               yield* Effect.yieldNow
             }

@@ -22,7 +22,7 @@ describe("a snapshot", () => {
         yield* table.barrier()
         assert.deepStrictEqual(toRecord(first), { a: 1, b: 2 })
         assert.deepStrictEqual(toRecord(yield* table.snapshot), { a: 10, c: 3 })
-        assert.strictEqual(yield* table.snapshot, table.snapshotUnsafe())
+        assert.strictEqual(yield* table.snapshot, yield* table.snapshot)
       })
     )
   )
@@ -43,15 +43,15 @@ describe("a snapshot", () => {
         )
         yield* table.barrier()
         const snapshot = yield* table.snapshot
-        assert.strictEqual(HashMap.size(snapshot), table.sizeUnsafe())
-        assert.deepStrictEqual(toRecord(snapshot), Object.fromEntries(table.entriesUnsafe()))
+        assert.strictEqual(HashMap.size(snapshot), table.view.size)
+        assert.deepStrictEqual(toRecord(snapshot), Object.fromEntries(table.view))
         yield* put("numbers", [
           ["k1", -1],
           ["k2", null]
         ])
         yield* table.barrier()
-        assert.deepStrictEqual(toRecord(yield* table.snapshot), Object.fromEntries(table.entriesUnsafe()))
-        assert.strictEqual(HashMap.size(snapshot), table.sizeUnsafe() + 1)
+        assert.deepStrictEqual(toRecord(yield* table.snapshot), Object.fromEntries(table.view))
+        assert.strictEqual(HashMap.size(snapshot), table.view.size + 1)
       })
     )
   )

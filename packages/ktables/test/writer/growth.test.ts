@@ -46,18 +46,18 @@ describe("writers of several ages after growth", () => {
             offset: ack.offset!,
             owner: partitionOf(key, 8)
           })
-          assert.strictEqual(table.getUnsafe(key), 1)
+          assert.strictEqual(table.view.get(key), 1)
           // Waited for late, it is the same.
           assert.strictEqual((yield* Effect.flip(table.awaitOffset(ack)))._tag, "WriteSuperseded")
         }
         for (const key of staying) {
           yield* table.awaitOffset(yield* old.set(key, 2))
-          assert.strictEqual(table.getUnsafe(key), 2)
+          assert.strictEqual(table.view.get(key), 2)
         }
         // Written again where it belongs, it counts.
         for (const key of moving) {
           yield* table.awaitOffset(yield* young.set(key, 3))
-          assert.strictEqual(table.getUnsafe(key), 3)
+          assert.strictEqual(table.view.get(key), 3)
         }
         const fresh = yield* KafkaTable.make(topic)
         assert.deepStrictEqual(new Map(yield* fresh.entries), new Map(yield* table.entries))
@@ -76,7 +76,7 @@ describe("writers of several ages after growth", () => {
         // A table that loads passes over the same records.
         const fresh = yield* KafkaTable.make(topic)
         for (const ack of acks) assert.strictEqual((yield* Effect.flip(fresh.awaitOffset(ack)))._tag, "WriteSuperseded")
-        for (const one of [table, fresh]) for (const key of keys) assert.strictEqual(one.getUnsafe(key), 1)
+        for (const one of [table, fresh]) for (const key of keys) assert.strictEqual(one.view.get(key), 1)
         assert.isAbove((yield* kafka.log("numbers")).length, 200)
       })
     )
@@ -89,7 +89,7 @@ describe("writers of several ages after growth", () => {
         const table = yield* KafkaTable.make(topic)
         for (const key of moving) {
           yield* table.awaitOffset(yield* old.set(key, 2))
-          assert.strictEqual(table.getUnsafe(key), 2)
+          assert.strictEqual(table.view.get(key), 2)
         }
         const fresh = yield* KafkaTable.make(topic)
         assert.deepStrictEqual(new Map(yield* fresh.entries), new Map(yield* table.entries))

@@ -3,7 +3,7 @@ import { Cause, Effect, Exit } from "effect"
 import type { CodecError } from "../../Codec.ts"
 import type { TableError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
-import type { Change, Contents } from "../table/contents.ts"
+import type { LogContents } from "./logContents.ts"
 import { type Decoded, type Decoding, isFiber, refusalOf, thrownBy } from "./decoding.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import type { Source } from "./source.ts"
@@ -17,16 +17,17 @@ export interface Interruption<K, V> {
 
 export interface Application<K, V> {
   /** Decodes and applies one record, unless that takes more than plain code. */
-  readonly now: (target: Contents<K, V>, source: Source, rank: Rank) => Interruption<K, V> | undefined
+  readonly now: (target: LogContents<K, V>, source: Source, rank: Rank) => Interruption<K, V> | undefined
   /** Does what `now` could not: waits for codecs and asks what becomes of a bad record. */
   readonly late: (
-    target: Contents<K, V>,
+    target: LogContents<K, V>,
     source: Source,
     interruption: Interruption<K, V>,
     /** Asked once the codecs have answered. */
     rank: () => Rank,
-    collect: boolean
-  ) => Effect.Effect<ReadonlyArray<Change<K, V>> | "refused", TableError>
+    /** Runs what writes to the target, at most once. */
+    commit: (write: () => void) => void
+  ) => Effect.Effect<"applied" | "refused", TableError>
 }
 
 export const make = <K, V, RD, RE>(
@@ -46,7 +47,7 @@ export const make = <K, V, RD, RE>(
   }
 
   /** A key that threw while it was looked for is refused; what else went wrong is a defect. */
-  const incomparable = (target: Contents<K, V>, k: K, defect: unknown): Exit.Exit<never, CodecError> => {
+  const incomparable = (target: LogContents<K, V>, k: K, defect: unknown): Exit.Exit<never, CodecError> => {
     try {
       target.has(k)
     } catch (thrown) {
@@ -88,24 +89,25 @@ export const make = <K, V, RD, RE>(
       }
     },
 
-    late: Effect.fnUntraced(function* (target, source, interruption, rank, collect) {
+    late: Effect.fnUntraced(function* (target, source, interruption, rank, commit) {
       const k = yield* settled(decodeKey, source, interruption.key)
       if (Exit.isFailure(k)) {
         yield* refused(source, "key", k)
-        return []
+        return "applied"
       }
       /** Applies it, unless its key cannot be compared with the others. */
       const apply = (write: () => void) =>
         Effect.suspend(() => {
           let thrown: Exit.Exit<never, CodecError> | undefined
-          const changes = target.mutate(() => {
+          commit(() => {
             try {
               write()
             } catch (defect) {
               thrown = incomparable(target, k.value, defect)
             }
-          }, collect)
-          return thrown === undefined ? Effect.succeed(changes) : Effect.as(refused(source, "key", thrown), changes)
+          })
+          const applied = Effect.succeed("applied" as const)
+          return thrown === undefined ? applied : Effect.andThen(refused(source, "key", thrown), applied)
         })
       const remove = () => ownership.remove(target, source, k.value, rank())
       if (source.valueLength < 0) return yield* apply(remove)

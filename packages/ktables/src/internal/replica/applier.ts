@@ -6,13 +6,14 @@ import * as Decoding from "./decoding.ts"
 import * as Live from "./live.ts"
 import { trim } from "./trim.ts"
 import { Ownership } from "./ownership.ts"
-import { type Change, Contents } from "../table/contents.ts"
+import type { TableError } from "../../TableError.ts"
+import type { Cell } from "../table/cell.ts"
+import { LogContents } from "./logContents.ts"
 import type { Outdone } from "../log/outdone.ts"
-import { sameness } from "../table/sameness.ts"
+import { sameness } from "./sameness.ts"
 
 export interface Applier<K, V> {
-  readonly contents: () => Contents<K, V>
-  readonly live: Live.Live<K, V>
+  readonly live: Live.Live
   readonly build: Build.Build<K, V>
   /** Whether a key was seen in two partitions, so that a record that goes may uncover an older one elsewhere. */
   readonly hasShared: () => boolean
@@ -22,31 +23,22 @@ export interface Applier<K, V> {
   readonly outdone: Outdone
   /** Partitions were added: keys belong elsewhere from here on. */
   readonly grown: (partitions: number) => void
-  /** Removes entries of a partition below an offset, and hands their changes to `publish`; succeeds with how many. */
-  readonly trim: (
-    partition: number,
-    offset: number,
-    publish: (changes: ReadonlyArray<Change<K, V>>) => void
-  ) => Effect.Effect<number>
-  /** Puts new contents in place of the old ones. */
-  readonly swap: (next: Contents<K, V>) => void
+  /** Removes entries of a partition below an offset; succeeds with how many. */
+  readonly trim: (partition: number, offset: number) => Effect.Effect<number>
 }
 
 export const make = <K, V, RD, RE>(
   options: Decoding.DecodingOptions<K, V, RD, RE> & {
-    readonly wantsChanges: () => boolean
+    readonly cell: Cell<K, V, TableError, LogContents<K, V>>
     /** Whether the contents' bytes are to be counted. */
     readonly isMeasured: boolean
   }
 ): Applier<K, V> => {
-  const { isMeasured, metrics, topic, wantsChanges } = options
-  const empty = () => new Contents<K, V>(isMeasured)
-  let current = empty()
-  const contents = () => current
+  const { cell, isMeasured, metrics, topic } = options
   const ownership = new Ownership(metrics.counts)
   const decoding = Decoding.make(options)
   const application = Application.make(topic, decoding, ownership)
-  const live = Live.make({ topic: topic.name, application, ownership, metrics, contents, wantsChanges })
+  const live = Live.make({ topic: topic.name, application, ownership, metrics, cell })
   const build = Build.make({
     topic: topic.name,
     isInjective: topic.key.isInjective,
@@ -55,12 +47,11 @@ export const make = <K, V, RD, RE>(
     application,
     ownership,
     metrics,
-    empty
+    empty: () => new LogContents<K, V>(isMeasured)
   })
   let foreignAtBuild = 0
 
   return {
-    contents,
     live,
     build: (survivors, session) =>
       Effect.suspend(() => {
@@ -74,11 +65,9 @@ export const make = <K, V, RD, RE>(
     grown: (partitions) => {
       ownership.partitions = partitions
     },
-    trim: (partition, offset, publish) =>
-      Effect.suspend(() => trim(current, partition, offset, wantsChanges() ? publish : undefined)),
-    swap: (next) => {
-      next.version = current.version + 1
-      current = next
-    }
+    trim: (partition, offset) =>
+      Effect.suspend(() => trim(cell.contents, partition, offset, (slice) => cell.commit(slice, nothing)))
   }
 }
+
+const nothing = () => {}

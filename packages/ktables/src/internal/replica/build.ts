@@ -1,7 +1,7 @@
 /** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
 import { Effect, Exit } from "effect"
 import type { TableError } from "../../TableError.ts"
-import type { Contents } from "../table/contents.ts"
+import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Session } from "../log/session.ts"
 import { SLICE, STRIDE } from "../slice.ts"
@@ -16,7 +16,7 @@ import { CursorSource, type Source, SurvivorSource } from "./source.ts"
 export type Build<K, V> = (
   survivors: ReadonlyArray<Survivors>,
   session: Session
-) => Effect.Effect<Contents<K, V>, TableError>
+) => Effect.Effect<LogContents<K, V>, TableError>
 
 /** An older record of a key whose newest has no value that decodes. */
 interface Found<V> {
@@ -56,7 +56,7 @@ export const make = <K, V>(options: {
   readonly application: Application<K, V>
   readonly ownership: Ownership
   readonly metrics: ReaderMetrics
-  readonly empty: () => Contents<K, V>
+  readonly empty: () => LogContents<K, V>
 }): Build<K, V> => {
   const { application, empty, isInjective, metrics, ownership, topic } = options
   const { decodeKey, decodeValue, examples, settled } = options.decoding
@@ -64,7 +64,9 @@ export const make = <K, V>(options: {
 
   /** One build: what it makes, and of what. */
   interface Building {
-    readonly next: Contents<K, V>
+    readonly next: LogContents<K, V>
+    /** Nobody follows contents that are being built. */
+    readonly commit: (write: () => void) => void
     readonly session: Session
     readonly loaded: ReadonlyMap<number, Survivors>
     readonly foreign: ForeignKeys
@@ -105,7 +107,7 @@ export const make = <K, V>(options: {
     survivors: Survivors,
     isWanted: (source: Source) => boolean
   ): Effect.fn.Return<ReadonlySet<number>, TableError> {
-    const { next } = building
+    const { commit, next } = building
     const rank = rankIn(building)
     const source = new SurvivorSource(survivors)
     const { size } = survivors
@@ -131,12 +133,12 @@ export const make = <K, V>(options: {
       metrics.slice(performance.now() - started)
     }
     while (at < size) {
-      next.mutate(slice, false)
+      commit(slice)
       if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
       if (interruption !== undefined) {
         const late: Interruption<K, V> = interruption
         interruption = undefined
-        if ((yield* application.late(next, source, late, rank, false)) === "refused") refused.add(source.entry)
+        if ((yield* application.late(next, source, late, rank, commit)) === "refused") refused.add(source.entry)
       }
       if (at < size) yield* Effect.yieldNow
     }
@@ -186,7 +188,7 @@ export const make = <K, V>(options: {
   ): Effect.fn.Return<ReadonlySet<number>, TableError> {
     const refused = yield* applySurvivors(building, survivors, isWanted)
     if (refused.size === 0) return refused
-    const { next } = building
+    const { commit, next } = building
     const rank = rankIn(building)
     const source = new SurvivorSource(survivors)
     const left = new Set(refused)
@@ -199,14 +201,14 @@ export const make = <K, V>(options: {
         key: k,
         value: found.value === undefined ? undefined : Exit.succeed(found.value.it)
       }
-      yield* application.late(next, inPlaceOf(source, found), older, rank, false)
+      yield* application.late(next, inPlaceOf(source, found), older, rank, commit)
     }
     return left
   })
 
   /** Remembers what was deleted where it belongs: of these entries, or of all. */
   const bury = Effect.fnUntraced(function* (
-    next: Contents<K, V>,
+    next: LogContents<K, V>,
     survivors: Survivors,
     entries: Iterable<number>
   ): Effect.fn.Return<void> {
@@ -228,7 +230,7 @@ export const make = <K, V>(options: {
   })
 
   /** Says how much of a load is not in the table: louder where nothing else was in it. */
-  const summarize = (next: Contents<K, V>, all: ReadonlyArray<Survivors>, keys: number, values: number) =>
+  const summarize = (next: LogContents<K, V>, all: ReadonlyArray<Survivors>, keys: number, values: number) =>
     Effect.suspend(() => {
       const { first, last } = examples
       examples.first = examples.last = undefined
@@ -248,7 +250,7 @@ export const make = <K, V>(options: {
   let hasWarned = false
   /** Warns once, where entries are missing that nothing else explains. */
   const warnOfMerges = Effect.fnUntraced(function* (
-    next: Contents<K, V>,
+    next: LogContents<K, V>,
     all: ReadonlyArray<Survivors>,
     explained: number
   ): Effect.fn.Return<void> {
@@ -279,6 +281,7 @@ export const make = <K, V>(options: {
     const foreign = new ForeignKeys(ownership.partitions)
     const building: Building = {
       next,
+      commit: (write) => void next.mutate(write, false),
       session,
       loaded,
       foreign,

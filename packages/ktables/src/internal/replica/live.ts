@@ -5,7 +5,8 @@
  */
 import { Effect } from "effect"
 import { KeysMoved, type TableError } from "../../TableError.ts"
-import type { Change, Contents } from "../table/contents.ts"
+import type { Cell } from "../table/cell.ts"
+import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Partition } from "../log/partition.ts"
 import type { Consume, Session } from "../log/session.ts"
@@ -19,14 +20,10 @@ const UNFOUNDED = 8
 /** Milliseconds until another look is due then. */
 const HOLD_OFF = 1000
 
-/**
- * Takes live records up to the cursor's end. `committed` is called after each slice, before its changes are published, and
- * `check` is run after that.
- */
-export type Live<K, V> = (
+/** Takes live records up to the cursor's end. `reached` is called within each commit, and `check` is run after it. */
+export type Live = (
   session: Session,
-  committed: (partition: Partition, position: number) => void,
-  publish: (changes: ReadonlyArray<Change<K, V>>) => void,
+  reached: (partition: Partition, position: number) => void,
   check: Effect.Effect<void, TableError>
 ) => Consume
 
@@ -35,10 +32,9 @@ export const make = <K, V>(options: {
   readonly application: Application<K, V>
   readonly ownership: Ownership
   readonly metrics: ReaderMetrics
-  readonly contents: () => Contents<K, V>
-  readonly wantsChanges: () => boolean
-}): Live<K, V> => {
-  const { application, contents, metrics, ownership, topic, wantsChanges } = options
+  readonly cell: Cell<K, V, TableError, LogContents<K, V>>
+}): Live => {
+  const { application, cell, metrics, ownership, topic } = options
   const { counts } = metrics
   /** Doubts in a row that were unfounded, and when, by `performance.now()`, the next is due. */
   let unfounded = 0
@@ -53,7 +49,7 @@ export const make = <K, V>(options: {
   /** With one partition, the log's order is the order of arrival; another may be added between two slices. */
   const rankNow = (): Rank => (ownership.partitions === 1 ? "newest" : "any")
 
-  return (session, committed, publish, check) =>
+  return (session, reached, check) =>
     Effect.fnUntraced(function* (partition, cursor): Effect.fn.Return<void, TableError> {
       ownership.partitions = session.partitions.size
       const source = new CursorSource(partition.partition, cursor)
@@ -76,10 +72,10 @@ export const make = <K, V>(options: {
         ownership.isIgnorant = false
         ownership.isWary = !hasLooked
         ownership.isDoubtful = false
-        applySome(contents())
+        applySome(cell.contents)
         ownership.isWary = false
       }
-      const applySome = (target: Contents<K, V>): void => {
+      const applySome = (target: LogContents<K, V>): void => {
         const started = performance.now()
         const rank = rankNow()
         let n = 0
@@ -106,15 +102,13 @@ export const make = <K, V>(options: {
       }
 
       while (!ended) {
-        const changes = contents().mutate(slice, wantsChanges())
-        if (ownership.isIgnorant) {
-          publish(changes)
-          return yield* forgotten
-        }
-        // What interrupted the slice is not applied yet.
-        const open = interruption !== undefined || problem !== undefined
-        committed(partition, ended ? cursor.nextOffset : open ? cursor.offset : cursor.offset + 1)
-        publish(changes)
+        cell.commit(slice, () => {
+          if (ownership.isIgnorant) return
+          // What interrupted the slice is not applied yet.
+          const open = interruption !== undefined || problem !== undefined
+          reached(partition, ended ? cursor.nextOffset : open ? cursor.offset : cursor.offset + 1)
+        })
+        if (ownership.isIgnorant) return yield* forgotten
         if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
         if (interruption !== undefined) {
           const late: Interruption<K, V> = interruption
@@ -129,16 +123,21 @@ export const make = <K, V>(options: {
             ownership.isDoubtful = false
             return rankNow()
           }
-          let more = yield* application.late(contents(), source, late, rank, wantsChanges())
+          const done = () => reached(partition, cursor.offset + 1)
+          const commit = (write: () => void): void =>
+            cell.commit(write, () => {
+              if (!ownership.isDoubtful && !ownership.isIgnorant) done()
+            })
+          yield* application.late(cell.contents, source, late, rank, commit)
           if (ownership.isDoubtful) {
             yield* look
-            more = yield* application.late(contents(), source, late, rank, wantsChanges())
+            yield* application.late(cell.contents, source, late, rank, commit)
           }
           ownership.isWary = false
           ownership.isDoubtful = false
           if (ownership.isIgnorant) return yield* forgotten
-          committed(partition, cursor.offset + 1)
-          if (more !== "refused") publish(more)
+          // What was refused wrote nothing, and is done.
+          done()
         }
         yield* check
         if (!ended) yield* Effect.yieldNow

@@ -5,7 +5,7 @@
 import { Effect, Exit } from "effect"
 import type { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
-import { isTransparent } from "../table/sameness.ts"
+import { isTransparent } from "./sameness.ts"
 import { SLICE, STRIDE } from "../slice.ts"
 import type { Survivors } from "./survivors.ts"
 import { type Decoding, printedKey } from "./decoding.ts"

@@ -4,7 +4,7 @@
  * the one seen last.
  */
 import { partitionOf } from "../writer/partitioner.ts"
-import type { Contents } from "../table/contents.ts"
+import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { Outdone } from "../log/outdone.ts"
 import type { Source } from "./source.ts"
@@ -47,23 +47,23 @@ export class Ownership {
     return partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, this.partitions)
   }
 
-  put<K, V>(target: Contents<K, V>, source: Source, key: K, value: V, rank: Rank): void {
+  put<K, V>(target: LogContents<K, V>, source: Source, key: K, value: V, rank: Rank): void {
     const length = source.keyLength + source.valueLength
-    if (rank === "only") target.insert(key, value, source.partition, source.offset, source.timestamp, length)
+    if (rank === "only") target.putNew(key, value, source.partition, source.offset, source.timestamp, length)
     else if (rank === "newest" || this.#admits(target, source, key)) {
       // Of a load, where every partition has one record of a key.
       if (this.partitions > 1 && !this.hasShared && rank === "newest" && target.has(key)) this.hasShared = true
-      target.set(key, value, source.partition, source.offset, source.timestamp, length)
+      target.put(key, value, source.partition, source.offset, source.timestamp, length)
     }
   }
 
-  remove<K, V>(target: Contents<K, V>, source: Source, key: K, rank: Rank): void {
+  remove<K, V>(target: LogContents<K, V>, source: Source, key: K, rank: Rank): void {
     if (rank === "any" && !this.#admits(target, source, key)) return
     if (!target.hasGraves) target.hasForgotten = true
     else if (target.hasAllGraves || (rank === "any" && this.#isRemembered(source))) {
       target.bury(key, source.partition, source.offset, source.timestamp)
     }
-    target.delete(key)
+    target.remove(key)
   }
 
   /** Whether a deletion may have to be held against a record in another partition: only the owner's is. */
@@ -72,7 +72,7 @@ export class Ownership {
   }
 
   /** Whether a record may replace what is known of its key. */
-  #admits<K, V>(target: Contents<K, V>, source: Source, key: K): boolean {
+  #admits<K, V>(target: LogContents<K, V>, source: Source, key: K): boolean {
     const previous = target.previous(key)
     this.#isShared = previous !== undefined && previous.partition !== source.partition
     if (!this.#isShared) {

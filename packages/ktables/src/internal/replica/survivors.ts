@@ -12,7 +12,7 @@ import { randomFillSync } from "node:crypto"
 import type { Mutable } from "effect/Types"
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { AnswerMemory } from "../log/answerMemory.ts"
-import type { Extent } from "../table/limits.ts"
+import type { Extent } from "./limits.ts"
 
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
 const slack = 1024 * 1024

@@ -21,12 +21,12 @@ import { backoff } from "../topic/backoff.ts"
 import type { Watch } from "../topic/describe.ts"
 import type { Applier } from "./applier.ts"
 import { trim } from "./trim.ts"
-import { difference } from "../table/difference.ts"
 import { LOAD_SLICE } from "../slice.ts"
-import type { Change } from "../table/contents.ts"
+import type { Cell } from "../table/cell.ts"
+import type { LogContents } from "./logContents.ts"
 import { Connectivity } from "../log/connectivity.ts"
 import { OffsetWaiters } from "../log/offsetWaiters.ts"
-import { excess, type Extent, type Limits, sumOf } from "../table/limits.ts"
+import { excess, type Extent, type Limits, sumOf } from "./limits.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Partition } from "../log/partition.ts"
 import type { PlacedAck } from "../log/recentBatches.ts"
@@ -43,19 +43,11 @@ export interface Settings extends Session.FetchSettings {
   readonly restart: Schedule.Schedule<unknown, TableError> | undefined
 }
 
-/** What the reader tells the table. */
-export interface Listener<K, V> {
-  readonly status: (status: TableStatus) => void
-  readonly publish: (changes: ReadonlyArray<Change<K, V>>) => void
-  readonly wantsChanges: () => boolean
-}
-
 export interface TableReader {
   /** Runs for ever, or until the reader has failed for good. */
   readonly run: Effect.Effect<never, TableError>
   /** Done once a broker has described the topic. */
   readonly started: Deferred.Deferred<void, TableError>
-  readonly awaitCaughtUp: Effect.Effect<void, TableError>
   /** Ends the catch-up where it stands: what was read is shown, and the rest follows live. */
   readonly degrade: (error: CatchUpTimeout) => Effect.Effect<void>
   readonly close: Effect.Effect<void>
@@ -91,15 +83,15 @@ export const make = <K, V>(options: {
   readonly settings: Settings
   readonly applier: Applier<K, V>
   readonly metrics: ReaderMetrics
-  readonly listener: Listener<K, V>
-  readonly same: (a: V, b: V) => boolean
+  /** What the reader fills. */
+  readonly cell: Cell<K, V, TableError, LogContents<K, V>>
   /** Creates the topic where asked to, and describes it; retries what passes by itself. */
   readonly start: Effect.Effect<KafkaClient.TopicDescription, TableError>
   /** Describes the topic again, for as long as it takes, while `watch` looks on. */
   readonly describe: (watch: Watch) => Effect.Effect<KafkaClient.TopicDescription, TableError>
 }): Effect.Effect<TableReader> =>
   Effect.gen(function* () {
-    const { applier, client, listener, metrics, settings, topic } = options
+    const { applier, cell, client, metrics, settings, topic } = options
     const clock = yield* Clock.Clock
     /** The span that the table is made in. */
     const maker = yield* Effect.serviceOption(Tracer.ParentSpan)
@@ -125,6 +117,11 @@ export const make = <K, V>(options: {
     /** Why the contents are being built anew; undefined for the first load. */
     let reason: TableError | undefined
 
+    const show = (status: TableStatus): void => {
+      // Before it wakes anybody.
+      if (cell.status._tag !== "Closed") metrics.status(status._tag)
+      cell.setStatus(status)
+    }
     const progress = () => session?.progress() ?? { replayed: 0, target: 0 }
     const currentStatus = (): TableStatus => {
       const { replayed, target } = progress()
@@ -144,15 +141,15 @@ export const make = <K, V>(options: {
 
     const complete = Effect.gen(function* () {
       if (Deferred.isDoneUnsafe(caughtUp)) return
-      yield* bounded(applier.contents().extent, true)
+      yield* bounded(cell.contents.extent, true)
       degraded = undefined
       reason = undefined
-      yield* metrics.sized(applier.contents().size)
-      listener.status(TableStatus.CaughtUp())
+      yield* metrics.sized(cell.contents.size)
       const partitions = session?.partitions.size ?? 0
       yield* Effect.logInfo(
-        `${topic}: ${counted(applier.contents().size, "entry", "entries")} from ${counted(partitions, "partition", "partitions")} in ${Math.round(monotonicMillis(clock) - began)} ms`
+        `${topic}: ${counted(cell.contents.size, "entry", "entries")} from ${counted(partitions, "partition", "partitions")} in ${Math.round(monotonicMillis(clock) - began)} ms`
       )
+      show(TableStatus.CaughtUp())
       yield* Deferred.succeed(caughtUp, undefined)
     })
 
@@ -160,7 +157,7 @@ export const make = <K, V>(options: {
       const at = monotonicMillis(clock)
       if (Deferred.isDoneUnsafe(caughtUp) || at - reported < PROGRESS) return
       reported = at
-      listener.status(currentStatus())
+      show(currentStatus())
     })
 
     const generation = (description: KafkaClient.TopicDescription): Effect.Effect<never, TableError, Scope.Scope> =>
@@ -230,26 +227,24 @@ export const make = <K, V>(options: {
         const next = yield* applier.build([...survivors.values()], current)
         isBuilding = false
         for (const { logStart, partition } of current.partitions.values()) {
-          if ((yield* trim(next, partition, logStart, undefined)) > 0) yield* misplaced
+          if ((yield* trim(next, partition, logStart, (slice) => void next.mutate(slice, false))) > 0) yield* misplaced
         }
         if (current.hasFailed()) return yield* current.follow(nothing, nothing)
         yield* bounded(next.extent, current.caughtUp())
-        if (applier.contents().hasMap) yield* next.prepareMap
-        const changes = listener.wantsChanges() ? yield* difference(applier.contents(), next, options.same) : []
-        applier.swap(next)
-        catchUp = {
-          millis: Math.round(monotonicMillis(clock) - since),
-          records: [...survivors.values()].reduce((sum, { records }) => sum + records, 0)
-        }
-        survivors.clear()
-        waiters.release(current.partitions)
-        listener.publish(changes)
-        yield* metrics.caughtUp(catchUp.millis / 1000)
+        yield* cell.replace(next, () => {
+          catchUp = {
+            millis: Math.round(monotonicMillis(clock) - since),
+            records: [...survivors.values()].reduce((sum, { records }) => sum + records, 0)
+          }
+          survivors.clear()
+          waiters.release(current.partitions)
+        })
+        yield* metrics.caughtUp(catchUp!.millis / 1000)
         isLive = true
         let completion: Effect.Effect<void, TableError> = Effect.void
         if (current.caughtUp()) yield* complete
         else {
-          listener.status(currentStatus())
+          show(currentStatus())
           // The rest may be holes and markers, so that no record tells of the end.
           completion = Effect.andThen(Deferred.await(reached), complete)
         }
@@ -262,26 +257,21 @@ export const make = <K, V>(options: {
             partition.readTo = Math.max(partition.readTo, partition.position)
             waiters.advance(partition)
           },
-          listener.publish,
-          isLimited
-            ? Effect.suspend(() => bounded(applier.contents().extent, Deferred.isDoneUnsafe(caughtUp)))
-            : Effect.void
+          isLimited ? Effect.suspend(() => bounded(cell.contents.extent, Deferred.isDoneUnsafe(caughtUp))) : Effect.void
         )
         const follow = current.follow(
           (partition, cursor) =>
             Effect.andThen(
               live(partition, cursor),
-              Effect.suspend(() =>
-                Deferred.isDoneUnsafe(caughtUp) ? metrics.sized(applier.contents().size) : showProgress
-              )
+              Effect.suspend(() => (Deferred.isDoneUnsafe(caughtUp) ? metrics.sized(cell.contents.size) : showProgress))
             ),
           Effect.fnUntraced(function* ({ logStart, partition }) {
-            const removed = yield* applier.trim(partition, logStart, listener.publish)
+            const removed = yield* applier.trim(partition, logStart)
             if (removed === 0) return
             yield* Effect.logInfo(
               `${topic}[${partition}]: ${removed} entries went with their records, which lay below the log's start, ${logStart} now`
             )
-            yield* metrics.sized(applier.contents().size)
+            yield* metrics.sized(cell.contents.size)
             yield* misplaced
           })
         )
@@ -311,7 +301,7 @@ export const make = <K, V>(options: {
         yield* metrics.rebuilt
         yield* metrics.failed(because._tag)
         yield* Effect.logWarning(`building the table of ${topic} anew: ${because.message}`)
-        listener.status(TableStatus.Rebuilding({ reason: because, replayed: 0, target: 0 }))
+        show(TableStatus.Rebuilding({ reason: because, replayed: 0, target: 0 }))
       })
 
     /** No restart brings it back: the contents are to stay as they are. */
@@ -380,7 +370,7 @@ export const make = <K, V>(options: {
         ended = error
         connectivity.noteError(error.message)
         // First, so that whoever hears of the failure finds it here, too.
-        listener.status(TableStatus.Failed({ error }))
+        show(TableStatus.Failed({ error }))
         waiters.fail(error, true)
         yield* Deferred.fail(sessionReady, error)
         yield* metrics.failed(error._tag)
@@ -522,13 +512,12 @@ export const make = <K, V>(options: {
     return {
       run,
       started,
-      awaitCaughtUp: Effect.suspend(() => (ended !== undefined ? Effect.fail(ended) : Deferred.await(caughtUp))),
       degrade: (error) =>
         Effect.gen(function* () {
           if (Deferred.isDoneUnsafe(caughtUp)) return
           degraded = error
           yield* Effect.logWarning(`${error.message}: serving it incomplete`)
-          listener.status(currentStatus())
+          show(currentStatus())
           yield* Deferred.succeed(stop, undefined)
           // A codec or a broker may hold up even that: then it is shown as soon as it can be.
           yield* Effect.raceFirst(
@@ -539,7 +528,7 @@ export const make = <K, V>(options: {
       close: Effect.suspend(() => {
         const closed = new TableClosed({ topic })
         ended ??= closed
-        listener.status(TableStatus.Closed())
+        show(TableStatus.Closed())
         metrics.closed()
         waiters.fail(closed, true)
         Deferred.doneUnsafe(sessionEnded, Effect.void)

@@ -1,17 +1,14 @@
 /** Removes entries whose records are no longer in the log, since its start has moved past them. */
 import { Effect } from "effect"
-import type { Change, Contents } from "../table/contents.ts"
+import type { LogContents } from "./logContents.ts"
 import { SLICE, STRIDE } from "../slice.ts"
 
-/**
- * Removes a partition's entries below `offset`, in slices, and hands each slice's changes to `publish`; succeeds with how
- * many there were.
- */
+/** Removes a partition's entries below `offset`, in slices, each by `commit`; succeeds with how many there were. */
 export const trim = Effect.fnUntraced(function* <K, V>(
-  contents: Contents<K, V>,
+  contents: LogContents<K, V>,
   partition: number,
   offset: number,
-  publish: ((changes: ReadonlyArray<Change<K, V>>) => void) | undefined
+  commit: (slice: () => void) => void
 ): Effect.fn.Return<number> {
   if (contents.oldest(partition) >= offset) return 0
   const slots = contents.slots()
@@ -31,13 +28,12 @@ export const trim = Effect.fnUntraced(function* <K, V>(
         const at = contents.offsetOf(slot)
         if (at >= offset) oldest = Math.min(oldest, at)
         else {
-          contents.delete(key)
+          contents.remove(key)
           removed++
         }
       }
     }
-    const changes = contents.mutate(slice, publish !== undefined)
-    if (changes.length > 0) publish!(changes)
+    commit(slice)
     if (!done) yield* Effect.yieldNow
   }
   // Where none is left, the next one may lie anywhere from here on.

@@ -3,8 +3,7 @@
  * batch of changes to its subscribers, each key's values to those who watch the key, and word of a new state.
  */
 import { Cause, Effect, type Exit, type HashMap, Option, Stream } from "effect"
-import type { TableError } from "../../TableError.ts"
-import type { Change } from "./contents.ts"
+import type { Change, Contents } from "./contents.ts"
 import { KeyIndex } from "./keyIndex.ts"
 import { Mailbox } from "./mailbox.ts"
 
@@ -13,26 +12,21 @@ export type Delivery<K, V> =
   | { readonly _tag: "Snapshot"; readonly entries: HashMap.HashMap<K, V>; readonly resync: boolean }
   | { readonly _tag: "Batches"; readonly batches: ReadonlyArray<ReadonlyArray<Change<K, V>>> }
 
-/** The contents as of now. */
+/** Where the contents are found, whatever they are replaced by. */
 export interface Source<K, V> {
-  /** Rises with every change. */
-  readonly version: () => number
-  readonly get: (key: K) => Option.Option<V>
-  readonly current: () => HashMap.HashMap<K, V>
-  /** Makes `current` cheap. */
-  readonly prepare: Effect.Effect<void>
+  readonly contents: Contents<K, V>
 }
 
 /** Of the same value, not of an equal one: values may compare equal though they differ. */
 const isSame = <A>(a: Option.Option<A>, b: Option.Option<A>): boolean =>
   Option.isNone(a) || Option.isNone(b) ? a._tag === b._tag : Object.is(a.value, b.value)
 
-export class ChangeFeed<K, V> {
+export class ChangeFeed<K, V, E> {
   readonly #subscribers = new Set<Mailbox<ReadonlyArray<Change<K, V>>>>()
   readonly #watchers = new KeyIndex<K, Set<Mailbox<Option.Option<V>>>>()
   #watched = 0
   readonly #stateListeners = new Set<() => void>()
-  #end: Exit.Exit<never, TableError> | "closed" | undefined
+  #end: Exit.Exit<never, E> | "closed" | undefined
   readonly #source: Source<K, V>
   readonly #capacity: number
 
@@ -47,10 +41,9 @@ export class ChangeFeed<K, V> {
     return this.#subscribers.size > 0 || this.#watched > 0
   }
 
-  /** To be called with the changes of the newest version. One push per subscriber, one look per change if keys are watched. */
-  publish(changes: ReadonlyArray<Change<K, V>>): void {
+  /** Hands on the changes that made a version. One push per subscriber, one look per change if keys are watched. */
+  publish(changes: ReadonlyArray<Change<K, V>>, version: number): void {
     if (changes.length > 0) {
-      const version = this.#source.version()
       for (const subscriber of this.#subscribers) subscriber.offer(changes, changes.length, version)
       if (this.#watched > 0) this.#tellWatchers(changes, version)
     }
@@ -71,7 +64,7 @@ export class ChangeFeed<K, V> {
   }
 
   /** Ends all subscriptions behind what is queued: cleanly, or with the table's failure. */
-  end(end: Exit.Exit<never, TableError> | "closed"): void {
+  end(end: Exit.Exit<never, E> | "closed"): void {
     this.#end ??= end
     for (const subscriber of this.#subscribers) subscriber.wake()
     for (const [, watchers] of this.#watchers) for (const watcher of watchers) watcher.wake()
@@ -79,7 +72,7 @@ export class ChangeFeed<K, V> {
   }
 
   /** A subscription per run: a snapshot, then what is applied after it. */
-  readonly deliveries: Stream.Stream<Delivery<K, V>, TableError> = Stream.unwrap(
+  readonly deliveries: Stream.Stream<Delivery<K, V>, E> = Stream.unwrap(
     Effect.map(
       this.#prepared(
         Effect.acquireRelease(
@@ -94,7 +87,7 @@ export class ChangeFeed<K, V> {
       (mailbox) => {
         return this.#follow<ReadonlyArray<Change<K, V>>, Delivery<K, V>>(
           mailbox,
-          (resync) => ({ _tag: "Snapshot", entries: this.#source.current(), resync }),
+          (resync) => ({ _tag: "Snapshot", entries: this.#source.contents.map(), resync }),
           (batches) => ({ _tag: "Batches", batches })
         )
       }
@@ -102,7 +95,7 @@ export class ChangeFeed<K, V> {
   )
 
   /** The value of a key, and each one that is applied after it. */
-  watch(key: K): Stream.Stream<Option.Option<V>, TableError> {
+  watch(key: K): Stream.Stream<Option.Option<V>, E> {
     const register = Effect.sync(() => {
       const mailbox = new Mailbox<Option.Option<V>>(this.#capacity)
       const others = this.#watchers.get(key)
@@ -126,7 +119,7 @@ export class ChangeFeed<K, V> {
             mailbox,
             () => {
               const before = last
-              last = this.#source.get(key)
+              last = this.#source.contents.find(key)
               return before !== undefined && isSame(before, last) ? [] : [last]
             },
             (values) => {
@@ -140,7 +133,7 @@ export class ChangeFeed<K, V> {
   }
 
   /** The newest state whenever it changed since the last pull. */
-  readonly states: Stream.Stream<HashMap.HashMap<K, V>, TableError> = Stream.unwrap(
+  readonly states: Stream.Stream<HashMap.HashMap<K, V>, E> = Stream.unwrap(
     Effect.map(
       this.#prepared(
         Effect.acquireRelease(
@@ -160,9 +153,9 @@ export class ChangeFeed<K, V> {
       ),
       (listener) => {
         let last: HashMap.HashMap<K, V> | undefined
-        const step: Effect.Effect<HashMap.HashMap<K, V>, TableError | Cause.Done> = Effect.suspend(() => {
+        const step: Effect.Effect<HashMap.HashMap<K, V>, E | Cause.Done> = Effect.suspend(() => {
           listener.dirty = false
-          const current = this.#source.current()
+          const current = this.#source.contents.map()
           if (current !== last) {
             last = current
             return Effect.succeed(current)
@@ -183,7 +176,7 @@ export class ChangeFeed<K, V> {
 
   #prepared<A, E, R>(subscribe: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.andThen(
-      Effect.suspend(() => this.#source.prepare),
+      Effect.suspend(() => this.#source.contents.prepareMap),
       subscribe
     )
   }
@@ -193,12 +186,12 @@ export class ChangeFeed<K, V> {
     mailbox: Mailbox<A>,
     whole: (again: boolean) => B,
     next: (taken: ReadonlyArray<A>) => B
-  ): Stream.Stream<B, TableError> {
+  ): Stream.Stream<B, E> {
     let started = false
     const news = mailbox.awaitNews(() => this.#end !== undefined)
-    const step: Effect.Effect<B, TableError | Cause.Done> = Effect.suspend(() => {
+    const step: Effect.Effect<B, E | Cause.Done> = Effect.suspend(() => {
       if (!started || mailbox.hasLost) {
-        mailbox.restart(this.#source.version())
+        mailbox.restart(this.#source.contents.version)
         const again = started
         started = true
         return Effect.succeed(whole(again))
@@ -209,7 +202,7 @@ export class ChangeFeed<K, V> {
     return Stream.fromPull(Effect.succeed(Effect.map(step, (delivery) => [delivery] as const)))
   }
 
-  #ended(): Effect.Effect<never, TableError | Cause.Done> {
+  #ended(): Effect.Effect<never, E | Cause.Done> {
     const end = this.#end!
     return end === "closed" ? Cause.done() : end
   }

@@ -1,30 +1,16 @@
 /**
- * The contents of a table: a native index for point reads, with the place of each entry's record in the log, and the
- * immutable map that snapshots hand out.
+ * The contents of a table: a native index for point reads, and the immutable map that snapshots hand out.
  *
  * The map is made when somebody first asks for it and kept in step from then on: a table that is only read by key pays
  * neither its memory nor its time.
+ *
+ * An entry lies in a slot, a small whole number, for as long as it is there. Whoever fills a table may keep more about its
+ * entries in arrays of its own, by their slots.
  */
 import { Effect, HashMap, Option } from "effect"
 import type { TableChange } from "../../TableChange.ts"
-import { Graves } from "./graves.ts"
-import { KeyIndex } from "./keyIndex.ts"
-import type { Extent } from "./limits.ts"
 import { SLICE } from "../slice.ts"
-
-const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
-  const next = new (array.constructor as new (length: number) => A)(array.length * 2)
-  next.set(array)
-  return next
-}
-
-/** Where an entry's record lies. */
-export interface Place {
-  readonly partition: number
-  readonly offset: number
-  /** Milliseconds since the epoch. */
-  readonly timestamp: number
-}
+import { KeyIndex } from "./keyIndex.ts"
 
 export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
 
@@ -33,31 +19,13 @@ const nothing: ReadonlyArray<never> = []
 /** Entries put into the map between two looks at the clock: among keys chosen to have one hash, each takes its time. */
 const MAP_STRIDE = 8
 
-/** Deletions that a small table remembers. */
-const LEAST_GRAVES = 1024
-
 export class Contents<K, V> {
-  /** Rises by one with every slice that changed something. */
+  /** Rises by one with every mutation that changed something. */
   version = 0
   readonly #index = new KeyIndex<K, number>()
-  #values: Array<V | undefined> = []
-  #partitions = new Int32Array(64)
-  #offsets = new Float64Array(64)
-  #timestamps = new Float64Array(64)
-  /** Bytes of the entries' keys and values, as they are in the log; undefined where nobody asks. */
-  #lengths: Int32Array | undefined
-  #bytes = 0
+  readonly #values: Array<V | undefined> = []
   readonly #free: Array<number> = []
   #size = 0
-  /**
-   * Where absent keys were deleted, so that a stale record does not bring one back. Kept while records come out of order
-   * (during a load), and from the moment on that records were seen outside their keys' partitions.
-   */
-  #graves: Graves<K> | undefined
-  /** How many deletions are remembered, beside as many as a fourth of the entries. */
-  #leastGraves = 0
-  /** Whether a key may have been deleted without its grave being known. */
-  hasForgotten = false
 
   /** Complete when `#making` is undefined. */
   #map: HashMap.HashMap<K, V> | undefined
@@ -68,46 +36,23 @@ export class Contents<K, V> {
   /** The changes of the running `mutate`, when somebody listens. */
   #changes: Array<Change<K, V>> | undefined
   #touched = false
-  readonly #oldest = new Map<number, number>()
 
-  /** @param isMeasured whether bytes are to be counted, which takes four of them per entry. */
-  constructor(isMeasured = false) {
-    if (isMeasured) this.#lengths = new Int32Array(64)
-  }
+  // ---------------------------------------------------------------------------------------------- reads
 
   get size(): number {
     return this.#size
   }
-  /** Entries, and bytes where they are counted. */
-  get extent(): Extent {
-    return { entries: this.#size, bytes: this.#bytes }
-  }
   has(key: K): boolean {
     return this.#index.get(key) !== undefined
   }
-  get(key: K): Option.Option<V> {
-    const slot = this.#index.get(key)
-    return slot === undefined ? Option.none() : Option.some(this.#values[slot] as V)
-  }
-  getUnsafe(key: K): V | undefined {
+  get(key: K): V | undefined {
     const slot = this.#index.get(key)
     return slot === undefined ? undefined : this.#values[slot]
   }
-  place(key: K): Place | undefined {
+  find(key: K): Option.Option<V> {
     const slot = this.#index.get(key)
-    return slot === undefined
-      ? undefined
-      : {
-          partition: this.#partitions[slot]!,
-          offset: this.#offsets[slot]!,
-          timestamp: this.#timestamps[slot]!
-        }
+    return slot === undefined ? Option.none() : Option.some(this.#values[slot] as V)
   }
-  /** The place of the last record that spoke of the key, as far as it is known. */
-  previous(key: K): Place | undefined {
-    return this.place(key) ?? this.#graves?.get(key)
-  }
-
   keys(): Array<K> {
     return Array.from(this.#index, ([key]) => key)
   }
@@ -117,25 +62,43 @@ export class Contents<K, V> {
   entries(): Array<readonly [K, V]> {
     return Array.from(this.#index, ([key, slot]) => [key, this.#values[slot] as V] as const)
   }
-  *[Symbol.iterator](): Iterator<readonly [K, V]> {
+  /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
+  *[Symbol.iterator](): Generator<[K, V], undefined> {
     for (const [key, slot] of this.#index) yield [key, this.#values[slot] as V]
+    return undefined
+  }
+
+  // ---------------------------------------------------------------------------------------------- slots
+
+  /** Where the entry of a key lies; undefined where there is none. */
+  slotOf(key: K): number | undefined {
+    return this.#index.get(key)
+  }
+  /** Keys and the slots of their entries. */
+  slots(): Iterator<readonly [K, number]> {
+    return this.#index[Symbol.iterator]()
   }
 
   // ---------------------------------------------------------------------------------------------- the immutable map
 
+  /** Whether somebody has asked for it. */
   get hasMap(): boolean {
     return this.#map !== undefined
+  }
+  /** Whether it is made. */
+  get isMapped(): boolean {
+    return this.#map !== undefined && this.#making === undefined
   }
 
   /** The whole of it as of now; the first call makes it, in time proportional to the size. */
   map(): HashMap.HashMap<K, V> {
-    if (this.#map === undefined || this.#making !== undefined) this.#make(Number.POSITIVE_INFINITY)
+    if (!this.isMapped) this.#make(Number.POSITIVE_INFINITY)
     return this.#map!
   }
 
   /** Makes the map in slices, so that `map` finds it made. */
   readonly prepareMap: Effect.Effect<void> = Effect.suspend(() =>
-    (this.#map !== undefined && this.#making === undefined) || this.#make(performance.now() + SLICE)
+    this.isMapped || this.#make(performance.now() + SLICE)
       ? Effect.void
       : Effect.andThen(Effect.yieldNow, this.prepareMap)
   )
@@ -185,110 +148,46 @@ export class Contents<K, V> {
     return changes ?? nothing
   }
 
-  /** @param length bytes of the record's key and value. */
-  set(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
-    if (this.#graves !== undefined) this.#graves.delete(key)
+  /** Hands back the slot of the entry. */
+  set(key: K, value: V): number {
     const slot = this.#index.get(key)
-    if (slot === undefined) return this.insert(key, value, partition, offset, timestamp, length)
+    if (slot === undefined) return this.add(key, value)
     if (this.#changes !== undefined) {
       this.#changes.push({ _tag: "Set", key, value, previous: Option.some(this.#values[slot] as V) })
     }
-    this.#write(slot, key, value, partition, offset, timestamp, length)
+    this.#write(slot, key, value)
+    return slot
   }
 
   /** As `set`, of a key that is known to be absent. */
-  insert(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
+  add(key: K, value: V): number {
     const slot = this.#free.pop() ?? this.#values.length
-    if (slot >= this.#offsets.length) {
-      this.#partitions = doubled(this.#partitions)
-      this.#offsets = doubled(this.#offsets)
-      this.#timestamps = doubled(this.#timestamps)
-      if (this.#lengths !== undefined) this.#lengths = doubled(this.#lengths)
-    }
     this.#index.set(key, slot)
     this.#size++
     if (this.#changes !== undefined) this.#changes.push({ _tag: "Set", key, value, previous: Option.none() })
-    this.#write(slot, key, value, partition, offset, timestamp, length)
+    this.#write(slot, key, value)
+    return slot
   }
 
-  #write(slot: number, key: K, value: V, partition: number, offset: number, timestamp: number, length: number): void {
+  #write(slot: number, key: K, value: V): void {
     this.#values[slot] = value
-    this.#partitions[slot] = partition
-    this.#offsets[slot] = offset
-    this.#timestamps[slot] = timestamp
-    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, length)
     if (this.#draft !== undefined) HashMap.set(this.#draft, key, value)
     this.#touched = true
   }
 
-  #measure(lengths: Int32Array, slot: number, length: number): void {
-    this.#bytes += length - lengths[slot]!
-    lengths[slot] = length
-  }
-
-  delete(key: K): void {
+  /** Hands back the slot that the entry had; -1 where there was none. */
+  delete(key: K): number {
     const slot = this.#index.get(key)
-    if (slot === undefined) return
+    if (slot === undefined) return -1
     if (this.#changes !== undefined) {
       this.#changes.push({ _tag: "Deleted", key, previous: this.#values[slot] as V })
     }
     this.#index.delete(key)
     this.#values[slot] = undefined
-    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, 0)
     this.#free.push(slot)
     this.#size--
     if (this.#draft !== undefined) HashMap.remove(this.#draft, key)
     this.#touched = true
-  }
-
-  // ---------------------------------------------------------------------------------------------- places in the log
-
-  /** Keys and the slots of their entries, for `partitionOf` and `offsetOf`. */
-  slots(): Iterator<readonly [K, number]> {
-    return this.#index[Symbol.iterator]()
-  }
-  partitionOf(slot: number): number {
-    return this.#partitions[slot]!
-  }
-  offsetOf(slot: number): number {
-    return this.#offsets[slot]!
-  }
-  /** An offset that no entry of the partition lies below, as far as it is known. */
-  oldest(partition: number): number {
-    return this.#oldest.get(partition) ?? 0
-  }
-  noteOldest(partition: number, offset: number): void {
-    this.#oldest.set(partition, offset)
-  }
-
-  // ---------------------------------------------------------------------------------------------- deletions
-
-  get hasGraves(): boolean {
-    return this.#graves !== undefined
-  }
-  /** How many deletions are remembered, at most. */
-  get graves(): number {
-    return this.#graves?.size ?? 0
-  }
-  /** Remembers where a key was deleted that is absent, or about to be. */
-  bury(key: K, partition: number, offset: number, timestamp: number): void {
-    this.#graves?.set(key, { partition, offset, timestamp }, this.#leastGraves + (this.#size >> 2))
-  }
-  keepGraves(): void {
-    if (this.#graves === undefined) this.#startGraves(LEAST_GRAVES)
-  }
-  /** Remembers every deletion, so that records may come in any order. */
-  keepAllGraves(): void {
-    this.#startGraves(Number.POSITIVE_INFINITY)
-  }
-  get hasAllGraves(): boolean {
-    return this.#graves !== undefined && this.#leastGraves === Number.POSITIVE_INFINITY
-  }
-  #startGraves(least: number): void {
-    this.#graves = new Graves()
-    this.#leastGraves = least
-  }
-  dropGraves(): void {
-    this.#graves = undefined
+    return slot
   }
 }

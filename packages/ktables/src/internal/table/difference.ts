@@ -12,7 +12,7 @@ export const difference = Effect.fnUntraced(function* <K, V>(
   let deadline = performance.now() + SLICE
   let n = 0
   for (const [key, value] of to) {
-    const previous = from.get(key)
+    const previous = from.find(key)
     if (Option.isNone(previous) || !same(previous.value, value)) changes.push({ _tag: "Set", key, value, previous })
     if (++n % STRIDE === 0 && performance.now() > deadline) {
       yield* Effect.yieldNow

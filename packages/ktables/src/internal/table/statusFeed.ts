@@ -5,31 +5,31 @@ import type { TableStatus } from "../../TableStatus.ts"
 /** The most that are kept for a subscriber that does not take them; the newest is always among them. */
 const KEPT = 16
 
-interface Subscriber {
-  readonly pending: Array<TableStatus>
+interface Subscriber<E> {
+  readonly pending: Array<TableStatus<E>>
   wake: (() => void) | undefined
 }
 
 /** Progress of one and the same state: only the newest is of use. */
-const isProgress = (before: TableStatus | undefined, status: TableStatus): boolean =>
+const isProgress = <E>(before: TableStatus<E> | undefined, status: TableStatus<E>): boolean =>
   before !== undefined &&
   before._tag === status._tag &&
   !(before._tag === "Rebuilding" && status._tag === "Rebuilding" && before.reason !== status.reason)
 
-export class StatusFeed {
-  readonly #subscribers = new Set<Subscriber>()
-  #current: TableStatus
+export class StatusFeed<E> {
+  readonly #subscribers = new Set<Subscriber<E>>()
+  #current: TableStatus<E>
 
-  constructor(initial: TableStatus) {
+  constructor(initial: TableStatus<E>) {
     this.#current = initial
   }
 
-  get current(): TableStatus {
+  get current(): TableStatus<E> {
     return this.#current
   }
 
   /** Nothing follows `Closed`. */
-  set(status: TableStatus): void {
+  set(status: TableStatus<E>): void {
     if (this.#current._tag === "Closed") return
     this.#current = status
     for (const subscriber of this.#subscribers) {
@@ -43,36 +43,35 @@ export class StatusFeed {
     }
   }
 
+  readonly #subscribe = Effect.acquireRelease(
+    Effect.sync(() => {
+      const subscriber: Subscriber<E> = { pending: [this.#current], wake: undefined }
+      this.#subscribers.add(subscriber)
+      return subscriber
+    }),
+    (subscriber) => Effect.sync(() => this.#subscribers.delete(subscriber))
+  )
+
   /** The status now, and whenever it changes; ends with `Closed`. */
-  readonly changes: Stream.Stream<TableStatus> = Stream.unwrap(
-    Effect.map(
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const subscriber: Subscriber = { pending: [this.#current], wake: undefined }
-          this.#subscribers.add(subscriber)
-          return subscriber
-        }),
-        (subscriber) => Effect.sync(() => this.#subscribers.delete(subscriber))
-      ),
-      (subscriber) => {
-        let isOver = false
-        const step: Effect.Effect<readonly [TableStatus], Cause.Done> = Effect.suspend(() => {
-          const status = subscriber.pending.shift()
-          if (status !== undefined) {
-            isOver = status._tag === "Closed"
-            return Effect.succeed([status] as const)
-          }
-          return isOver ? Cause.done() : Effect.andThen(news, step)
+  readonly changes: Stream.Stream<TableStatus<E>> = Stream.unwrap(
+    Effect.map(this.#subscribe, (subscriber) => {
+      let isOver = false
+      const step: Effect.Effect<readonly [TableStatus<E>], Cause.Done> = Effect.suspend(() => {
+        const status = subscriber.pending.shift()
+        if (status !== undefined) {
+          isOver = status._tag === "Closed"
+          return Effect.succeed([status] as const)
+        }
+        return isOver ? Cause.done() : Effect.andThen(news, step)
+      })
+      const news = Effect.callback<void>((resume) => {
+        if (subscriber.pending.length > 0) return resume(Effect.void)
+        subscriber.wake = () => resume(Effect.void)
+        return Effect.sync(() => {
+          subscriber.wake = undefined
         })
-        const news = Effect.callback<void>((resume) => {
-          if (subscriber.pending.length > 0) return resume(Effect.void)
-          subscriber.wake = () => resume(Effect.void)
-          return Effect.sync(() => {
-            subscriber.wake = undefined
-          })
-        })
-        return Stream.fromPull(Effect.succeed(step))
-      }
-    )
+      })
+      return Stream.fromPull(Effect.succeed(step))
+    })
   )
 }

@@ -1,6 +1,6 @@
 /** Writers that never rest, each the only one of its keys, so that what was acknowledged says what a log must hold. */
 import assert from "node:assert/strict"
-import { Effect, Exit, Fiber, type Scope } from "effect"
+import { Effect, Exit, Fiber, Option, type Scope } from "effect"
 import type { KafkaTable } from "effect-ktables/KafkaTable"
 import type { KafkaTableWriter } from "effect-ktables/KafkaTableWriter"
 import type { WriteError } from "effect-ktables/TableError"
@@ -56,9 +56,9 @@ export const startWorkload = Effect.fnUntraced(function* (options: {
     const seen = yield* Effect.exit(table.awaitOffset(exit.value))
     if (isLossy) return
     assert.ok(Exit.isSuccess(seen), `${name}: a wait for an acknowledged write failed: ${String(seen)}`)
-    const read = table.getEntryUnsafe(key)
-    if (isTombstone) assert.equal(read, undefined, `${name}: ${key} is read after its acknowledged deletion`)
-    else assert.equal(read?.value, number, `${name}: ${key} is not what its only writer wrote last`)
+    const read = yield* table.get(key)
+    if (isTombstone) assert.ok(Option.isNone(read), `${name}: ${key} is read after its acknowledged deletion`)
+    else assert.deepEqual(read, Option.some(number), `${name}: ${key} is not what its only writer wrote last`)
   })
 
   const fibers = yield* Effect.forkScoped(

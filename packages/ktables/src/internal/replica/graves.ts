@@ -1,6 +1,6 @@
 /** Where absent keys were deleted: the last so many of them. */
-import type { Place } from "./contents.ts"
-import { KeyIndex } from "./keyIndex.ts"
+import type { Place } from "./logContents.ts"
+import { KeyIndex } from "../table/keyIndex.ts"
 
 export class Graves<K> {
   #young = new KeyIndex<K, Place>()

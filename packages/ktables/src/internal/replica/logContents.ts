@@ -1,0 +1,151 @@
+/**
+ * The contents of a table that a log fills: with each entry the place of its record in the log, and where absent keys were
+ * deleted, so that a stale record does not bring one back.
+ */
+import { Contents } from "../table/contents.ts"
+import { Graves } from "./graves.ts"
+import type { Extent } from "./limits.ts"
+
+/** Where an entry's record lies. */
+export interface Place {
+  readonly partition: number
+  readonly offset: number
+  /** Milliseconds since the epoch. */
+  readonly timestamp: number
+}
+
+const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
+  const next = new (array.constructor as new (length: number) => A)(array.length * 2)
+  next.set(array)
+  return next
+}
+
+/** Deletions that a small table remembers. */
+const LEAST_GRAVES = 1024
+
+export class LogContents<K, V> extends Contents<K, V> {
+  #partitions = new Int32Array(64)
+  #offsets = new Float64Array(64)
+  #timestamps = new Float64Array(64)
+  /** Bytes of the entries' keys and values, as they are in the log; undefined where nobody asks. */
+  #lengths: Int32Array | undefined
+  #bytes = 0
+  /**
+   * Kept while records come out of order (during a load), and from the moment on that records were seen outside their keys'
+   * partitions.
+   */
+  #graves: Graves<K> | undefined
+  /** How many deletions are remembered, beside as many as a fourth of the entries. */
+  #leastGraves = 0
+  /** Whether a key may have been deleted without its grave being known. */
+  hasForgotten = false
+  readonly #oldest = new Map<number, number>()
+
+  /** @param isMeasured whether bytes are to be counted, which takes four of them per entry. */
+  constructor(isMeasured = false) {
+    super()
+    if (isMeasured) this.#lengths = new Int32Array(64)
+  }
+
+  /** Entries, and bytes where they are counted. */
+  get extent(): Extent {
+    return { entries: this.size, bytes: this.#bytes }
+  }
+
+  // ---------------------------------------------------------------------------------------------- records
+
+  /** Sets an entry from a record. @param length bytes of the record's key and value. */
+  put(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
+    if (this.#graves !== undefined) this.#graves.delete(key)
+    this.#place(this.set(key, value), partition, offset, timestamp, length)
+  }
+
+  /** As `put`, of a key that is known to be absent. */
+  putNew(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
+    this.#place(this.add(key, value), partition, offset, timestamp, length)
+  }
+
+  remove(key: K): void {
+    const slot = this.delete(key)
+    if (slot >= 0 && this.#lengths !== undefined) this.#measure(this.#lengths, slot, 0)
+  }
+
+  #place(slot: number, partition: number, offset: number, timestamp: number, length: number): void {
+    if (slot >= this.#offsets.length) {
+      this.#partitions = doubled(this.#partitions)
+      this.#offsets = doubled(this.#offsets)
+      this.#timestamps = doubled(this.#timestamps)
+      if (this.#lengths !== undefined) this.#lengths = doubled(this.#lengths)
+    }
+    this.#partitions[slot] = partition
+    this.#offsets[slot] = offset
+    this.#timestamps[slot] = timestamp
+    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, length)
+  }
+
+  #measure(lengths: Int32Array, slot: number, length: number): void {
+    this.#bytes += length - lengths[slot]!
+    lengths[slot] = length
+  }
+
+  // ---------------------------------------------------------------------------------------------- places
+
+  place(key: K): Place | undefined {
+    const slot = this.slotOf(key)
+    return slot === undefined
+      ? undefined
+      : {
+          partition: this.#partitions[slot]!,
+          offset: this.#offsets[slot]!,
+          timestamp: this.#timestamps[slot]!
+        }
+  }
+  /** The place of the last record that spoke of the key, as far as it is known. */
+  previous(key: K): Place | undefined {
+    return this.place(key) ?? this.#graves?.get(key)
+  }
+  partitionOf(slot: number): number {
+    return this.#partitions[slot]!
+  }
+  offsetOf(slot: number): number {
+    return this.#offsets[slot]!
+  }
+  /** An offset that no entry of the partition lies below, as far as it is known. */
+  oldest(partition: number): number {
+    return this.#oldest.get(partition) ?? 0
+  }
+  noteOldest(partition: number, offset: number): void {
+    this.#oldest.set(partition, offset)
+  }
+
+  // ---------------------------------------------------------------------------------------------- deletions
+
+  get hasGraves(): boolean {
+    return this.#graves !== undefined
+  }
+  /** How many deletions are remembered, at most. */
+  get graves(): number {
+    return this.#graves?.size ?? 0
+  }
+  /** Remembers where a key was deleted that is absent, or about to be. */
+  bury(key: K, partition: number, offset: number, timestamp: number): void {
+    this.#graves?.set(key, { partition, offset, timestamp }, this.#leastGraves + (this.size >> 2))
+  }
+  keepGraves(): void {
+    if (this.#graves === undefined) this.#startGraves(LEAST_GRAVES)
+  }
+  /** Remembers every deletion, so that records may come in any order. */
+  keepAllGraves(): void {
+    this.#startGraves(Number.POSITIVE_INFINITY)
+  }
+  get hasAllGraves(): boolean {
+    return this.#graves !== undefined && this.#leastGraves === Number.POSITIVE_INFINITY
+  }
+  #startGraves(least: number): void {
+    this.#graves = new Graves()
+    this.#leastGraves = least
+  }
+  dropGraves(): void {
+    this.#graves = undefined
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * How a change of one table reaches everything that stands on it, in two phases.
+ *
+ * First contents: those of the table, and of each table derived from it after all of its sources, once. Then whoever waits:
+ * a fiber that is resumed runs at once, on the stack of whoever resumes it, and must find all contents in step.
+ */
+import { Effect } from "effect"
+import type { Change, Contents } from "./contents.ts"
+
+/** A table that is derived from others, as those see it. */
+export interface Dependent {
+  /** Larger than that of any of its sources. */
+  readonly height: number
+  /**
+   * Writes to the contents what came of all that its sources handed it in this commit. It runs once in a commit, after all
+   * its sources. It resumes nobody, and does not throw.
+   */
+  readonly propagate: (commit: Commit) => void
+  /**
+   * Makes what it is to contain when its sources are replaced, in slices, and adds that to `replacement`. It runs once, after
+   * all its sources that are replaced.
+   */
+  readonly prepare: (replacement: Replacement) => Effect.Effect<void>
+}
+
+/** What a dependent is handed by one of its sources. */
+export interface Receiver<K, V> extends Dependent {
+  /** Takes in changes of a source. Nothing comes of them yet: those of another source may follow. */
+  readonly receive: (changes: ReadonlyArray<Change<K, V>>) => void
+}
+
+/** Dependents that are yet to be visited: lower ones first, each once. */
+class Visits {
+  readonly #waiting: Array<Dependent> = []
+
+  add(dependent: Dependent): void {
+    const waiting = this.#waiting
+    if (waiting.includes(dependent)) return
+    let at = waiting.length
+    while (at > 0 && waiting[at - 1]!.height < dependent.height) at--
+    waiting.splice(at, 0, dependent)
+  }
+
+  next(): Dependent | undefined {
+    return this.#waiting.pop()
+  }
+}
+
+/** One change of a root on its way. */
+export class Commit {
+  readonly #visits = new Visits()
+  readonly #publications: Array<() => void> = []
+
+  /** The contents of a cell have changed: `receivers` are next, and `publish` runs once all contents stand. */
+  changed<K, V>(receivers: Iterable<Receiver<K, V>>, changes: ReadonlyArray<Change<K, V>>, publish: () => void): void {
+    this.#publications.push(publish)
+    for (const receiver of receivers) {
+      receiver.receive(changes)
+      this.#visits.add(receiver)
+    }
+  }
+
+  /** Brings all contents in step, and only then lets anybody know: `reached` first. */
+  run(reached: () => void): void {
+    for (let next = this.#visits.next(); next !== undefined; next = this.#visits.next()) next.propagate(this)
+    notify(this.#publications, reached)
+  }
+}
+
+const queue: Array<() => void> = []
+let isNotifying = false
+
+/**
+ * Who is resumed may make another root commit, on this very stack. What that one publishes is queued, so that tables which
+ * stand on both publish in the order of their versions.
+ */
+export const notify = (publications: ReadonlyArray<() => void>, reached: () => void): void => {
+  queue.push(...publications)
+  if (isNotifying) return reached()
+  isNotifying = true
+  try {
+    reached()
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) next()
+  } finally {
+    isNotifying = false
+  }
+}
+
+/** What a cell needs to take part in a replacement. */
+export interface Replaceable {
+  /** What has to be done before the swap; undefined when nothing is left. Asked again after it, since others may have come. */
+  readonly compare: () => Effect.Effect<void> | undefined
+  /** Puts the next contents in place; hands back what is to run when all stand. */
+  readonly swap: () => () => void
+}
+
+/** A root's next contents and those of everything that stands on it, until they are put in place all at once. */
+export class Replacement {
+  readonly #visits = new Visits()
+  readonly #visited = new Set<Dependent>()
+  readonly #parts = new Map<object, { readonly next: Contents<never, never>; readonly part: Replaceable }>()
+  readonly #dependents: Array<() => Iterable<Dependent>> = []
+
+  /** The contents that a cell is to have; undefined where it keeps those that it has. */
+  nextOf<K, V>(cell: { readonly contents: Contents<K, V> }): Contents<K, V> | undefined {
+    return this.#parts.get(cell)?.next as Contents<K, V> | undefined
+  }
+
+  add<K, V>(
+    cell: object,
+    next: Contents<K, V>,
+    part: Replaceable,
+    /** Those that stand on it now: more may come, and some may go, while others are prepared. */
+    dependents: () => Iterable<Dependent>
+  ): void {
+    this.#parts.set(cell, { next: next as unknown as Contents<never, never>, part })
+    this.#dependents.push(dependents)
+  }
+
+  /** Prepares all that stands on what was added, and puts it in place in one step. */
+  run(reached: () => void): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      for (const dependents of this.#dependents) {
+        for (const dependent of dependents()) if (!this.#visited.has(dependent)) this.#visits.add(dependent)
+      }
+      const dependent = this.#visits.next()
+      if (dependent !== undefined) {
+        this.#visited.add(dependent)
+        return Effect.andThen(dependent.prepare(this), this.run(reached))
+      }
+      for (const { part } of this.#parts.values()) {
+        const comparing = part.compare()
+        if (comparing !== undefined) return Effect.andThen(comparing, this.run(reached))
+      }
+      notify(
+        Array.from(this.#parts.values(), ({ part }) => part.swap()),
+        reached
+      )
+      return Effect.void
+    })
+  }
+}

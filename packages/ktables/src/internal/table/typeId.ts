@@ -1,0 +1,2 @@
+/** What marks a table. */
+export const TypeId = "~effect-ktables/Table"
