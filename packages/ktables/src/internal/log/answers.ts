@@ -14,10 +14,10 @@ import {
 } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { RecordCursor, summarize } from "../records/batchReader.ts"
-import type { Partition } from "./partition.ts"
+import { type Partition, STALE_METADATA } from "./partition.ts"
 import type { Offsets } from "./offsets.ts"
-import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
-import { FOLLOWER_REST, type SessionContext, STALE_METADATA } from "./sessionContext.ts"
+import { hiddenTransactions, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
+import { FOLLOWER_REST, type SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 import type { Asked, Tombstones } from "./tombstones.ts"
 
@@ -109,16 +109,14 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
     // Others run meanwhile, so that nothing may have been concluded from the questions yet.
     for (const { logStartOffset, partition: number } of answer.partitions) {
       const question = questions.get(number)
-      if (question === undefined || logStartOffset <= question.partition.logStart) continue
-      question.partition.logStart = logStartOffset
-      yield* stage.cut(question.partition)
+      if (question?.partition.startsAt(logStartOffset) === true) yield* stage.cut(question.partition)
     }
     // Where all are told of and none has records, none was left out for want of room.
     let empty = answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
     const at = moment()
     const throttledUntil = answer.throttle > 0 ? at.wall + answer.throttle : -1
-    for (const { partition } of questions.values()) partition.throttledUntil = throttledUntil
+    for (const { partition } of questions.values()) partition.throttled(throttledUntil)
     for (const fetched of answer.partitions) {
       const question = questions.get(fetched.partition)
       if (question === undefined || question.question !== question.partition.question) continue
@@ -131,49 +129,33 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       const mayFollow = partition.leaderUntil <= now() && !partition.tombstones.isBound
       if (fetched.preferredReadReplica >= 0 && mayFollow && fetched.records.length === 0) {
         tombstones.ended(partition, question, fetched, answer.version)
-        partition.replica = fetched.preferredReadReplica
+        partition.follow(fetched.preferredReadReplica)
         wakeup.call()
         continue
       }
       const loss = lossOf(partition, fetched)
       if (loss !== undefined) return yield* loss
       if (!tombstones.trusts(partition, at)) continue
-      partition.answeredAt = at.wall
+      partition.answered(fetched, at)
       connected(partition)
-      partition.highWatermark = fetched.highWatermark
-      partition.lastStableOffset = fetched.lastStableOffset
-      if (fetched.records.length === 0) metrics.lag(partition)
       if (fetched.records.length > 0) {
         const summary = summarize(fetched.records)
-        if (needsMore(partition, summary)) continue
-        // Where headers show no batch, reading names what is wrong.
-        if (summary.wholeBytes > 0) {
-          if (summary.nextOffset <= partition.fetchPosition) {
-            // Nothing that was asked for: an answer that goes backwards is not obeyed.
-            yield* metrics.failed("answer behind the position")
-            park(partition)
-            continue
-          }
-          partition.failures = 0
-          partition.fetchPosition = summary.nextOffset
-          partition.fetchEpoch = summary.lastEpoch
+        if (partition.needsMore(summary)) continue
+        if (!partition.take(summary, broker)) {
+          // Nothing that was asked for: an answer that goes backwards is not obeyed.
+          yield* metrics.failed("answer behind the position")
+          park(partition)
+          continue
         }
-        partition.readFrom = broker
         tombstones.answered(partition, question, at)
         readable.push({ ...question, fetched, version: answer.version })
         continue
       }
-      partition.failures = 0
+      partition.nothingNew()
       tombstones.answered(partition, question, at)
-      if (empty) {
-        const end = visibleEnd(settings.isolation, fetched)
-        if (end > partition.readTo && partition.position === partition.fetchPosition) {
-          // Only markers and holes up to here, or nothing at all.
-          partition.readTo = end
-          metrics.lag(partition)
-          stage.moved(partition)
-        }
-      }
+      // Only markers and holes up to the end, or nothing at all.
+      if (empty && partition.emptyTo(visibleEnd(settings.isolation, fetched))) stage.moved(partition)
+      else metrics.lag(partition)
       tombstones.ended(partition, question, fetched, answer.version)
     }
     for (const { partition, question } of questions.values()) {
@@ -195,11 +177,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       listener: waiters.listenerOf(partition)
     })
     yield* stage.take(partition, cursor)
-    partition.readFrom = -1
-    partition.position = Math.max(partition.position, cursor.nextOffset)
-    partition.readTo = Math.max(partition.readTo, partition.position)
-    partition.epoch = Math.max(partition.epoch, cursor.passedEpoch)
-    partition.epochAt = partition.position
+    partition.read(cursor)
     const problem = problemOf(cursor, fetched.records, partition)
     if (problem !== undefined) {
       yield* metrics.failed(problem.kind)
@@ -210,7 +188,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       )
       park(partition)
     } else {
-      partition.unreadableAt = -1
+      partition.readable()
       if (partition.question !== question) {
         // Told to ask again meanwhile: from here on, not from where the answer began.
         partition.rewind()
@@ -218,7 +196,6 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       }
       tombstones.ended(partition, readable, fetched, readable.version)
     }
-    metrics.lag(partition)
     yield* metrics.read(fetched.records.length)
     stage.moved(partition)
   })

@@ -55,15 +55,13 @@ export class Connectivity {
 
   /** The leader of a partition does not answer, or there is none. */
   lost(partition: Partition, detail: string): void {
-    partition.disconnectedSince ??= this.#clock.currentTimeMillisUnsafe()
-    partition.disconnectedBecause = detail
+    partition.disconnected(this.#clock.currentTimeMillisUnsafe(), detail)
     this.#lose(partition, detail)
   }
 
   /** A broker has answered for a partition. */
   found(partition: Partition): void {
-    partition.disconnectedSince = undefined
-    partition.disconnectedBecause = undefined
+    partition.connected()
     this.#find(partition)
   }
 

@@ -10,7 +10,7 @@ import { differs } from "../differs.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Moment } from "../moment.ts"
 import type { Elections } from "./elections.ts"
-import { type SessionContext, STALE_METADATA } from "./sessionContext.ts"
+import type { SessionContext } from "./sessionContext.ts"
 
 /** How often, and for how many milliseconds, a topic must be missing before it counts as deleted. */
 const ABSENCES = 3
@@ -24,6 +24,8 @@ export interface Description {
   readonly adopt: (description: KafkaClient.TopicDescription, sent: Moment) => void
   /** Asks for a description, and adopts it where it is of the same topic; succeeds with whether it was. */
   readonly describe: Effect.Effect<boolean, TableError>
+  /** How many partitions the topic has, whichever of them are read. */
+  readonly partitionCount: () => number
   /** How many descriptions in a row told nothing that can be believed. */
   readonly failures: () => number
 }
@@ -45,6 +47,7 @@ export const make = (context: SessionContext, elections: Elections, onGrown: OnG
     topic,
     unplaced
   } = context
+  let partitionCount = 0
   let failures = 0
   let absences = 0
   let absentSince = 0
@@ -52,41 +55,27 @@ export const make = (context: SessionContext, elections: Elections, onGrown: OnG
   let suspected: string | undefined
 
   const adopt = (description: KafkaClient.TopicDescription, sent: Moment): void => {
-    const known = partitions.size
+    const known = partitionCount
+    partitionCount = Math.max(known, description.partitions.length)
     for (const described of description.partitions) {
       const partition = admit(described.partition)
-      // Metadata of a broker that lags must not undo a newer election.
-      const isStale = described.leaderEpoch >= 0 && described.leaderEpoch < partition.leaderEpoch
-      if (isStale && partition.failures < STALE_METADATA) {
+      if (partition.isOutdated(described)) {
         if (partition.parked) park(partition)
         continue
       }
       if (described.leader < 0) {
-        partition.leader = -1
-        partition.replica = -1
+        partition.leaderless()
         disconnect(partition, `partition ${partition.partition} has no leader`)
         continue
       }
-      if (described.leader !== partition.leader || described.leaderEpoch !== partition.leaderEpoch) {
-        if (partition.leaderEpoch >= 0) {
-          elections.elected(partition)
-          partition.tombstones.elected(partition.describedAt ?? sent)
-        }
-        partition.leader = described.leader
-        partition.leaderEpoch = described.leaderEpoch
-        partition.replica = -1
-        // What the old leader is still to answer is asked of the new one.
-        partition.rewind()
-      } else if (partition.confirmedEpoch !== partition.leaderEpoch && !unplaced.has(partition)) {
-        elections.elected(partition)
-      }
-      partition.describedAt = sent
-      partition.parked = false
+      const isElected = partition.led(described, sent)
+      const isUnconfirmed = partition.confirmedEpoch !== partition.leaderEpoch && !unplaced.has(partition)
+      if (isElected || isUnconfirmed) elections.elected(partition)
     }
     for (const partition of partitions.values()) {
       if (partition.partition >= description.partitions.length && partition.parked) park(partition)
     }
-    const grown = known > 0 && partitions.size > known ? onGrown(known, partitions.size) : undefined
+    const grown = known > 0 && partitionCount > known ? onGrown(known, partitionCount) : undefined
     if (grown !== undefined) failUnsafe(grown)
   }
 
@@ -124,8 +113,8 @@ export const make = (context: SessionContext, elections: Elections, onGrown: OnG
     }
     // Partitions are never taken away, so where the id is the same this is a broker that lags.
     const isSameTopic = identity.topicId !== undefined && identity.topicId === description.topicId
-    return !isSameTopic && description.partitions.length < partitions.size
-      ? { previous: `${partitions.size} partitions`, current: `${description.partitions.length} partitions` }
+    return !isSameTopic && description.partitions.length < partitionCount
+      ? { previous: `${partitionCount} partitions`, current: `${description.partitions.length} partitions` }
       : undefined
   }
 
@@ -150,6 +139,7 @@ export const make = (context: SessionContext, elections: Elections, onGrown: OnG
       adopt(description, sent)
       return true
     }),
+    partitionCount: () => partitionCount,
     failures: () => failures
   }
 }

@@ -81,10 +81,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
     if (listed._tag === "Failure") return false
     const end = listed.success.find((l) => l.partition === partition.partition)
     if (end === undefined || end.errorCode !== 0 || end.offset < 0) return false
-    if (!partition.caughtUp && end.offset < partition.target) {
-      partition.target = Math.max(end.offset, partition.start)
-      stage.moved(partition)
-    }
+    if (partition.lowerTarget(end.offset)) stage.moved(partition)
     return true
   })
 
@@ -96,7 +93,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
       const isConfirmed = (yield* validate(partition)) && (yield* lowerTarget(partition))
       if (isConfirmed && partition.leaderEpoch === epoch) {
         unconfirmed.delete(partition)
-        partition.confirmedEpoch = epoch
+        partition.confirmed(epoch)
       }
     }
     unconfirmed.delete(partition)

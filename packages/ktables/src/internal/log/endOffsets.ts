@@ -46,7 +46,7 @@ export const make = (
       isCurrent = described._tag === "Success" && described.success.topicId === identity.topicId
       // Another topic by now, or none: this session is about to end, or the broker lags.
       if (!isCurrent) return wakeup.refresh()
-      if (described._tag === "Success" && described.success.partitions.length > partitions.size) {
+      if (described._tag === "Success" && described.success.partitions.length > description.partitionCount()) {
         description.adopt(described.success, sent)
         wakeup.refresh()
       }

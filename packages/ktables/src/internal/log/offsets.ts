@@ -53,8 +53,7 @@ export const make = ({ client, metrics, partitions, topic }: SessionContext): Of
       for (const { errorCode, offset, partition } of ends) {
         const known = partitions.get(partition)
         if (known === undefined || errorCode !== 0) continue
-        if (i === 0) known.lastStableOffset = Math.max(known.lastStableOffset, offset)
-        else known.highWatermark = Math.max(known.highWatermark, offset)
+        known.endsAt(offset, i === 0)
         metrics.lag(known)
       }
     }

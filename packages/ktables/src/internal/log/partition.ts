@@ -1,62 +1,74 @@
 /**
- * What the reader knows of one partition: where it reads, how far it has read, who leads it, and how that goes.
+ * What the reader knows of one partition: where it reads, how far it has read, who leads it, and how that goes. Others read
+ * its fields; only its methods write them.
  */
+import type { Mutable } from "effect/Types"
+import type * as KafkaClient from "../../KafkaClient.ts"
 import type { Moment } from "../moment.ts"
+import type { RecordCursor, RecordSetSummary } from "../records/batchReader.ts"
 import { RecentBatches } from "./recentBatches.ts"
 import { TombstoneWatch } from "./tombstoneWatch.ts"
 
+/** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
+export const STALE_METADATA = 8
+
+/** The most bytes a request can ask for. */
+const MAX_BYTES = 2147483647
+
+const own = (partition: Partition): Mutable<Partition> => partition
+
 export class Partition {
   readonly partition: number
-  leader = -1
-  leaderEpoch = -1
+  readonly leader: number = -1
+  readonly leaderEpoch: number = -1
   /** When the newest description was asked for that says so. */
-  describedAt: Moment | undefined
+  readonly describedAt: Moment | undefined = undefined
   /** The leader epoch whose leader is known to hold all that was committed before it. */
-  confirmedEpoch = -1
+  readonly confirmedEpoch: number = -1
   /** The follower the leader told us to read from (KIP-392); -1 for the leader itself. */
-  replica = -1
+  readonly replica: number = -1
 
   /** Where reading began. */
-  start = 0
-  /** The end of the catch-up: fixed when reading begins. */
-  target = 0
+  readonly start: number = 0
+  /** The end of the catch-up: fixed when reading begins, and lowered where a log lost what was beyond. */
+  readonly target: number = 0
   /** One past the last offset applied. */
-  position = 0
+  readonly position: number = 0
   /** One past the last offset asked for and answered: ahead of `position` while an answer is being applied. */
-  fetchPosition = 0
+  readonly fetchPosition: number = 0
   /** The leader epoch of the last batch applied and of the last one answered; -1 for none. */
-  epoch = -1
-  fetchEpoch = -1
+  readonly epoch: number = -1
+  readonly fetchEpoch: number = -1
   /** The position that `epoch` goes with: inside an answer `position` is ahead of it. */
-  epochAt = 0
+  readonly epochAt: number = 0
   /** The broker whose answer is being applied; -1 for none. Nobody else may ask for the partition until it is done. */
-  readFrom = -1
+  readonly readFrom: number = -1
   /** The log is known to hold nothing visible between `position` and here. */
-  readTo = 0
+  readonly readTo: number = 0
   /** Rises when `fetchPosition` is set back: an answer to an older question is dropped. */
-  question = 0
+  readonly question: number = 0
 
-  highWatermark = -1
-  lastStableOffset = -1
-  logStart = -1
-  maxBytes: number
+  readonly highWatermark: number = -1
+  readonly lastStableOffset: number = -1
+  readonly logStart: number = -1
+  readonly maxBytes: number
 
   /** Not asked for until the topic has been described again. */
-  parked = false
+  readonly parked: boolean = false
   /** Failures in a row, for the back-off. */
-  failures = 0
+  readonly failures: number = 0
   /** The position at which the last answer could not be read on; -1 for none. */
-  unreadableAt = -1
+  readonly unreadableAt: number = -1
   /** Milliseconds since the epoch of the last good answer; -1 before the first. */
-  answeredAt = -1
+  readonly answeredAt: number = -1
   /** Until when its broker asked to be left alone, in milliseconds since the epoch; -1 where the last answer did not. */
-  throttledUntil = -1
+  readonly throttledUntil: number = -1
   /** Milliseconds since the epoch since when no answer comes; undefined while connected. */
-  disconnectedSince: number | undefined
+  readonly disconnectedSince: number | undefined = undefined
   /** Why no answer comes, as the last attempt failed; undefined while connected. */
-  disconnectedBecause: string | undefined
+  readonly disconnectedBecause: string | undefined = undefined
   /** Until when the leader is read from, since a follower that it sent to failed: milliseconds of the monotonic clock. */
-  leaderUntil = -1
+  readonly leaderUntil: number = -1
 
   readonly recent: RecentBatches = new RecentBatches()
   readonly tombstones: TombstoneWatch = new TombstoneWatch()
@@ -66,36 +78,213 @@ export class Partition {
     this.maxBytes = maxBytes
   }
 
-  /** Begins at `offset`, as for a new log. */
-  begin(offset: number, target: number): void {
-    this.start = offset
-    this.target = target
-    this.position = offset
-    this.fetchPosition = offset
-    this.readTo = offset
-    this.epoch = -1
-    this.fetchEpoch = -1
-    this.epochAt = offset
-    this.recent.clear()
-    this.question++
-    this.tombstones.begin()
-  }
-
-  /** Asks again for what was answered but not applied. */
-  rewind(): void {
-    this.fetchPosition = this.position
-    this.fetchEpoch = this.epoch
-    this.question++
-  }
-
+  /** Whom it is read from. */
   get source(): number {
     return this.replica >= 0 ? this.replica : this.leader
   }
-  /** Offsets between what was read and the high watermark. */
+  /** Offsets between what was read and the high watermark, as the leader last said. */
   get lag(): number {
     return Math.max(0, this.highWatermark - this.readTo)
   }
   get caughtUp(): boolean {
     return this.readTo >= this.target
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is asked for
+
+  /**
+   * Begins at `offset`, as for a new log.
+   *
+   * @param leaderEpoch whose leader said where the log begins and ends; it holds all that was committed before it
+   */
+  begin(offset: number, target: number, leaderEpoch = -1): void {
+    const it = own(this)
+    it.start = it.position = it.fetchPosition = it.readTo = it.epochAt = it.logStart = offset
+    it.target = target
+    it.epoch = it.fetchEpoch = -1
+    it.confirmedEpoch = leaderEpoch
+    it.failures = 0
+    this.recent.clear()
+    this.invalidate()
+  }
+
+  /** What was read, and what is still to be answered, is void. */
+  invalidate(): void {
+    own(this).question++
+    this.tombstones.begin()
+  }
+
+  /** Asks again for what was answered but not applied. */
+  rewind(): void {
+    const it = own(this)
+    it.fetchPosition = this.position
+    it.fetchEpoch = this.epoch
+    it.question++
+  }
+
+  /** It cannot be read for now. */
+  park(): void {
+    const it = own(this)
+    it.parked = true
+    it.replica = -1
+    it.failures++
+    this.rewind()
+  }
+
+  /** True where not even the first batch fits: as much as it needs is asked for from now on. */
+  needsMore({ firstBatchNeeds }: RecordSetSummary): boolean {
+    if (firstBatchNeeds <= this.maxBytes) return false
+    own(this).maxBytes = Math.min(firstBatchNeeds, MAX_BYTES)
+    return true
+  }
+
+  /** Its log has lost what lies beyond: the catch-up ends earlier. True where it does. */
+  lowerTarget(end: number): boolean {
+    if (this.caughtUp || end >= this.target) return false
+    own(this).target = Math.max(end, this.start)
+    return true
+  }
+
+  // ---------------------------------------------------------------------------------------------- who leads it
+
+  /** Whether a description tells of an election before the one that is known: metadata of a broker that lags. */
+  isOutdated({ leaderEpoch }: KafkaClient.PartitionDescription): boolean {
+    return leaderEpoch >= 0 && leaderEpoch < this.leaderEpoch && this.failures < STALE_METADATA
+  }
+
+  /** A description, asked for at `sent`, names its leader; true where that has to say whether it holds what was read. */
+  led({ leader, leaderEpoch }: KafkaClient.PartitionDescription, sent: Moment): boolean {
+    const it = own(this)
+    const isOther = leader !== this.leader || leaderEpoch !== this.leaderEpoch
+    const wasKnown = this.leaderEpoch >= 0
+    if (isOther) {
+      if (wasKnown) this.tombstones.elected(this.describedAt ?? sent)
+      it.leader = leader
+      it.leaderEpoch = leaderEpoch
+      it.replica = -1
+      // What the old leader is still to answer is asked of the new one.
+      this.rewind()
+    }
+    it.describedAt = sent
+    it.parked = false
+    return isOther ? wasKnown : this.confirmedEpoch !== leaderEpoch
+  }
+
+  /** A description names no leader. */
+  leaderless(): void {
+    const it = own(this)
+    it.leader = it.replica = -1
+  }
+
+  /** The leader of an epoch holds all that was committed before it. */
+  confirmed(leaderEpoch: number): void {
+    own(this).confirmedEpoch = leaderEpoch
+  }
+
+  /** The leader sends to a follower. */
+  follow(replica: number): void {
+    own(this).replica = replica
+  }
+
+  /** @param until as `leaderUntil` */
+  stayWithLeader(until: number): void {
+    own(this).leaderUntil = until
+  }
+
+  // ---------------------------------------------------------------------------------------------- whether it answers
+
+  connected(): void {
+    const it = own(this)
+    it.disconnectedSince = it.disconnectedBecause = undefined
+  }
+
+  /** @param at milliseconds since the epoch */
+  disconnected(at: number, because: string): void {
+    const it = own(this)
+    it.disconnectedSince ??= at
+    it.disconnectedBecause = because
+  }
+
+  /** @param until as `throttledUntil` */
+  throttled(until: number): void {
+    own(this).throttledUntil = until
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is answered
+
+  /** True where the log begins later than it did. */
+  startsAt(logStart: number): boolean {
+    if (logStart <= this.logStart) return false
+    own(this).logStart = logStart
+    return true
+  }
+
+  /** A good answer says where the log ends. */
+  answered({ highWatermark, lastStableOffset }: KafkaClient.FetchedPartition, at: Moment): void {
+    const it = own(this)
+    it.answeredAt = at.wall
+    it.highWatermark = highWatermark
+    it.lastStableOffset = lastStableOffset
+  }
+
+  /** An end that the leader was asked for beside the fetches. */
+  endsAt(end: number, isStable: boolean): void {
+    const it = own(this)
+    if (isStable) it.lastStableOffset = Math.max(end, this.lastStableOffset)
+    else it.highWatermark = Math.max(end, this.highWatermark)
+  }
+
+  /** An answer without records, and nothing wrong with it. */
+  nothingNew(): void {
+    own(this).failures = 0
+  }
+
+  /** There is nothing visible up to here. True where that was not known. */
+  emptyTo(end: number): boolean {
+    if (end <= this.readTo || this.position !== this.fetchPosition) return false
+    own(this).readTo = end
+    return true
+  }
+
+  /** A broker's records are about to be applied; false where there are none from the position on, and nothing else is wrong. */
+  take({ lastEpoch, nextOffset, wholeBytes }: RecordSetSummary, broker: number): boolean {
+    const it = own(this)
+    // Where headers show no batch, reading names what is wrong.
+    if (wholeBytes > 0) {
+      if (nextOffset <= this.fetchPosition) return false
+      it.failures = 0
+      it.fetchPosition = nextOffset
+      it.fetchEpoch = lastEpoch
+    }
+    it.readFrom = broker
+    return true
+  }
+
+  /** Everything before an offset has been applied. */
+  applied(position: number): void {
+    const it = own(this)
+    it.position = Math.max(this.position, position)
+    it.readTo = Math.max(this.readTo, this.position)
+  }
+
+  /** An answer was read to where the cursor ended. */
+  read({ nextOffset, passedEpoch }: RecordCursor): void {
+    this.applied(nextOffset)
+    const it = own(this)
+    it.readFrom = -1
+    it.epoch = Math.max(this.epoch, passedEpoch)
+    it.epochAt = this.position
+  }
+
+  /** Nothing was wrong with what was read. */
+  readable(): void {
+    own(this).unreadableAt = -1
+  }
+
+  /** What was answered cannot be read on; true where it could not before, from the same position. */
+  unreadable(): boolean {
+    if (this.unreadableAt === this.position) return true
+    own(this).unreadableAt = this.position
+    return false
   }
 }

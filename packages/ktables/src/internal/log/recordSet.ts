@@ -1,11 +1,8 @@
 /** What can be said of a fetched record set: where it ends, whether a batch fits into it, and what is wrong with it. */
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { UnreadableRecords } from "../../TableError.ts"
-import { type BatchProblem, type RecordCursor, type RecordSetSummary, summarize } from "../records/batchReader.ts"
+import { type BatchProblem, type RecordCursor, summarize } from "../records/batchReader.ts"
 import type { Partition } from "./partition.ts"
-
-/** The most bytes a request can ask for. */
-const MAX_BYTES = 2147483647
 
 /** The end of the log as the isolation level sees it. */
 export const visibleEnd = (isolation: KafkaClient.Isolation, fetched: KafkaClient.FetchedPartition): number =>
@@ -17,13 +14,6 @@ export const hiddenTransactions = (
   fetched: KafkaClient.FetchedPartition
 ): ReadonlyArray<KafkaClient.AbortedTransaction> | undefined =>
   isolation === "read_committed" ? fetched.abortedTransactions : undefined
-
-/** True where not even the first batch fits: as much as it needs is asked for from now on. */
-export const needsMore = (partition: Partition, { firstBatchNeeds }: RecordSetSummary): boolean => {
-  if (firstBatchNeeds <= partition.maxBytes) return false
-  partition.maxBytes = Math.min(firstBatchNeeds, MAX_BYTES)
-  return true
-}
 
 /** What kept the cursor from reading on; a set without a whole batch is a problem though nothing is wrong but its length. */
 export const problemOf = (cursor: RecordCursor, records: Buffer, partition: Partition): BatchProblem | undefined =>
@@ -46,15 +36,13 @@ export const unreadableAgain = (
   { detail, kind, offset }: BatchProblem
 ): UnreadableRecords | undefined => {
   const { position } = partition
-  if (partition.unreadableAt === position) {
-    return new UnreadableRecords({
-      topic,
-      partition: partition.partition,
-      offset: position,
-      kind,
-      detail: offset === position ? detail : `${detail}, in a batch that gives its offset as ${offset}`
-    })
-  }
-  partition.unreadableAt = position
-  return undefined
+  return partition.unreadable()
+    ? new UnreadableRecords({
+        topic,
+        partition: partition.partition,
+        offset: position,
+        kind,
+        detail: offset === position ? detail : `${detail}, in a batch that gives its offset as ${offset}`
+      })
+    : undefined
 }

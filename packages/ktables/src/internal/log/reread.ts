@@ -10,7 +10,7 @@ import { elapsed } from "../moment.ts"
 import { Partition } from "./partition.ts"
 import { trustedFor } from "./tombstoneWatch.ts"
 import type { Offsets } from "./offsets.ts"
-import { hiddenTransactions, needsMore, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
+import { hiddenTransactions, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
 import type { SessionContext } from "./sessionContext.ts"
 import { type Consume, LOADING_WAIT } from "./stage.ts"
 
@@ -75,8 +75,7 @@ export const make = (
         if (fetched?.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
           const earliest = yield* Effect.result(offsets.listOne(of, "earliest"))
           if (earliest._tag === "Success" && earliest.success !== undefined && earliest.success > shadow.position) {
-            shadow.position = earliest.success
-            shadow.epoch = -1
+            shadow.begin(earliest.success, shadow.target)
           }
         }
       }
@@ -101,21 +100,19 @@ export const make = (
       const fetched = yield* fetchAlone(shadow, partition)
       if (fetched.records.length === 0) break
       const summary = summarize(fetched.records)
-      if (needsMore(shadow, summary)) continue
+      if (shadow.needsMore(summary)) continue
       const cursor = new RecordCursor({
         records: fetched.records,
         fromOffset: shadow.position,
         abortedTransactions: hiddenTransactions(settings.isolation, fetched)
       })
       yield* consume(shadow, cursor)
-      shadow.position = Math.max(shadow.position, cursor.nextOffset)
+      shadow.read(cursor)
       const problem = problemOf(cursor, fetched.records, shadow)
       if (problem !== undefined) {
         const failure = unreadableAgain(topic, shadow, problem)
         if (failure !== undefined) return yield* failure
-        continue
       }
-      shadow.epoch = summary.lastEpoch
     }
   })
 

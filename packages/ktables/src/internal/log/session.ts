@@ -36,7 +36,10 @@ const ANSWER_OVERHEAD = 1 << 16
 
 export interface Session {
   readonly identity: SessionContext.Identity
+  /** Those that are read. */
   readonly partitions: ReadonlyMap<number, Partition>
+  /** How many the topic has, which tells where keys belong. */
+  readonly partitionCount: () => number
   /** Where the answers of the load lie. */
   readonly memory: AnswerMemory
   /** Offsets replayed and to replay until caught up. */
@@ -122,6 +125,7 @@ export const make = Effect.fnUntraced(function* (options: {
   return {
     identity,
     partitions,
+    partitionCount: description.partitionCount,
     memory,
     progress: () => stage.progress(),
     caughtUp: () => stage.isLoaded,

@@ -13,9 +13,6 @@ import { Partition } from "./partition.ts"
 import { Retention } from "./retention.ts"
 import { Wakeup } from "./wakeup.ts"
 
-/** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
-export const STALE_METADATA = 8
-
 /** Milliseconds for which a leader is read from where the follower that it sent to (KIP-392) did not answer. */
 export const FOLLOWER_REST = 30_000
 
@@ -97,10 +94,7 @@ export const make = (surroundings: Surroundings): SessionContext => {
   const now = (): number => monotonicMillis(clock)
   const wall = (): number => clock.currentTimeMillisUnsafe()
   const park = (partition: Partition): void => {
-    partition.parked = true
-    partition.replica = -1
-    partition.failures++
-    partition.rewind()
+    partition.park()
     wakeup.call()
   }
 
@@ -126,8 +120,7 @@ export const make = (surroundings: Surroundings): SessionContext => {
     wall,
     moment: () => momentOf(clock),
     restart: (partition) => {
-      partition.question++
-      partition.tombstones.begin()
+      partition.invalidate()
       unplaced.add(partition)
       surroundings.onRestart(partition)
       wakeup.call()
@@ -135,7 +128,7 @@ export const make = (surroundings: Surroundings): SessionContext => {
     park,
     disconnect: (partition, detail) => {
       // The leader may well be there, and would send to its follower again at once.
-      if (partition.replica >= 0) partition.leaderUntil = now() + FOLLOWER_REST
+      if (partition.replica >= 0) partition.stayWithLeader(now() + FOLLOWER_REST)
       else surroundings.connectivity.lost(partition, detail)
       park(partition)
     },

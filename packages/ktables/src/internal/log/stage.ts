@@ -106,6 +106,7 @@ export class Stage {
   /** To be called after a partition's position, `readTo` or target changed. */
   moved(partition: Partition): void {
     partition.tombstones.reached(partition.readTo)
+    this.#context.metrics.lag(partition)
     this.#context.waiters.advance(partition)
     this.#onProgress(partition)
     if (this.#isLoading && this.isLoaded) Deferred.doneUnsafe(this.#loaded, Effect.void)

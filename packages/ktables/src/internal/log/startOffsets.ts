@@ -52,10 +52,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
         park(partition)
         continue
       }
-      partition.begin(start.offset, end.offset)
-      partition.logStart = start.offset
-      partition.confirmedEpoch = epochs.get(partition)!
-      partition.failures = 0
+      partition.begin(start.offset, end.offset, epochs.get(partition)!)
       placed(partition)
       stage.moved(partition)
     }

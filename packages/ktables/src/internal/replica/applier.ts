@@ -5,7 +5,7 @@ import * as Build from "./build.ts"
 import * as Decoding from "./decoding.ts"
 import * as Live from "./live.ts"
 import { trim } from "./trim.ts"
-import { Ownership } from "./ownership.ts"
+import { Ownership, type Spread } from "./ownership.ts"
 import type { TableError } from "../../TableError.ts"
 import type { Cell } from "../table/cell.ts"
 import { LogContents } from "./logContents.ts"
@@ -15,10 +15,7 @@ import { sameness } from "./sameness.ts"
 export interface Applier<K, V> {
   readonly live: Live.Live
   readonly build: Build.Build<K, V>
-  /** Whether a key was seen in two partitions, so that a record that goes may uncover an older one elsewhere. */
-  readonly hasShared: () => boolean
-  /** Whether the contents hold, or were denied, a record outside its key's partition. */
-  readonly hasForeign: () => boolean
+  readonly spread: () => Spread
   /** Records that were passed over for one of their key's own partition. */
   readonly outdone: Outdone
   /** Partitions were added: keys belong elsewhere from here on. */
@@ -49,18 +46,10 @@ export const make = <K, V, RD, RE>(
     metrics,
     empty: () => new LogContents<K, V>(isMeasured)
   })
-  let foreignAtBuild = 0
-
   return {
     live,
-    build: (survivors, session) =>
-      Effect.suspend(() => {
-        foreignAtBuild = metrics.counts.foreign
-        ownership.hasShared = false
-        return build(survivors, session)
-      }),
-    hasShared: () => ownership.hasShared,
-    hasForeign: () => metrics.counts.foreign > foreignAtBuild,
+    build,
+    spread: () => ownership.spread,
     outdone: ownership.outdone,
     grown: (partitions) => {
       ownership.partitions = partitions

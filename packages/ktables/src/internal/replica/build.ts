@@ -87,11 +87,12 @@ export const make = <K, V>(options: {
     const owner = ownership.ownerOf(source)
     if (owner === source.partition) return false
     counts.foreign++
+    if (ownership.spread === "none") ownership.spread = "foreign"
     foreign.add(source)
     const there = loaded.get(owner)
     const entry = there?.find(source.keyBuffer, source.keyStart, source.keyLength) ?? -1
     if (entry < 0) return false
-    ownership.hasShared = true
+    ownership.spread = "shared"
     ownership.outdone.add(source.partition, source.offset, owner)
     if (there!.valueLength(entry) < 0) {
       let entries = deleted.get(owner)
@@ -265,9 +266,10 @@ export const make = <K, V>(options: {
   })
 
   return Effect.fnUntraced(function* (all, session) {
-    ownership.partitions = session.partitions.size
+    ownership.partitions = session.partitionCount()
     ownership.isDoubtful = false
     ownership.isIgnorant = false
+    ownership.spread = "none"
     ownership.outdone.clear()
     for (const survivors of all) {
       counts.records += survivors.records

@@ -51,7 +51,7 @@ export const make = <K, V>(options: {
 
   return (session, reached, check) =>
     Effect.fnUntraced(function* (partition, cursor): Effect.fn.Return<void, TableError> {
-      ownership.partitions = session.partitions.size
+      ownership.partitions = session.partitionCount()
       const source = new CursorSource(partition.partition, cursor)
       let ended = false
       let interruption: Interruption<K, V> | undefined
@@ -61,9 +61,9 @@ export const make = <K, V>(options: {
 
       const look = Effect.gen(function* () {
         hasLooked = true
-        const before = session.partitions.size
+        const before = session.partitionCount()
         yield* session.look
-        ownership.partitions = session.partitions.size
+        ownership.partitions = session.partitionCount()
         unfounded = ownership.partitions > before ? 0 : unfounded + 1
         if (unfounded >= UNFOUNDED) doubtAgain = performance.now() + HOLD_OFF
       })

@@ -15,6 +15,12 @@ import type { Source } from "./source.ts"
  */
 export type Rank = "only" | "newest" | "any"
 
+/**
+ * How far keys lie outside their partitions: not at all; where partitions are added, another record may count then; or
+ * some in two partitions, so that a record that goes may uncover an older one elsewhere.
+ */
+export type Spread = "none" | "foreign" | "shared"
+
 export class Ownership {
   /** How many there are; one more and keys belong elsewhere. */
   partitions = 1
@@ -35,8 +41,8 @@ export class Ownership {
   isForeign = false
   /** Whether the record that was last admitted found its key in another partition. */
   #isShared = false
-  /** Whether a key was seen in two partitions since it was reset. */
-  hasShared = false
+  /** As of the last build, and what was read since. */
+  spread: Spread = "none"
   readonly #counts: ReaderMetrics["counts"]
 
   constructor(counts: ReaderMetrics["counts"]) {
@@ -52,7 +58,8 @@ export class Ownership {
     if (rank === "only") target.putNew(key, value, source.partition, source.offset, source.timestamp, length)
     else if (rank === "newest" || this.#admits(target, source, key)) {
       // Of a load, where every partition has one record of a key.
-      if (this.partitions > 1 && !this.hasShared && rank === "newest" && target.has(key)) this.hasShared = true
+      if (this.partitions > 1 && rank === "newest" && this.spread !== "shared" && target.has(key))
+        this.spread = "shared"
       target.put(key, value, source.partition, source.offset, source.timestamp, length)
     }
   }
@@ -91,7 +98,7 @@ export class Ownership {
       return false
     }
     this.#counts.foreign++
-    this.hasShared = true
+    this.spread = "shared"
     target.keepGraves()
     if (isDisowned) this.outdone.add(source.partition, source.offset, previous!.partition)
     return !isDisowned

@@ -172,7 +172,7 @@ export const make = <K, V>(options: {
         const survivors = new Map<number, Survivors>()
         /** An older record of a key that went may lie in another partition. */
         const misplaced = Effect.suspend(() =>
-          applier.hasShared()
+          applier.spread() === "shared"
             ? Effect.fail(
                 new KeysMoved({ topic, detail: "records of keys that lie in several went below a log's start" })
               )
@@ -193,7 +193,7 @@ export const make = <K, V>(options: {
           onRestart: (partition) => survivors.delete(partition.partition),
           onGrown: (previous, now) => {
             if (!isBuilding) applier.grown(now)
-            return isBuilding || applier.hasForeign()
+            return isBuilding || applier.spread() !== "none"
               ? new KeysMoved({ topic, detail: `it grew from ${previous} to ${now} partitions` })
               : undefined
           }
@@ -253,8 +253,7 @@ export const make = <K, V>(options: {
         const live = applier.live(
           current,
           (partition, position) => {
-            partition.position = Math.max(partition.position, position)
-            partition.readTo = Math.max(partition.readTo, partition.position)
+            partition.applied(position)
             waiters.advance(partition)
           },
           isLimited ? Effect.suspend(() => bounded(cell.contents.extent, Deferred.isDoneUnsafe(caughtUp))) : Effect.void
