@@ -1,98 +1,11 @@
 /** Tombstones that expire before they are read, and log starts that move, on brokers whose cleaners have seconds. */
 import { assert, describe, it } from "@effect/vitest"
 import { TestKafka } from "@effect-ktables/testing"
-import { Effect, Layer, Schedule, Schema, Stream } from "effect"
-import { KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
-import { RecordCursor } from "../../src/internal/records/batchReader.ts"
-import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
+import { Effect, Layer, Stream } from "effect"
+import { KafkaTable } from "effect-ktables"
+import { awaitGone, COMPACTING, DAY, rawLog, topicOf } from "./faults/rawLog.ts"
 import { clients, transports } from "./faults/scenario.ts"
 import { until } from "./faults/until.ts"
-
-const DAY = String(86_400_000)
-
-const topicOf = (name: string) => TableTopic.make({ name, key: Schema.String, value: Schema.String })
-
-/** Everybody's way to one partition around the proxies: writes that roll segments, and what a broker's own copy holds. */
-const raw = Effect.fnUntraced(function* (topic: string) {
-  const client = yield* KafkaClient.KafkaClient
-  // Two seconds between any two writes, by their timestamps: each one rolls the segment before it.
-  let timestamp = Date.now() - 3_600_000
-  const describe = client.describeTopic(topic)
-  return {
-    write: (records: ReadonlyArray<readonly [key: string, value: string | null]>) =>
-      Effect.gen(function* () {
-        const { partitions, topicId } = yield* describe
-        timestamp += 2000
-        const bytes = encodeBatch(
-          records.map(([key, value], offsetDelta) => ({
-            offsetDelta,
-            timestamp,
-            key: Buffer.from(key),
-            value: value === null ? null : Buffer.from(JSON.stringify(value))
-          }))
-        )
-        const [answer] = yield* client.produce(partitions[0]!.leader, {
-          topic,
-          topicId,
-          acks: -1,
-          timeout: 10_000,
-          partitions: [{ partition: 0, records: bytes }]
-        })
-        assert.strictEqual(answer?.errorCode, 0)
-      }),
-    /** The keys of a broker's copy, in the order of their offsets. */
-    keysAt: Effect.fnUntraced(function* (broker: number) {
-      const { topicId } = yield* describe
-      const fetcher = yield* client.openFetcher(broker)
-      const keys: Array<string> = []
-      for (let position = 0; ;) {
-        const { partitions } = yield* fetcher.fetch({
-          topic,
-          topicId,
-          isolation: "read_committed",
-          maxWait: 100,
-          minBytes: 1,
-          maxBytes: 1 << 25,
-          rack: undefined,
-          partitions: [
-            { partition: 0, fetchOffset: position, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 << 25 }
-          ]
-        })
-        const { records } = partitions[0]!
-        if (records.length === 0) return keys
-        const cursor = new RecordCursor({ records, fromOffset: position, abortedTransactions: undefined })
-        while (cursor.next()) {
-          keys.push(cursor.buffer.toString("utf8", cursor.keyStart, cursor.keyStart + cursor.keyLength))
-        }
-        position = cursor.nextOffset
-      }
-    }, Effect.scoped)
-  }
-})
-
-/** Writes on until the broker's cleaner has left nothing of a key. */
-const awaitGone = Effect.fnUntraced(function* (
-  log: Effect.Success<ReturnType<typeof raw>>,
-  broker: number,
-  key: string
-) {
-  let n = 0
-  yield* Effect.gen(function* () {
-    n++
-    yield* log.write([["pulse", String(n)]])
-    return (yield* log.keysAt(broker)).includes(key)
-  }).pipe(
-    Effect.repeat({ schedule: Schedule.spaced("200 millis"), while: (isThere) => isThere }),
-    Effect.timeout("90 seconds")
-  )
-})
-
-const compacting = {
-  "cleanup.policy": "compact",
-  "segment.ms": "1000",
-  "min.cleanable.dirty.ratio": "0",
-  "delete.retention.ms": "0"
-}
 
 describe("tombstones that expire on real brokers", () => {
   it.live(
@@ -107,9 +20,9 @@ describe("tombstones that expire on real brokers", () => {
           nodeProperties: (id) => (id === 1 ? { "log.cleaner.io.max.bytes.per.second": "1" } : {})
         })
         const name = yield* TestKafka.uniqueName("replicas")
-        yield* cluster.admin.createTopic({ topic: name, assignments: [[1, 2]], config: compacting })
+        yield* cluster.admin.createTopic({ topic: name, assignments: [[1, 2]], config: COMPACTING })
         const inner = yield* Layer.build(clients.kafkajs({ brokers: cluster.innerBrokers }))
-        const log = yield* raw(name).pipe(Effect.provide(inner))
+        const log = yield* rawLog(name).pipe(Effect.provide(inner))
         yield* log.write([["gone", "early"]])
         const padding = "x".repeat(1000)
         for (let batch = 0; batch < 16; batch++) {
@@ -158,10 +71,10 @@ describe("tombstones that expire on real brokers", () => {
         const [node] = cluster.nodes
         const name = yield* TestKafka.uniqueName("absent")
         // The topic says nothing of its own: the broker's setting counts.
-        const { "delete.retention.ms": _, ...config } = compacting
+        const { "delete.retention.ms": _, ...config } = COMPACTING
         yield* cluster.admin.createTopic({ topic: name, config: { ...config, "delete.retention.ms": "6000" } })
         const inner = yield* Layer.build(clients.kafkajs({ brokers: cluster.innerBrokers }))
-        const log = yield* raw(name).pipe(Effect.provide(inner))
+        const log = yield* rawLog(name).pipe(Effect.provide(inner))
         yield* log.write([
           ["gone", "early"],
           ["kept", "1"]
@@ -210,7 +123,7 @@ describe("tombstones that expire on real brokers", () => {
         const name = yield* TestKafka.uniqueName("start")
         yield* cluster.admin.createTopic({ topic: name, config: { "cleanup.policy": "compact,delete" } })
         const client = yield* Layer.build(clients.kafkajs({ brokers: cluster.brokers }))
-        const log = yield* raw(name).pipe(Effect.provide(client))
+        const log = yield* rawLog(name).pipe(Effect.provide(client))
         for (const key of ["a", "b", "c", "d"]) yield* log.write([[key, key]])
         yield* log.write([["a", "again"]])
         const options = { ensureTopic: false } as const

@@ -4,32 +4,8 @@ import { BigDecimal, DateTime, Effect, Equal, Hash, Option, Result, Schema } fro
 import { Codec, KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
 import { KeyIndex } from "../../src/internal/table/keyIndex.ts"
 import { chance } from "../support/chance.ts"
+import { collidingText } from "../support/collidingText.ts"
 import { onMemory } from "./fixtures.ts"
-
-/** Pairs of two characters; texts of one of each have one hash, since Effect's has no secret. From the last to the first. */
-const interchangeable: ReadonlyArray<readonly [string, string]> = (() => {
-  const pairs: Array<readonly [string, string]> = []
-  let hash = 5381
-  while (pairs.length < 13) {
-    const found = new Map<number, string>()
-    search: for (let last = 33; last < 127; last++) {
-      for (let first = 33; first < 127; first++) {
-        const next = ((((hash * 33) ^ last) * 33) ^ first) | 0
-        const two = String.fromCharCode(first, last)
-        const known = found.get(next)
-        if (known === undefined) found.set(next, two)
-        else {
-          pairs.push([known, two])
-          hash = next
-          break search
-        }
-      }
-    }
-  }
-  return pairs
-})()
-const collidingText = (n: number): string =>
-  interchangeable.reduceRight((text, pair, bit) => text + pair[(n >> bit) % 2]!, "")
 
 class Id extends Schema.Class<Id>("Id")({ tenant: Schema.String, id: Schema.Int }) {
   get path(): string {
