@@ -166,7 +166,7 @@ for (const transport of transports) {
                 table.barrier()
               )
             )
-            assert.strictEqual(table.getUnsafe(key(7)), -7)
+            assert.strictEqual(table.view.get(key(7)), -7)
             return { load: millis, live: live.millis }
           })
           const others = yield* load("any", (n) => new Uint8Array(Buffer.from(`${n}`.padStart(8))))
@@ -200,7 +200,7 @@ for (const transport of transports) {
             "30 seconds"
           )
           assert.deepStrictEqual(
-            [0, 1, 7999].map((n) => table.getUnsafe(id(n))),
+            [0, 1, 7999].map((n) => table.view.get(id(n))),
             [undefined, 1, 2]
           )
         })
