@@ -11,16 +11,16 @@
  *
  * Time is Effect's `Clock`, so `TestClock` drives long polls and stamps. What it answers is believed only where it is
  * compared with a broker: by the contract suite that the clients of real brokers pass, by `cleaner.test.ts` for
- * compaction, and by `differential.test.ts` for random requests between transactions, DeleteRecords, growth, recreations
- * and changes of settings, and for quotas on bytes.
+ * compaction, and by `differential.test.ts` for random requests between transactions, compaction, retention, elections,
+ * DeleteRecords, growth, recreations and changes of settings, and for quotas.
  *
  * **Gotchas**
  *
  * Each broker has a copy of every partition, and none of them lags: a record is below the high watermark once it is
  * appended. The copies differ where one broker was told to compact and another was not. A topic's `compression.type` is
- * not applied to what is produced. Nothing is ever compacted, expired or deleted by itself. Quotas count the bytes of
- * records only, and take each request for one millisecond of a request thread. There are no settings of brokers, and no
- * expiry of producers.
+ * not applied to what is produced. Nothing is ever compacted, expired, deleted or rolled into another segment by itself.
+ * Quotas count the bytes of records only, and take each request for one millisecond of a request thread. There are no
+ * settings of brokers, and no expiry of producers.
  *
  * **Example** (A table's test)
  *
@@ -217,7 +217,12 @@ export interface ClientQuotas {
  * @since 0.1.0
  */
 export interface Service {
-  readonly clusterId: string
+  readonly clusterId: Effect.Effect<string>
+  /**
+   * Lets another cluster answer at the brokers' addresses: it has another id and no topics, and gives out producer ids from
+   * the start. Connections break; who is cut off or frozen stays so, and so do quotas and failures to come.
+   */
+  readonly replaceCluster: Effect.Effect<void>
   /** Returns the topic's id. */
   readonly createTopic: (topic: string, options?: TopicOptions) => Effect.Effect<string, BrokerError>
   readonly deleteTopic: (topic: string) => Effect.Effect<void, BrokerError>
@@ -248,6 +253,11 @@ export interface Service {
 
   /** Runs one round of log compaction, as each broker does it on its own copy and at its own time. */
   readonly compact: (topic: string, options?: CompactOptions) => Effect.Effect<void, BrokerError>
+  /**
+   * Begins another segment at the end of a partition's log (0 by default). No answer to a fetch reaches from one segment
+   * into the next, and a round of compaction leaves one segment of all that it has cleaned.
+   */
+  readonly roll: (topic: string, partition?: number) => Effect.Effect<void, BrokerError>
   /** Moves the start of the log, whatever the cleanup policy is (brokers want `delete` in it); -1 drops all records. */
   readonly deleteRecords: (topic: string, partition: number, before: number) => Effect.Effect<void, BrokerError>
   /** Loses everything from an offset on, as an unclean election does. The leader epoch goes up by 1 by default. */
@@ -290,9 +300,10 @@ export interface Service {
   readonly clearFailures: Effect.Effect<void>
   /**
    * Sets all quotas of the client; rates are measured from then on. Who is over one is throttled as brokers do it
-   * (KIP-219): a fetch answers with a throttle time and without partitions, everything else answers as ever, and the
-   * connection is then left unread for that time. Each fetcher has a connection of its own to its broker, and all other
-   * requests share one for each broker.
+   * (KIP-219): a fetch answers with a throttle time and without partitions, everything else answers as ever, refusals
+   * included, and the connection is then left unread for that time. Of each broker, each fetcher has a connection of its
+   * own, produces share one, and all other requests another; a connection begins with a request, which is throttled too. A
+   * produce without acknowledgement is no request of a broker's time, and waits for nothing.
    */
   readonly setQuotas: (quotas: ClientQuotas) => Effect.Effect<void>
   /** Cuts off a broker, or all of them: what is outstanding and what comes fails with `ConnectionFailed`. */

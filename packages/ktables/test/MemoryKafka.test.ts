@@ -31,7 +31,7 @@ describe("MemoryKafka", () => {
       const second = yield* build
       yield* first.createTopic("t")
       yield* second.createTopic("t")
-      assert.notStrictEqual(first.clusterId, second.clusterId)
+      assert.notStrictEqual(yield* first.clusterId, yield* second.clusterId)
     })
   )
 
@@ -303,11 +303,13 @@ describe("MemoryKafka", () => {
         const kafka = yield* MemoryKafka.MemoryKafka
         const client = yield* KafkaClient.KafkaClient
         yield* kafka.createTopic("t")
+        const fetcher = yield* client.openFetcher(1)
+        yield* fetcher.fetch(fetchRequest("t", 0))
+        yield* client.describeTopic("t")
         yield* kafka.setQuotas({ request_percentage: 0.01 })
         yield* client.describeTopic("t")
         yield* client.describeTopic("t")
         const held = yield* Effect.forkChild(client.describeTopic("t"), { startImmediately: true })
-        const fetcher = yield* client.openFetcher(1)
         const { partitions, throttle } = yield* fetcher.fetch(fetchRequest("t", 0))
         assert.deepStrictEqual({ partitions, throttle }, { partitions: [], throttle: 1_000 })
         yield* TestClock.adjust(999)
@@ -317,6 +319,33 @@ describe("MemoryKafka", () => {
         yield* kafka.setQuotas({})
         assert.strictEqual((yield* fetcher.fetch(fetchRequest("t", 0))).throttle, 0)
       }).pipe(Effect.provide(MemoryKafka.layer))
+    )
+
+    it.effect(
+      "under a quota on requests refusals count, a new connection waits, and what wants no answer does not",
+      () =>
+        Effect.gen(function* () {
+          const kafka = yield* MemoryKafka.MemoryKafka
+          const client = yield* KafkaClient.KafkaClient
+          yield* kafka.createTopic("t")
+          yield* client.describeTopic("t")
+          yield* kafka.setQuotas({ request_percentage: 0.0001 })
+          yield* Effect.flip(client.describeTopic("no-such-topic"))
+          const held = yield* Effect.forkChild(client.describeTopic("t"), { startImmediately: true })
+          const fetcher = yield* client.openFetcher(1)
+          const fetch = yield* Effect.forkChild(fetcher.fetch(fetchRequest("t", 0)), { startImmediately: true })
+          const batch = batchOf("a", { producerId: -1, producerEpoch: -1 }, -1)
+          yield* client.produce(1, { ...produceRequest("t", batch), acks: 0 })
+          yield* TestClock.adjust(999)
+          assert.isUndefined(held.pollUnsafe())
+          assert.isUndefined(fetch.pollUnsafe())
+          assert.deepStrictEqual(yield* kafka.log("t"), [])
+          yield* TestClock.adjust(1)
+          yield* Fiber.join(held)
+          assert.deepStrictEqual((yield* Fiber.join(fetch)).partitions, [])
+          yield* TestClock.adjust(2_000)
+          assert.strictEqual((yield* kafka.log("t")).length, 1)
+        }).pipe(Effect.provide(MemoryKafka.layer))
     )
 
     it.effect("a connection that is left unread breaks as any other, and the next one is read", () =>

@@ -74,6 +74,37 @@ describe("deleted and recreated topics", () => {
     )
   )
 
+  it.effect("row 23: another cluster that answers at the brokers' addresses is read from its start", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOnThree()
+        const before = yield* kafka.clusterId
+        yield* kafka.replaceCluster
+        assert.notStrictEqual(yield* kafka.clusterId, before)
+        yield* kafka.createTopic("numbers", { partitions: 3 })
+        for (let partition = 0; partition < 3; partition++) yield* write("numbers", keys(30, "new-"), { partition })
+        yield* subject.saw("Rebuilding", 10_000)
+        yield* subject.become("CaughtUp")
+        assert.deepStrictEqual([...subject.contents().keys()].sort(), keys(30, "new-").sort())
+        yield* subject.verify()
+      }),
+      { brokers: 3 }
+    )
+  )
+
+  it.effect("row 23: a cluster that answers without the topic is taken for one that has deleted it", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOnThree()
+        yield* kafka.replaceCluster
+        yield* subject.become("Failed", 20_000)
+        assert.strictEqual(subject.contents().size, 60)
+        yield* subject.verifyFailed("TopicDeleted")
+      }),
+      { brokers: 3 }
+    )
+  )
+
   for (const policy of ["freeze", "fail"] as const) {
     it.effect(`row 22: under ${policy} a recreated topic leaves the contents and fails the table`, () =>
       onCluster(

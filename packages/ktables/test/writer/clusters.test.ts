@@ -1,9 +1,13 @@
 /** Another cluster, or another topic of the name, under a writer: its producer id is somebody else's there. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import { ConnectionFailed } from "effect-ktables/KafkaError"
+import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
-import { heldAnswer, start } from "./fixtures.ts"
+import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
+import { heldAnswer, prices, start } from "./fixtures.ts"
 import {
   accept,
   answered,
@@ -137,6 +141,40 @@ describe("a producer id that is somebody else's", () => {
       })
     )
   }
+
+  it.effect("an embedded cluster at the address of another takes no write for one of its own", () =>
+    Effect.gen(function* () {
+      const kafka = yield* MemoryKafka.MemoryKafka
+      yield* kafka.createTopic(prices.name)
+      const writer = yield* KafkaTableWriter.make(prices, { ensureTopic: false })
+      const first = yield* eventually(writer.set("mine", 1))
+      yield* eventually(writer.set("mine", 2))
+      // It is written, and its answer is lost with the cluster.
+      const lostAnswer = new ConnectionFailed({ broker: "memory-1:9092", request: "Produce", detail: "ECONNRESET" })
+      yield* kafka.fail({ request: "produce" }, lostAnswer, { carriedOut: true })
+      const unresolved = yield* Effect.forkChild(Effect.flip(writer.set("mine", 3)), { startImmediately: true })
+      yield* until(() => Effect.runSync(kafka.log(prices.name)).length === 3)
+      yield* kafka.replaceCluster
+      yield* kafka.createTopic(prices.name)
+      const { producer } = yield* kafka.beginTransaction()
+      assert.deepInclude(first, producer, "the new cluster gave the writer's producer id to somebody else")
+      for (let baseSequence = 0; baseSequence < 4; baseSequence++) {
+        const record = { offsetDelta: 0, timestamp: 1, key: Buffer.from("foreign"), value: Buffer.from("0") }
+        yield* kafka.appendBatch(prices.name, encodeBatch([record], { ...producer, baseSequence }))
+      }
+      const error = yield* eventually(Fiber.join(unresolved))
+      const ack = yield* eventually(writer.set("mine", 4))
+      const log = yield* kafka.log(prices.name)
+      assert.deepStrictEqual(
+        log.map(({ key, value }) => `${key} ${value}`),
+        ["foreign 0", "foreign 0", "foreign 0", "foreign 0", "mine 4"]
+      )
+      assert.strictEqual(ack.offset, 4)
+      assert.notStrictEqual(ack.producerId, first.producerId)
+      assert.strictEqual(error._tag, "WriteOutcomeUnknown")
+      assert.include(error.message, "another cluster")
+    }).pipe(Effect.provide(Layer.fresh(MemoryKafka.layer)))
+  )
 
   it.effect("a producer id that comes from another cluster than the topic is not used", () =>
     Effect.gen(function* () {

@@ -2,10 +2,11 @@
 import { Clock, Effect, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
+import { differs } from "../differs.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { type Cluster, isRefusal } from "./cluster.ts"
 import { attemptFetch } from "./fetch.ts"
-import type { Call, Connection, Network } from "./network.ts"
+import { type Call, type Connection, type Network, newConnection } from "./network.ts"
 import { tellsLogStart } from "./partitionLog.ts"
 import { Signal, waitUntil } from "./signal.ts"
 import { configure } from "./topicConfig.ts"
@@ -22,15 +23,21 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
       readonly connection?: Connection
       readonly bytes?: (answer: A) => number
       readonly throttled?: (answer: A, throttle: number) => A
+      readonly isAnswered?: boolean
     } = {}
   ): Effect.Effect<A, KafkaError> =>
     Effect.suspend(() => {
-      const { bytes, connection = network.connectionTo(request.broker), throttled } = options
+      const { connection = network.connectionFor(request), isAnswered = true, throttled } = options
+      const throttle = (bytes: number) =>
+        network.throttle(connection, request.broker, { request: request.request, bytes, isAnswered })
       return Effect.flatMap(network.enter(request, connection), ({ end, failing }) =>
-        Effect.flatMap(run(failing), (answer) =>
-          Effect.flatMap(network.throttle(request, connection, bytes?.(answer) ?? 0), (throttle) =>
-            Effect.as(end, throttle > 0 && throttled !== undefined ? throttled(answer, throttle) : answer)
-          )
+        Effect.flatMap(
+          // A refusal takes a broker's time, too.
+          Effect.tapError(run(failing), () => throttle(0)),
+          (answer) =>
+            Effect.flatMap(throttle(options.bytes?.(answer) ?? 0), (time) =>
+              Effect.as(end, time > 0 && throttled !== undefined ? throttled(answer, time) : answer)
+            )
         )
       )
     })
@@ -47,7 +54,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
     broker: number
   ): Effect.fn.Return<KafkaClient.Fetcher, never, Scope.Scope> {
     const closing = new Signal()
-    const connection: Connection = { unreadUntil: 0 }
+    const connection = newConnection()
     let isClosed = false
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -115,7 +122,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
             const found = failing.get(partition) ?? cluster.led(topic, partition, broker, leaderEpoch)
             if (typeof found === "number") return { partition, errorCode: found, offset: -1, leaderEpoch: -1 }
             return request.at === "earliest"
-              ? { partition, errorCode: 0, offset: found.startOffset, leaderEpoch: found.epochs[0]!.epoch }
+              ? { partition, errorCode: 0, offset: found.startOffset, leaderEpoch: found.led.epochs[0]?.epoch ?? -1 }
               : { partition, errorCode: 0, offset: found.endFor(request.isolation), leaderEpoch: found.leaderEpoch }
           })
         })
@@ -128,7 +135,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           return request.partitions.map(({ currentLeaderEpoch, leaderEpoch, partition }) => {
             const found = failing.get(partition) ?? cluster.led(topic, partition, broker, currentLeaderEpoch)
             if (typeof found === "number") return { partition, errorCode: found, leaderEpoch: -1, endOffset: -1 }
-            const end = found.endOfEpoch(leaderEpoch)
+            const end = found.led.endOfEpoch(leaderEpoch, found.endOffset)
             return { partition, errorCode: 0, leaderEpoch: end.epoch, endOffset: end.endOffset }
           })
         })
@@ -146,7 +153,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
       const run = (failing: ReadonlyMap<number, number>) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
           const topic = cluster.find(request)
-          const unknown = topic === undefined && request.topicId !== undefined ? ErrorCode.UNKNOWN_TOPIC_ID : undefined
+          const unknown = foreign(cluster, request)
           const answer = request.partitions.map(({ partition, records }) => {
             const found =
               failing.get(partition) ??
@@ -163,7 +170,18 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           if (topic !== undefined) cluster.signal(topic.name).give()
           return request.acks === 0 ? request.partitions.map(({ partition }) => notProduced(partition, 0)) : answer
         })
-      return call(onPartitions("produce", broker, request), run, { bytes })
+      const on = onPartitions("produce", broker, request)
+      const sent = call(on, run, { bytes, isAnswered: request.acks !== 0 })
+      if (request.acks !== 0) return sent
+      return Effect.flatMap(network.isRead(on), (isRead) =>
+        // What wants no answer is on its way once it is handed to the connection.
+        isRead
+          ? sent
+          : Effect.as(
+              Effect.forkDetach(sent),
+              request.partitions.map(({ partition }) => notProduced(partition, 0))
+            )
+      )
     },
 
     createTopic: (request) => {
@@ -193,6 +211,12 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
       )
     }
   }
+}
+
+/** Why a produce is not for this cluster: its topic id tells, or else its cluster id. */
+const foreign = (cluster: Cluster, request: KafkaClient.ProduceRequest): number | undefined => {
+  if (request.topicId !== undefined) return cluster.find(request) === undefined ? ErrorCode.UNKNOWN_TOPIC_ID : undefined
+  return differs(request.clusterId, cluster.id) ? ErrorCode.INCONSISTENT_CLUSTER_ID : undefined
 }
 
 const onTopic = (request: Call["request"], topic: string): Call => ({

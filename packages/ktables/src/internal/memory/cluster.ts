@@ -26,8 +26,10 @@ const isLegalName = (name: string): boolean => /^[a-zA-Z0-9._-]{1,249}$/.test(na
 /** Metrics replace dots by underscores, so brokers refuse names that only differ in those. */
 const metricName = (name: string): string => name.replaceAll(".", "_")
 
+const randomId = () => randomBytes(16).toString("base64url")
+
 export class Cluster {
-  readonly id: string
+  id = randomId()
   readonly brokerIds: ReadonlyArray<number>
   readonly topics = new Map<string, Topic>()
   private readonly racks: ReadonlyArray<string | undefined>
@@ -36,7 +38,6 @@ export class Cluster {
 
   constructor(brokers: number, racks: ReadonlyArray<string | undefined>) {
     this.racks = racks
-    this.id = randomBytes(16).toString("base64url")
     this.brokerIds = Array.from({ length: brokers }, (_, index) => index + 1)
   }
 
@@ -52,6 +53,15 @@ export class Cluster {
 
   nextProducerId(): number {
     return this.producerIds++
+  }
+
+  /** Becomes another cluster, which has seen nothing yet. */
+  replace(): void {
+    this.id = randomId()
+    this.producerIds = 0
+    const names = [...this.topics.keys()]
+    this.topics.clear()
+    for (const name of names) this.signal(name).give()
   }
 
   createTopic(request: {

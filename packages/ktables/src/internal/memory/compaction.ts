@@ -28,15 +28,17 @@ const withRecords = (
   records: ReturnType<typeof readRecords>,
   deleteHorizon: number | undefined
 ): StoredBatch => {
+  const isEmpty = records.length === 0
   const bytes = encodeBatch(records, {
-    compression: batch.compression,
+    // Of an empty batch only what it tells of its producer and of the log's end is written again.
+    compression: isEmpty ? "none" : batch.compression,
     producerId: batch.producerId,
     producerEpoch: batch.producerEpoch,
     baseSequence: batch.baseSequence,
     isTransactional: batch.isTransactional,
     isControl: batch.isControl,
     isLogAppendTime: batch.isLogAppendTime,
-    deleteHorizon,
+    deleteHorizon: isEmpty ? undefined : deleteHorizon,
     lastOffsetDelta: batch.lastOffset - batch.baseOffset
   })
   patchBaseOffset(bytes, batch.baseOffset, batch.leaderEpoch)
@@ -113,5 +115,6 @@ export const compact = (log: PartitionLog, replica: Replica, round: Round): void
     }
   }
   replica.batches = [...cleaned, ...kept]
+  replica.join(kept[0]?.baseOffset ?? end)
   replica.aborted = replica.aborted.filter((span) => span.lastOffset >= end || stillAborted.has(span))
 }

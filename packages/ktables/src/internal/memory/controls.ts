@@ -123,7 +123,11 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
   }
 
   return {
-    clusterId: cluster.id,
+    clusterId: Effect.sync(() => cluster.id),
+    replaceCluster: Effect.sync(() => {
+      network.reset()
+      cluster.replace()
+    }),
     createTopic: (name, options) => create("createTopic", name, options),
     deleteTopic: (name) => withTopic(name, (topic) => Effect.sync(() => cluster.deleteTopic(topic))),
     recreateTopic: (name, options) =>
@@ -170,6 +174,12 @@ export const makeControls = (cluster: Cluster, network: Network): Service => {
             }
           }
           return Effect.void
+        })
+      ),
+    roll: (name, partition) =>
+      withPartition(name, partition ?? 0, (log) =>
+        Effect.sync(() => {
+          for (const replica of log.replicas.values()) replica.roll(log.endOffset)
         })
       ),
     deleteRecords: (name, partition, before) =>

@@ -78,8 +78,9 @@ const fetchPartition = (
     lastStableOffset: log.lastStableOffset,
     logStartOffset: log.startOffset
   }
+  const replica = log.replicas.get(broker)!
   if (lastFetchedEpoch >= 0) {
-    const end = log.endOfEpoch(lastFetchedEpoch)
+    const end = replica.endOfEpoch(lastFetchedEpoch, log.endOffset)
     if (end.epoch < 0) return errored(partition, ErrorCode.OFFSET_OUT_OF_RANGE)
     if (end.epoch < lastFetchedEpoch || end.endOffset < fetchOffset) return { ...empty, diverging: end }
   }
@@ -88,7 +89,6 @@ const fetchPartition = (
   }
   const nearer = cluster.nearerReplica(log, broker, request.rack)
   if (nearer !== undefined) return { ...empty, preferredReadReplica: nearer }
-  const replica = log.replicas.get(broker)!
   const { size, slices } = replica.read({
     from: fetchOffset,
     to: log.endFor(request.isolation),

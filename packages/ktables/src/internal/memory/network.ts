@@ -27,7 +27,11 @@ export interface Call {
 /** A connection of the client: brokers leave it unread for the time for which they throttle (KIP-219). */
 export interface Connection {
   unreadUntil: number
+  /** How often its broker had been cut off when it was opened; undefined before. */
+  openedAfter: number | undefined
 }
+
+export const newConnection = (): Connection => ({ unreadUntil: 0, openedAfter: undefined })
 
 /** What has become of a request on its way: the partitions that are to answer with an error code, and how to end it. */
 export interface Passage {
@@ -56,9 +60,11 @@ export class Network {
   readonly counts = new Map<RequestName, number>()
   readonly quotas = new Quotas()
   private readonly requestTimeout: number
-  /** By broker; fetchers have their own. */
-  private readonly connections = new Map<number, Connection>()
+  /** Fetchers have their own. */
+  private readonly connections = new Map<string, Connection>()
   private readonly cut = new Set<number>()
+  /** How often each broker was cut off. */
+  private readonly cuts = new Map<number, number>()
   private readonly frozen = new Set<number>()
   private rules: Array<Rule> = []
 
@@ -72,9 +78,24 @@ export class Network {
     const set = this[state]
     for (const { id } of this.brokers) {
       if (broker !== undefined && id !== broker) continue
-      if (on) set.add(id)
-      else set.delete(id)
+      if (!on) set.delete(id)
+      else {
+        set.add(id)
+        if (state === "cut") this.breakConnections(id)
+      }
     }
+    this.signal.give()
+  }
+
+  /** Breaks all connections of the brokers that can be reached; they can be reached again at once. */
+  reset(): void {
+    const reachable = this.brokers.filter(({ id }) => !this.cut.has(id))
+    for (const { id } of reachable) {
+      this.cut.add(id)
+      this.breakConnections(id)
+    }
+    this.signal.give()
+    for (const { id } of reachable) this.cut.delete(id)
     this.signal.give()
   }
 
@@ -87,7 +108,7 @@ export class Network {
   }
 
   /** Fails when the broker is out of reach. */
-  lost(call: Call): ConnectionFailed | undefined {
+  lost(call: Pick<Call, "broker" | "request">): ConnectionFailed | undefined {
     const id = call.broker ?? this.brokers.find((broker) => !this.cut.has(broker.id))?.id
     if (id !== undefined && !this.cut.has(id) && this.brokers.some((broker) => broker.id === id)) return undefined
     return new ConnectionFailed({
@@ -97,24 +118,37 @@ export class Network {
     })
   }
 
-  /** The connection on which a request goes that is no fetch. */
-  connectionTo(broker: number | undefined): Connection {
-    const id = this.reached(broker)
-    let connection = this.connections.get(id)
+  /** The connection on which a request goes that is no fetch: as clients do it, produces have one of their own. */
+  connectionFor({ broker, request }: Pick<Call, "broker" | "request">): Connection {
+    const place = `${this.reached(broker)}${request === "produce" ? " produce" : ""}`
+    let connection = this.connections.get(place)
     if (connection === undefined) {
-      connection = { unreadUntil: 0 }
-      this.connections.set(id, connection)
+      connection = newConnection()
+      this.connections.set(place, connection)
     }
     return connection
+  }
+
+  /** Whether the broker reads the connection on which a request goes that is no fetch. */
+  isRead(call: Pick<Call, "broker" | "request">): Effect.Effect<boolean> {
+    const connection = this.connectionFor(call)
+    return Effect.andThen(
+      this.open(call, connection),
+      Effect.map(Clock.currentTimeMillis, (now) => connection.unreadUntil <= now)
+    )
   }
 
   /**
    * Counts what was carried out against the quotas, and leaves the connection unread for the throttle time that comes of
    * it.
    */
-  throttle(call: Call, connection: Connection, bytes: number): Effect.Effect<number> {
+  throttle(
+    connection: Connection,
+    broker: number | undefined,
+    cost: { readonly request: string; readonly bytes: number; readonly isAnswered: boolean }
+  ): Effect.Effect<number> {
     return Effect.map(Clock.currentTimeMillis, (now) => {
-      const throttle = this.quotas.throttleOf(this.reached(call.broker), call.request, bytes, now)
+      const throttle = this.quotas.throttleOf(this.reached(broker), cost, now)
       if (throttle > 0) connection.unreadUntil = Math.max(connection.unreadUntil, now + throttle)
       return throttle
     })
@@ -140,7 +174,10 @@ export class Network {
     return Effect.andThen(
       Effect.suspend(() => {
         this.counts.set(call.request, (this.counts.get(call.request) ?? 0) + 1)
-        return Effect.andThen(this.awaitRead(call, connection), this.reach(call))
+        return Effect.andThen(
+          Effect.andThen(this.open(call, connection), this.awaitRead(call, connection)),
+          this.reach(call)
+        )
       }),
       Effect.suspend((): Effect.Effect<Passage, KafkaError> => {
         const rule = this.rules.find((one) => matches(one.matcher, call))
@@ -164,22 +201,32 @@ export class Network {
     return broker ?? this.brokers.find(({ id }) => !this.cut.has(id))?.id ?? -1
   }
 
+  private breakConnections(broker: number): void {
+    this.cuts.set(broker, (this.cuts.get(broker) ?? 0) + 1)
+  }
+
+  /** Opens the connection if need be, which begins with a request for the versions that the broker speaks. */
+  private open(call: Pick<Call, "broker" | "request">, connection: Connection): Effect.Effect<unknown> {
+    return Effect.suspend(() => {
+      const cuts = this.cuts.get(this.reached(call.broker)) ?? 0
+      if (connection.openedAfter === cuts || this.lost(call) !== undefined) return Effect.void
+      connection.openedAfter = cuts
+      connection.unreadUntil = 0
+      return this.throttle(connection, call.broker, { request: "openConnection", bytes: 0, isAnswered: true })
+    })
+  }
+
   /** Waits until the broker reads the connection, or breaks it. */
   private awaitRead(call: Call, connection: Connection): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const broken = () => {
-        if (this.lost(call) === undefined) return undefined
-        // The next one is another one.
-        connection.unreadUntil = 0
-        return Effect.void
-      }
       if (connection.unreadUntil <= now) return Effect.void
+      const broken = () => (this.lost(call) === undefined ? undefined : Effect.void)
       return Effect.andThen(
         Effect.timeoutOrElse(waitUntil([this.signal], broken), {
           duration: connection.unreadUntil - now,
           orElse: () => Effect.void
         }),
-        Effect.suspend(() => this.awaitRead(call, connection))
+        Effect.suspend(() => (this.lost(call) === undefined ? this.awaitRead(call, connection) : Effect.void))
       )
     })
   }

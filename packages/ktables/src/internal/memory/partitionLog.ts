@@ -52,8 +52,7 @@ export class PartitionLog {
   leader: number
   startOffset = 0
   endOffset = 0
-  /** Ascending; the last one is the current leader's. */
-  epochs: Array<{ readonly epoch: number; readonly startOffset: number }> = [{ epoch: 0, startOffset: 0 }]
+  leaderEpoch = 0
   /** First offsets of open transactions by producer, in that order. */
   readonly open = new Map<number, number>()
   private readonly producers = new Map<number, Producer>()
@@ -64,14 +63,11 @@ export class PartitionLog {
     this.replicas = new Map(brokers.map((broker) => [broker, new Replica()]))
     this.leader = leader
     this.leading = this.replicas.get(leader)!
+    this.leading.assign(0, 0)
   }
 
   get led(): Replica {
     return this.leading
-  }
-
-  get leaderEpoch(): number {
-    return this.epochs.at(-1)!.epoch
   }
 
   get lastStableOffset(): number {
@@ -130,7 +126,10 @@ export class PartitionLog {
   place(bytes: Buffer): StoredBatch {
     patchBaseOffset(bytes, this.endOffset, this.leaderEpoch)
     const batch = storedBatch(bytes)
-    for (const replica of this.replicas.values()) replica.batches.push(batch)
+    for (const replica of this.replicas.values()) {
+      replica.batches.push(batch)
+      replica.assign(batch.leaderEpoch, batch.baseOffset)
+    }
     this.endOffset = batch.lastOffset + 1
     const firstOffset = this.remember(batch)
     if (firstOffset !== undefined && !isCommitMarker(batch)) {
@@ -156,31 +155,20 @@ export class PartitionLog {
     return last === undefined ? 0 : addSequence(last, 1)
   }
 
-  /** KIP-101 and KIP-320: where the largest epoch that is not above the one asked for ends. */
-  endOfEpoch(epoch: number): { readonly epoch: number; readonly endOffset: number } {
-    if (epoch === this.leaderEpoch) return { epoch, endOffset: this.endOffset }
-    const higher = this.epochs.findIndex((entry) => entry.epoch > epoch)
-    if (epoch < 0 || higher < 0) return { epoch: -1, endOffset: -1 }
-    return { epoch: this.epochs[higher - 1]?.epoch ?? epoch, endOffset: this.epochs[higher]!.startOffset }
-  }
-
   /** Another term begins at the log's end, led by a broker or by none. */
   elect(epoch: number, leader: number = this.leader): void {
-    // An epoch in which nothing was written leaves no entry.
-    this.epochs = this.epochs.filter((entry) => entry.startOffset < this.endOffset)
-    this.epochs.push({ epoch, startOffset: this.endOffset })
+    this.leaderEpoch = epoch
     this.leader = leader
-    this.leading = this.replicas.get(leader) ?? this.leading
+    const elected = this.replicas.get(leader)
+    if (elected !== undefined) this.leading = elected
+    for (const replica of this.replicas.values())
+      replica.assign(replica === elected ? epoch : undefined, this.endOffset)
   }
 
   /** Moves the start of the log; batches go as a whole. */
   deleteBefore(offset: number): void {
     this.startOffset = offset
     for (const replica of this.replicas.values()) replica.deleteBefore(offset)
-    const first = this.epochs.findLastIndex((entry) => entry.startOffset <= offset)
-    this.epochs = this.epochs
-      .slice(Math.max(first, 0))
-      .map((entry) => ({ ...entry, startOffset: Math.max(entry.startOffset, offset) }))
   }
 
   /** Loses the batches that reach to an offset or beyond, as an unclean election does. */

@@ -55,8 +55,14 @@ export class Quotas {
   }
 
   /** Counts a request, and the bytes that it or its answer has, and gives the throttle time. */
-  throttleOf(broker: number, request: string, bytes: number, now: number): number {
-    const byRequest = this.charge(broker, "request_percentage", REQUEST_TIME, now, (percent) => percent / 100)
+  throttleOf(
+    broker: number,
+    { bytes, isAnswered, request }: { readonly request: string; readonly bytes: number; readonly isAnswered: boolean },
+    now: number
+  ): number {
+    // What gets no answer takes no broker's time, by its reckoning.
+    const time = isAnswered ? REQUEST_TIME : 0
+    const byRequest = this.charge(broker, "request_percentage", time, now, (percent) => percent / 100)
     const bytesQuota =
       request === "fetch" ? "consumer_byte_rate" : request === "produce" ? "producer_byte_rate" : undefined
     const byBytes =
@@ -76,6 +82,6 @@ export class Quotas {
       meter = new Meter()
       this.meters.set(place, meter)
     }
-    return meter.record(value, now, perMilli(bound))
+    return value === 0 ? 0 : meter.record(value, now, perMilli(bound))
   }
 }
