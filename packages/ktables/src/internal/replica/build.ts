@@ -4,7 +4,7 @@ import type { TableError } from "../../TableError.ts"
 import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Session } from "../log/session.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import { inSlices, type Step } from "../slice.ts"
 import type { Survivors } from "./survivors.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Decoding } from "./decoding.ts"
@@ -59,7 +59,7 @@ export const make = <K, V>(options: {
   readonly empty: () => LogContents<K, V>
 }): Build<K, V> => {
   const { application, empty, isInjective, metrics, ownership, topic } = options
-  const { decodeKey, decodeValue, examples, settled } = options.decoding
+  const { decodeKey, decodeValue, examples, settled, used } = options.decoding
   const { counts } = metrics
 
   /** One build: what it makes, and of what. */
@@ -114,35 +114,17 @@ export const make = <K, V>(options: {
     const { size } = survivors
     const refused = new Set<number>()
     let at = 0
-    let problem: { readonly defect: unknown } | undefined
-    let interruption: Interruption<K, V> | undefined
-    const slice = (): void => {
-      const started = performance.now()
-      let n = 0
-      while (at < size) {
-        source.entry = at++
-        if (!isWanted(source)) continue
-        try {
-          interruption = application.now(next, source, rank())
-          if (interruption !== undefined) return
-        } catch (defect) {
-          problem = { defect }
-          return
-        }
-        if (++n % STRIDE === 0 && performance.now() - started > SLICE) break
-      }
-      metrics.slice(performance.now() - started)
+    const step = (): Step<TableError> => {
+      if (at >= size) return false
+      const entry = (source.entry = at++)
+      if (!isWanted(source)) return true
+      const interruption = application.now(next, source, rank())
+      if (interruption === undefined) return true
+      return Effect.map(application.late(next, source, interruption, rank, commit), (outcome) => {
+        if (outcome === "refused") refused.add(entry)
+      })
     }
-    while (at < size) {
-      commit(slice)
-      if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
-      if (interruption !== undefined) {
-        const late: Interruption<K, V> = interruption
-        interruption = undefined
-        if ((yield* application.late(next, source, late, rank, commit)) === "refused") refused.add(source.entry)
-      }
-      if (at < size) yield* Effect.yieldNow
-    }
+    yield* inSlices(step, { commit, took: metrics.slice })
     return refused
   })
 
@@ -156,25 +138,21 @@ export const make = <K, V>(options: {
     yield* session.reread(
       Effect.fnUntraced(function* (partition, cursor) {
         const source = new CursorSource(partition.partition, cursor)
-        let deadline = performance.now() + SLICE
-        let n = 0
-        while (cursor.next()) {
-          if (++n % STRIDE === 0 && performance.now() > deadline) {
-            yield* Effect.yieldNow
-            deadline = performance.now() + SLICE
-          }
-          if (cursor.keyLength < 0) continue
+        yield* inSlices(() => {
+          if (!cursor.next()) return false
+          if (cursor.keyLength < 0) return true
           const entry = survivors.find(cursor.buffer, cursor.keyStart, cursor.keyLength)
-          if (entry < 0 || !entries.has(entry) || cursor.offset > survivors.offsetOf(entry)) continue
-          const { offset, timestamp } = cursor
-          if (cursor.valueLength < 0) {
+          if (entry < 0 || !entries.has(entry) || cursor.offset > survivors.offsetOf(entry)) return true
+          const { offset, timestamp, valueLength } = cursor
+          if (valueLength < 0) {
             found.set(entry, { offset, timestamp, value: undefined })
-            continue
+            return true
           }
-          const decoded = yield* settled(decodeValue, source)
-          if (Exit.isSuccess(decoded))
-            found.set(entry, { offset, timestamp, value: { it: decoded.value, length: cursor.valueLength } })
-        }
+          return used(decodeValue, source, (decoded) => {
+            if (Exit.isFailure(decoded)) return
+            found.set(entry, { offset, timestamp, value: { it: decoded.value, length: valueLength } })
+          })
+        })
       }),
       new Set([survivors.partition])
     )
@@ -214,20 +192,18 @@ export const make = <K, V>(options: {
     entries: Iterable<number>
   ): Effect.fn.Return<void> {
     const source = new SurvivorSource(survivors)
-    let deadline = performance.now() + SLICE
-    let n = 0
-    for (const entry of entries) {
-      if (++n % STRIDE === 0 && performance.now() > deadline) {
-        yield* Effect.yieldNow
-        deadline = performance.now() + SLICE
-      }
-      source.entry = entry
-      if (source.valueLength >= 0 || ownership.ownerOf(source) !== source.partition) continue
-      const k = yield* settled(decodeKey, source)
-      if (Exit.isSuccess(k) && !next.has(k.value)) {
-        next.bury(k.value, source.partition, source.offset, source.timestamp)
-      }
-    }
+    const left = entries[Symbol.iterator]()
+    yield* inSlices(() => {
+      const entry = left.next()
+      if (entry.done === true) return false
+      source.entry = entry.value
+      if (source.valueLength >= 0 || ownership.ownerOf(source) !== source.partition) return true
+      return used(decodeKey, source, (k) => {
+        if (Exit.isSuccess(k) && !next.has(k.value)) {
+          next.bury(k.value, source.partition, source.offset, source.timestamp)
+        }
+      })
+    })
   })
 
   /** Says how much of a load is not in the table: louder where nothing else was in it. */

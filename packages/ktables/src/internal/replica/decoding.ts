@@ -67,6 +67,12 @@ export interface Decoding<K, V> {
     /** What decoding has come to already. */
     first?: Decoded<A>
   ) => Effect.Effect<Exit.Exit<A, Codec.CodecError>>
+  /** Uses what decoding comes to: at once where plain code can tell (true), else by the effect that is handed back. */
+  readonly used: <A>(
+    decode: (source: Source) => Decoded<A>,
+    source: Source,
+    use: (exit: Exit.Exit<A, Codec.CodecError>) => void
+  ) => true | Effect.Effect<void>
   /** Counts and reports a record that does not decode, and says what becomes of it. */
   readonly onPoison: (
     source: Source,
@@ -138,6 +144,13 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
     return attempt(first, 1)
   }
 
+  const used: Decoding<K, V>["used"] = (decode, source, use) => {
+    const decoded = decode(source)
+    if (isFiber(decoded) || isTransient(decoded)) return Effect.map(settled(decode, source, decoded), use)
+    use(decoded)
+    return true
+  }
+
   const rawOf = (source: Source): RawRecord => ({
     topic: topic.name,
     partition: source.partition,
@@ -197,6 +210,7 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
     decodeValue: (source) =>
       settle(value.decodeSlice, source.valueBuffer, source.valueStart, source.valueStart + source.valueLength),
     settled,
+    used,
     onPoison,
     examples
   }

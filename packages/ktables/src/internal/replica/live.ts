@@ -10,7 +10,7 @@ import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Partition } from "../log/partition.ts"
 import type { Consume, Session } from "../log/session.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import { inSlices, type Step } from "../slice.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource } from "./source.ts"
@@ -40,11 +40,9 @@ export const make = <K, V>(options: {
   let unfounded = 0
   let doubtAgain = 0
 
-  const forgotten = Effect.suspend(() => {
-    ownership.isIgnorant = false
-    const detail = "one was written where it does not belong, and may have been deleted"
-    return new KeysMoved({ topic, detail })
-  })
+  const forgotten = Effect.suspend(
+    () => new KeysMoved({ topic, detail: "one was written where it does not belong, and may have been deleted" })
+  )
 
   /** With one partition, the log's order is the order of arrival; another may be added between two slices. */
   const rankNow = (): Rank => (ownership.partitions === 1 ? "newest" : "any")
@@ -53,11 +51,10 @@ export const make = <K, V>(options: {
     Effect.fnUntraced(function* (partition, cursor): Effect.fn.Return<void, TableError> {
       ownership.partitions = session.partitionCount()
       const source = new CursorSource(partition.partition, cursor)
-      let ended = false
-      let interruption: Interruption<K, V> | undefined
-      let problem: { readonly defect: unknown } | undefined
       /** One look at the topic tells of all records of an answer, since they were written before it. */
       let hasLooked = performance.now() < doubtAgain
+      /** One past the last record that is applied. */
+      let done = cursor.nextOffset
 
       const look = Effect.gen(function* () {
         hasLooked = true
@@ -68,79 +65,57 @@ export const make = <K, V>(options: {
         if (unfounded >= UNFOUNDED) doubtAgain = performance.now() + HOLD_OFF
       })
 
-      const slice = (): void => {
-        ownership.isIgnorant = false
-        ownership.isWary = !hasLooked
-        ownership.isDoubtful = false
-        applySome(cell.contents)
-        ownership.isWary = false
-      }
-      const applySome = (target: LogContents<K, V>): void => {
-        const started = performance.now()
-        const rank = rankNow()
-        let n = 0
-        while (true) {
-          if (!cursor.next()) {
-            ended = true
-            break
+      /** What became of the last commit: loops of other partitions have theirs while this one waits. */
+      let isDoubtful = false
+      let isIgnorant = false
+      const commit = (write: () => void): void =>
+        cell.commit(
+          () => {
+            ownership.begin(!hasLooked)
+            write()
+            ;({ isDoubtful, isIgnorant } = ownership)
+            ownership.begin(false)
+          },
+          () => {
+            if (!isDoubtful && !isIgnorant) reached(partition, done)
           }
-          counts.records++
-          if (cursor.keyLength < 0) counts.keyless++
-          else {
-            if (cursor.valueLength < 0) counts.tombstones++
-            try {
-              interruption = application.now(target, source, rank)
-              if (interruption !== undefined) return
-            } catch (defect) {
-              problem = { defect }
-              return
-            }
-          }
-          if (++n % STRIDE === 0 && performance.now() - started > SLICE) break
-        }
-        metrics.slice(performance.now() - started)
-      }
+        )
 
-      while (!ended) {
-        cell.commit(slice, () => {
-          if (ownership.isIgnorant) return
-          // What interrupted the slice is not applied yet.
-          const open = interruption !== undefined || problem !== undefined
-          reached(partition, ended ? cursor.nextOffset : open ? cursor.offset : cursor.offset + 1)
-        })
-        if (ownership.isIgnorant) return yield* forgotten
-        if (problem !== undefined) return yield* Effect.die((problem as { readonly defect: unknown }).defect)
-        if (interruption !== undefined) {
-          const late: Interruption<K, V> = interruption
-          interruption = undefined
-          if (ownership.isDoubtful) {
-            ownership.isDoubtful = false
-            yield* look
-          }
-          /** Asked in the step that applies, whatever others have set meanwhile. */
-          const rank = (): Rank => {
-            ownership.isWary = !hasLooked
-            ownership.isDoubtful = false
-            return rankNow()
-          }
-          const done = () => reached(partition, cursor.offset + 1)
-          const commit = (write: () => void): void =>
-            cell.commit(write, () => {
-              if (!ownership.isDoubtful && !ownership.isIgnorant) done()
+      const late = Effect.fnUntraced(function* (interruption: Interruption<K, V>) {
+        if (isDoubtful) yield* look
+        const apply = Effect.suspend(() => {
+          isDoubtful = false
+          return application.late(cell.contents, source, interruption, rankNow, (write) =>
+            commit(() => {
+              done = cursor.offset + 1
+              write()
             })
-          yield* application.late(cell.contents, source, late, rank, commit)
-          if (ownership.isDoubtful) {
-            yield* look
-            yield* application.late(cell.contents, source, late, rank, commit)
-          }
-          ownership.isWary = false
-          ownership.isDoubtful = false
-          if (ownership.isIgnorant) return yield* forgotten
-          // What was refused wrote nothing, and is done.
-          done()
+          )
+        })
+        yield* apply
+        if (isDoubtful) yield* Effect.andThen(look, apply)
+        if (isIgnorant) return yield* forgotten
+        // What was refused wrote nothing, and is done.
+        reached(partition, cursor.offset + 1)
+      })
+
+      const step = (): Step<TableError> => {
+        if (!cursor.next()) {
+          done = cursor.nextOffset
+          return false
         }
-        yield* check
-        if (!ended) yield* Effect.yieldNow
+        counts.records++
+        if (cursor.keyLength < 0) counts.keyless++
+        else {
+          if (cursor.valueLength < 0) counts.tombstones++
+          done = cursor.offset
+          const interruption = application.now(cell.contents, source, rankNow())
+          if (interruption !== undefined) return late(interruption)
+          if (ownership.isIgnorant) return forgotten
+        }
+        done = cursor.offset + 1
+        return true
       }
+      yield* inSlices(step, { commit, took: metrics.slice, check })
     })
 }

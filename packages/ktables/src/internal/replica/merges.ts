@@ -6,7 +6,7 @@ import { Effect, Exit } from "effect"
 import type { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { isTransparent } from "./sameness.ts"
-import { SLICE, STRIDE } from "../slice.ts"
+import { inSlices } from "../slice.ts"
 import type { Survivors } from "./survivors.ts"
 import { type Decoding, printedKey } from "./decoding.ts"
 import { SurvivorSource } from "./source.ts"
@@ -34,33 +34,40 @@ const isSameBytes = (a: SurvivorSource, b: SurvivorSource): boolean =>
 /** The first two raw keys of one key, in words. */
 export const findMerge = Effect.fnUntraced(function* <K, V>(
   all: ReadonlyArray<Survivors>,
-  { decodeKey, settled }: Decoding<K, V>,
+  { decodeKey, used }: Decoding<K, V>,
   same: (a: K, b: K) => boolean
 ): Effect.fn.Return<string | undefined> {
   const seen = new KeyIndex<K, { readonly key: K; readonly source: SurvivorSource }>()
-  let deadline = performance.now() + SLICE
-  let n = 0
-  for (const survivors of all) {
-    for (let entry = 0; entry < survivors.size; entry++) {
-      if (++n % STRIDE === 0 && performance.now() > deadline) {
-        yield* Effect.yieldNow
-        deadline = performance.now() + SLICE
+  let merge: string | undefined
+  const compare = (key: K, source: SurvivorSource): void => {
+    try {
+      const other = seen.get(key)
+      if (other === undefined) seen.set(key, { key, source })
+      else if (!isSameBytes(source, other.source) && !same(key, other.key)) {
+        merge = `${printedKey(other.source)} and ${printedKey(source)}`
       }
-      const source = new SurvivorSource(survivors)
-      source.entry = entry
-      const decoded = yield* settled(decodeKey, source)
-      if (Exit.isFailure(decoded)) continue
-      const key = decoded.value
-      try {
-        const other = seen.get(key)
-        if (other === undefined) seen.set(key, { key, source })
-        else if (!isSameBytes(source, other.source) && !same(key, other.key)) {
-          return `${printedKey(other.source)} and ${printedKey(source)}`
-        }
-      } catch {
-        // It cannot be compared, and was refused.
-      }
+    } catch {
+      // It cannot be compared, and was refused.
     }
   }
-  return undefined
+  const sources = sourcesOf(all)
+  yield* inSlices(() => {
+    const next = merge === undefined ? sources.next() : undefined
+    if (next === undefined || next.done === true) return false
+    const source = next.value
+    return used(decodeKey, source, (decoded) => {
+      if (Exit.isSuccess(decoded)) compare(decoded.value, source)
+    })
+  })
+  return merge
 })
+
+function* sourcesOf(all: ReadonlyArray<Survivors>): Generator<SurvivorSource> {
+  for (const survivors of all) {
+    for (let entry = 0; entry < survivors.size; entry++) {
+      const source = new SurvivorSource(survivors)
+      source.entry = entry
+      yield source
+    }
+  }
+}

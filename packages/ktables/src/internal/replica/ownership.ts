@@ -49,6 +49,13 @@ export class Ownership {
     this.#counts = counts
   }
 
+  /** Before records are applied in one go. */
+  begin(isWary: boolean): void {
+    this.isWary = isWary
+    this.isDoubtful = false
+    this.isIgnorant = false
+  }
+
   ownerOf(source: Source): number {
     return partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, this.partitions)
   }
