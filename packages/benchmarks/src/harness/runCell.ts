@@ -31,7 +31,8 @@ export const runCell = <Name extends CellName>(
     const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`]
     const child = fork(new URL("./cellProcess.ts", import.meta.url), {
       execArgv: ["--conditions=source", "--expose-gc", ...profiling],
-      stdio: ["ignore", "inherit", "inherit", "ipc"]
+      // What a cell logs is not part of the report.
+      stdio: ["ignore", 2, "inherit", "ipc"]
     })
     let report: CellReport | undefined
     child.once("error", (error) => fail(error.message))
