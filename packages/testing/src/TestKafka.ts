@@ -115,6 +115,8 @@ export interface ClusterNode {
   /** Where clients connect: the proxy's address, if there is one. */
   readonly address: string
   readonly proxy: FaultProxy.FaultProxy | undefined
+  /** Its `log.dirs`: what it has stored, in a folder for each partition. Only to be changed while it is stopped. */
+  readonly data: string
   readonly isRunning: Effect.Effect<boolean>
   /** Ends the process at once (SIGKILL). */
   readonly kill: Effect.Effect<void>
@@ -189,6 +191,7 @@ const makeNode = Effect.fnUntraced(function* (node: LocalNode, proxied: boolean)
     id: node.id,
     address: `127.0.0.1:${node.advertisedPort}`,
     proxy,
+    data: node.data,
     isRunning: Effect.sync(broker.isRunning),
     kill: Effect.promise(broker.kill),
     stop: Effect.promise(broker.stop),

@@ -129,6 +129,18 @@ describe("the retention of tombstones on a real broker", () => {
             assert.include(line, "60000 ms")
           }
 
+          // Nor may a topic's policy be verified there.
+          const verified = (onPolicyMismatch: "warn" | "fail") =>
+            KafkaTable.make(topicOf(long.name), { ensureTopic: { onPolicyMismatch }, deleteRetention: "1 day" }).pipe(
+              Effect.provide(inner),
+              Effect.scoped
+            )
+          yield* verified("warn")
+          const unverified = lines.filter((line) => line.includes(long.name) && line.includes("DescribeConfigs"))
+          assert.lengthOf(unverified, 1, lines.join("\n"))
+          const refused = yield* Effect.flip(verified("fail"))
+          assert.include(refused.message, "DescribeConfigs")
+
           const since = yield* Clock.currentTimeMillis
           yield* proxy!.refuse
           yield* proxy!.cut

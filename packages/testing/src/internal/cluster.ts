@@ -30,6 +30,8 @@ export interface LocalNode {
   /** Where the brokers talk to each other; never proxied. */
   readonly innerPort: number
   readonly secure: SecurePorts
+  /** `log.dirs`. */
+  readonly data: string
   readonly process: BrokerProcess
   /** Kills the broker and empties its data: it starts as another cluster behind the same ports. */
   readonly reformat: () => Promise<void>
@@ -105,7 +107,7 @@ const launch = async (options: ClusterOptions, distribution: Distribution): Prom
         await fs.rm(data, { recursive: true, force: true })
         await format(randomId())
       }
-      return { id, clientPort, advertisedPort, innerPort, secure, process, reformat }
+      return { id, clientPort, advertisedPort, innerPort, secure, data, process, reformat }
     })
   )
   const dispose = async (): Promise<void> => {
