@@ -204,17 +204,19 @@ describe("a real broker's log", () => {
       )
 
       it.effect(
-        `still has a write that thousands of batches followed, or ends the wait for one that was deleted, through ${transport}`,
+        `still has a write that hundreds of batches followed, and ends the wait for one that was deleted, through ${transport}`,
         () =>
           test(
             Effect.gen(function* () {
               const { admin } = yield* Broker
               const topic = yield* newTopic(1, { "cleanup.policy": "compact,delete" })
               const writer = yield* KafkaTableWriter.make(topic, { ensureTopic: false })
+              const another = yield* KafkaTableWriter.make(topic, { ensureTopic: false })
               const table = yield* KafkaTable.make(topic, QUICK)
               const gone = yield* writer.set("gone", 1)
               const kept = yield* writer.set("kept", 2)
-              for (let n = 0; n < 2200; n++) yield* writer.set("other", n)
+              // Batches of one writer that follow each other are remembered as one.
+              for (let n = 0; n < 600; n++) yield* (n % 2 === 0 ? another : writer).set("other", n)
               yield* admin.deleteRecords(topic.name, 0, gone.offset! + 1)
               yield* until(
                 "its entry goes",
