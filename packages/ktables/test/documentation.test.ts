@@ -148,6 +148,32 @@ describe("the documentation", () => {
     assert.deepStrictEqual(missing(tests), [])
   })
 
+  it("says of every fault which test shows it on a real broker, or why none can, and begins with it in words", () => {
+    const [embedded, real] = read("docs/faults.md").split("## On real brokers")
+    const faultsIn = (text: string) =>
+      Array.from(text.matchAll(/^\| (?:([\d, ]+)\. )?([^|]+) \|/gm), ([, rows, words]) => ({
+        rows: rows ?? "",
+        words: words!
+      })).filter(({ words }) => words !== "fault" && !words.startsWith("---"))
+    const numbersIn = (text: string) =>
+      [...new Set(faultsIn(text).flatMap(({ rows }) => numbered(rows, /(\d+)/g)))].sort((a, b) => a - b)
+    const all = Array.from({ length: 64 }, (_, n) => n + 1)
+    assert.deepStrictEqual(numbersIn(embedded!), all)
+    assert.deepStrictEqual(numbersIn(real!), all)
+    for (const { words } of [...faultsIn(embedded!), ...faultsIn(real!)]) assert.match(words, /[a-z]{3}/)
+  })
+
+  it("names tests on real brokers that test:faults runs", () => {
+    const command = (JSON.parse(read("package.json")) as { scripts: Record<string, string> }).scripts["test:faults"]!
+    const folders = command.split(" ").filter((word) => word.startsWith("packages/"))
+    const real = read("docs/faults.md").split("## On real brokers")[1]!
+    const files = Array.from(real.matchAll(/\]\(\.\.\/([^)]+\.test\.ts)\)/g), ([, file]) => file!)
+    assert.deepStrictEqual(
+      files.filter((file) => !folders.some((folder) => file.startsWith(folder))),
+      []
+    )
+  })
+
   it("lists every option of tables and writers", () => {
     const table = read("packages/ktables/src/KafkaTable.ts")
     const writer = read("packages/ktables/src/KafkaTableWriter.ts")
