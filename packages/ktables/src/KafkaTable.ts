@@ -34,7 +34,7 @@ import { sameness } from "./internal/replica/sameness.ts"
 import { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
 import type { Contents } from "./internal/table/contents.ts"
-import * as TableReader from "./internal/replica/tableReader.ts"
+import * as Replica from "./internal/replica/replica.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
 import { checkTopic } from "./internal/topic/validate.ts"
@@ -264,7 +264,7 @@ export type OnDecodeError =
  * @category options
  * @since 0.1.0
  */
-export type OnLogChanged = TableReader.Recovery
+export type OnLogChanged = Replica.Recovery
 
 /**
  * Options of a barrier.
@@ -451,7 +451,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   })
   metrics.status(cell.status._tag)
   const { describe, ensured, start } = makeStart(client, topic, options)
-  const reader = yield* TableReader.make<K, V>({
+  const reader = yield* Replica.make<K, V>({
     client,
     topic: name,
     settings: settingsOf(options),
@@ -496,7 +496,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
 /** Waits as long as `catchUp` wants. */
 const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(
   cell: Cell<K, V, TableError, C>,
-  reader: TableReader.TableReader,
+  reader: Replica.Replica,
   catchUp: CatchUp
 ): Effect.fn.Return<void, TableError> {
   if (catchUp.mode === "background") return
@@ -519,7 +519,7 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>
 
   constructor(
     cell: Cell<K, V, TableError, LogContents<K, V>>,
-    reader: TableReader.TableReader,
+    reader: Replica.Replica,
     metrics: Metrics.ReaderMetrics,
     ensured: () => Option.Option<EnsureOutcome>
   ) {
@@ -552,7 +552,7 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>
   }
 }
 
-const settingsOf = ({ fetch = {}, ...options }: Options): TableReader.Settings => ({
+const settingsOf = ({ fetch = {}, ...options }: Options): Replica.Settings => ({
   isolation: options.isolation ?? "read_committed",
   rack: options.rack,
   maxWait: Duration.toMillis(fetch.maxWait ?? "5 seconds"),
@@ -601,7 +601,7 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
   return { start, describe, ensured: () => Option.fromUndefinedOr(outcome) }
 }
 
-const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader, entries: number): Stats => {
+const statsOf = (metrics: Metrics.ReaderMetrics, reader: Replica.Replica, entries: number): Stats => {
   const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, tombstones, valueErrors } =
     metrics.counts
   return {
@@ -622,10 +622,7 @@ const statsOf = (metrics: Metrics.ReaderMetrics, reader: TableReader.TableReader
   }
 }
 
-const healthOf = (
-  partition: ReturnType<TableReader.TableReader["partitions"]>[number],
-  now: number
-): PartitionHealth => ({
+const healthOf = (partition: ReturnType<Replica.Replica["partitions"]>[number], now: number): PartitionHealth => ({
   partition: partition.partition,
   position: partition.position,
   highWatermark: partition.highWatermark,

@@ -86,6 +86,11 @@ export class Partition {
   get lag(): number {
     return Math.max(0, this.highWatermark - this.readTo)
   }
+  /** Whether an open transaction keeps records from being read that are there. */
+  get isHeldBack(): boolean {
+    const { highWatermark, lastStableOffset } = this
+    return lastStableOffset >= 0 && lastStableOffset <= this.readTo && highWatermark > lastStableOffset
+  }
   get caughtUp(): boolean {
     return this.readTo >= this.target
   }

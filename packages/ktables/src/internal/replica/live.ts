@@ -68,10 +68,14 @@ export const make = <K, V>(options: {
       /** What became of the last commit: loops of other partitions have theirs while this one waits. */
       let isDoubtful = false
       let isIgnorant = false
+      let target = cell.contents
+      let rank = rankNow()
       const commit = (write: () => void): void =>
         cell.commit(
           () => {
             ownership.begin(!hasLooked)
+            target = cell.contents
+            rank = rankNow()
             write()
             ;({ isDoubtful, isIgnorant } = ownership)
             ownership.begin(false)
@@ -109,7 +113,7 @@ export const make = <K, V>(options: {
         else {
           if (cursor.valueLength < 0) counts.tombstones++
           done = cursor.offset
-          const interruption = application.now(cell.contents, source, rankNow())
+          const interruption = application.now(target, source, rank)
           if (interruption !== undefined) return late(interruption)
           if (ownership.isIgnorant) return forgotten
         }

@@ -1,0 +1,158 @@
+/**
+ * One reading of a topic, from the start of its log until the log turns out to be another: survivors are gathered, contents
+ * built of them and shown in place of those before, and then what follows is applied.
+ */
+import { type Clock, Deferred, Effect, type Scope } from "effect"
+import type * as KafkaClient from "../../KafkaClient.ts"
+import { KeysMoved, type TableError } from "../../TableError.ts"
+import type { Connectivity } from "../log/connectivity.ts"
+import type { ReaderMetrics } from "../log/metrics.ts"
+import type { OffsetWaiters } from "../log/offsetWaiters.ts"
+import * as Session from "../log/session.ts"
+import { monotonicMillis } from "../moment.ts"
+import { LOAD_SLICE } from "../slice.ts"
+import type { Cell } from "../table/cell.ts"
+import type { Applier } from "./applier.ts"
+import type { CurrentSession } from "./currentSession.ts"
+import { excess, type Extent, type Limits, sumOf } from "./limits.ts"
+import type { LogContents } from "./logContents.ts"
+import { Survivors } from "./survivors.ts"
+import { trim } from "./trim.ts"
+
+export interface CatchUp {
+  readonly millis: number
+  readonly records: number
+}
+
+/** What a reading tells of how far it is. */
+export interface Progress {
+  /** Whether everything has been read that was there when a reading began. */
+  readonly isComplete: () => boolean
+  /** Some of it has been read. */
+  readonly advanced: () => void
+  /** What was read of the load is shown; whether it was all. */
+  readonly shown: (catchUp: CatchUp, isComplete: boolean) => Effect.Effect<void>
+  /** The rest has been read, too. */
+  readonly completed: Effect.Effect<void>
+}
+
+export const make = <K, V>(options: {
+  readonly client: KafkaClient.Service
+  readonly topic: string
+  readonly clock: Clock.Clock
+  readonly settings: Session.FetchSettings & { readonly limits: Limits }
+  readonly applier: Applier<K, V>
+  readonly cell: Cell<K, V, TableError, LogContents<K, V>>
+  readonly metrics: ReaderMetrics
+  readonly connectivity: Connectivity
+  readonly waiters: OffsetWaiters
+  readonly current: CurrentSession
+  readonly progress: Progress
+}) => {
+  const { applier, cell, clock, current, metrics, progress, settings, topic, waiters } = options
+  const { limits } = settings
+  const isLimited = limits.maxEntries !== undefined || limits.maxBytes !== undefined
+  /** Fails when there is more than there may be. */
+  const bounded = (extent: Extent, isComplete: boolean): Effect.Effect<void, TableError> => {
+    const error = excess(topic, limits, extent, isComplete)
+    return error === undefined ? Effect.void : Effect.fail(error)
+  }
+  /** An older record of a key that went may lie in another partition. */
+  const misplaced = Effect.suspend(() =>
+    applier.spread() === "shared"
+      ? Effect.fail(new KeysMoved({ topic, detail: "records of keys that lie in several went below a log's start" }))
+      : Effect.void
+  )
+  const complete = Effect.suspend(() => Effect.andThen(bounded(cell.contents.extent, true), progress.completed))
+
+  /** Ends only by an error. `stop` ends the load where it stands. */
+  return (
+    description: KafkaClient.TopicDescription,
+    stop: Deferred.Deferred<void>
+  ): Effect.Effect<never, TableError, Scope.Scope> =>
+    Effect.gen(function* () {
+      const began = monotonicMillis(clock)
+      metrics.partitions(description.partitions.length)
+      waiters.hold()
+      /** Done once what is shown is all. */
+      const reached = Deferred.makeUnsafe<void>()
+      let stage: "gathering" | "building" | "shown" = "gathering"
+      const survivors = new Map<number, Survivors>()
+      const session: Session.Session = yield* Session.make({
+        ...options,
+        description,
+        onProgress: () => {
+          if (stage === "shown" && session.caughtUp()) Deferred.doneUnsafe(reached, Effect.void)
+        },
+        onRestart: (partition) => survivors.delete(partition.partition),
+        onGrown: (previous, now) => {
+          if (stage !== "building") applier.grown(now)
+          return stage === "building" || applier.spread() !== "none"
+            ? new KeysMoved({ topic, detail: `it grew from ${previous} to ${now} partitions` })
+            : undefined
+        }
+      })
+      current.begin(session)
+
+      const gather: Session.Consume = Effect.fnUntraced(function* ({ partition }, cursor) {
+        let of = survivors.get(partition)
+        if (of === undefined) survivors.set(partition, (of = new Survivors(partition, session.memory)))
+        for (let isOver = false; !isOver;) {
+          const from = performance.now()
+          isOver = of.take(cursor, from + LOAD_SLICE)
+          metrics.slice(performance.now() - from)
+          if (isLimited) yield* bounded(sumOf(Array.from(survivors.values(), ({ extent }) => extent)), false)
+          if (!isOver) yield* Effect.yieldNow
+        }
+        progress.advanced()
+      })
+      yield* Effect.withSpan(session.load(gather, stop), "KafkaTable.load", { attributes: { topic } })
+
+      stage = "building"
+      const next = yield* applier.build([...survivors.values()], session)
+      stage = "gathering"
+      for (const { logStart, partition } of session.partitions.values()) {
+        if ((yield* trim(next, partition, logStart, (slice) => void next.mutate(slice, false))) > 0) yield* misplaced
+      }
+      if (session.hasFailed()) return yield* session.follow(nothing, nothing)
+      yield* bounded(next.extent, session.caughtUp())
+      yield* cell.replace(next, () => waiters.release(session.partitions))
+      const records = Array.from(survivors.values(), ({ records }) => records).reduce((sum, more) => sum + more, 0)
+      survivors.clear()
+      stage = "shown"
+      const isComplete = session.caughtUp()
+      if (isComplete) yield* bounded(cell.contents.extent, true)
+      yield* progress.shown({ millis: Math.round(monotonicMillis(clock) - began), records }, isComplete)
+
+      const live = applier.live(
+        session,
+        (partition, position) => {
+          partition.applied(position)
+          waiters.advance(partition)
+        },
+        isLimited ? Effect.suspend(() => bounded(cell.contents.extent, progress.isComplete())) : Effect.void
+      )
+      const sized = Effect.suspend(() => metrics.sized(cell.contents.size))
+      const follow = session.follow(
+        (partition, cursor) =>
+          Effect.andThen(
+            live(partition, cursor),
+            Effect.suspend(() => (progress.isComplete() ? sized : Effect.sync(progress.advanced)))
+          ),
+        Effect.fnUntraced(function* ({ logStart, partition }) {
+          const removed = yield* applier.trim(partition, logStart)
+          if (removed === 0) return
+          yield* Effect.logInfo(
+            `${topic}[${partition}]: ${removed} entries went with their records, which lay below the log's start, ${logStart} now`
+          )
+          yield* sized
+          yield* misplaced
+        })
+      )
+      // The rest may be holes and markers, so that no record tells of the end.
+      const rest = isComplete ? Effect.void : Effect.andThen(Deferred.await(reached), complete)
+      return yield* Effect.raceFirst(follow, Effect.andThen(rest, Effect.never))
+    })
+}
+
+const nothing = () => Effect.void
