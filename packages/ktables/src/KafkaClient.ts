@@ -163,7 +163,7 @@ export interface FetchRequest {
  * @since 0.1.0
  */
 export interface AbortedTransaction {
-  readonly producerId: number
+  readonly producerId: bigint
   readonly firstOffset: number
 }
 
@@ -228,7 +228,7 @@ export interface Fetcher {
  * @since 0.1.0
  */
 export interface ProducerIdentity {
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
 }
 

@@ -132,7 +132,7 @@ export interface LoggedRecord {
   readonly value: Buffer | null
   readonly headers: ReadonlyArray<{ readonly key: string; readonly value: Uint8Array | null }>
   /** -1 without idempotence. */
-  readonly producerId: number
+  readonly producerId: bigint
   /** -1 without idempotence. */
   readonly producerEpoch: number
   /** -1 without idempotence. */
@@ -302,8 +302,8 @@ export interface Service {
    * Sets all quotas of the client; rates are measured from then on. Who is over one is throttled as brokers do it
    * (KIP-219): a fetch answers with a throttle time and without partitions, everything else answers as ever, refusals
    * included, and the connection is then left unread for that time. Of each broker, each fetcher has a connection of its
-   * own, produces share one, and all other requests another; a connection begins with a request, which is throttled too. A
-   * produce without acknowledgement is no request of a broker's time, and waits for nothing.
+   * own, produces share one, and all other requests another; a connection begins with a request, which is throttled too. What
+   * gets no answer, a produce without acknowledgement, takes no broker's time by its own reckoning.
    */
   readonly setQuotas: (quotas: ClientQuotas) => Effect.Effect<void>
   /** Cuts off a broker, or all of them: what is outstanding and what comes fails with `ConnectionFailed`. */

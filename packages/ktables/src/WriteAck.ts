@@ -19,8 +19,9 @@ export interface WriteAck {
   readonly offset: number | undefined
   /** Milliseconds: the record's own, or the broker's where the topic stamps records itself. */
   readonly timestamp: number
+  /** The decimal digits of what names the writer in the log; undefined without idempotence. */
+  readonly producerId: string | undefined
   /** -1 without idempotence. */
-  readonly producerId: number
   readonly producerEpoch: number
   readonly sequence: number
 }

@@ -71,7 +71,7 @@ export const ackAt = (offset: number): WriteAck.WriteAck => ({
   partition: 0,
   offset,
   timestamp: 0,
-  producerId: -1,
+  producerId: undefined,
   producerEpoch: -1,
   sequence: -1
 })

@@ -15,7 +15,7 @@ interface Captured {
     readonly end: number
     readonly answers: ReadonlyArray<{
       readonly fetchOffset: number
-      readonly abortedTransactions: ReadonlyArray<KafkaClient.AbortedTransaction>
+      readonly abortedTransactions: ReadonlyArray<{ readonly producerId: number; readonly firstOffset: number }>
       readonly records: string
     }>
     /** What Java's read_committed consumer made of it. */
@@ -137,7 +137,15 @@ describe("transactions", () => {
             })
             if (at >= set.end) return Effect.delay(Effect.succeed(answer({})), asks.maxWait)
             const { abortedTransactions, records } = set.answers.findLast(({ fetchOffset }) => fetchOffset <= at)!
-            return Effect.succeed(answer({ abortedTransactions, records: Buffer.from(records, "base64") }))
+            return Effect.succeed(
+              answer({
+                abortedTransactions: abortedTransactions.map(({ firstOffset, producerId }) => ({
+                  producerId: BigInt(producerId),
+                  firstOffset
+                })),
+                records: Buffer.from(records, "base64")
+              })
+            )
           })
           // What Java's consumer made of the log is the log that the table is held against.
           const log = set.expected.map(({ key, value }, offset): MemoryKafka.LoggedRecord => ({
@@ -148,7 +156,7 @@ describe("transactions", () => {
             key: bytesOf(key),
             value: bytesOf(value),
             headers: [],
-            producerId: -1,
+            producerId: -1n,
             producerEpoch: -1,
             sequence: -1,
             state: "plain"

@@ -20,11 +20,11 @@ const clientOf = (brokers: ReadonlyArray<string>, versionCaps: Readonly<Record<s
 const compacted = { "cleanup.policy": "compact" }
 
 /** Somebody who has the producer id, and writes one record after another under it. */
-const impostor = Effect.fnUntraced(function* (client: Service, topic: string, producerId: number, records: number) {
+const impostor = Effect.fnUntraced(function* (client: Service, topic: string, producerId: bigint, records: number) {
   const { partitions, topicId } = yield* describeWithin(client, topic, "30 seconds", { justCreated: true })
   // The coordinator of a cluster that has just begun takes a moment.
   const init = Effect.eventually(client.initProducerId)
-  for (let own = -1; own < producerId;) own = (yield* init).producerId
+  for (let own = -1n; own < producerId;) own = (yield* init).producerId
   for (let sequence = 0; sequence < records; sequence++) {
     const [answer] = yield* client.produce(partitions[0]!.leader, {
       topic,
@@ -86,7 +86,7 @@ describe("another cluster behind a writer's address", () => {
           yield* node!.start
           yield* cluster.admin.createTopic({ topic: name, config: compacted })
           const inner = yield* clientOf(cluster.innerBrokers)
-          yield* impostor(inner, name, first.producerId, 4)
+          yield* impostor(inner, name, BigInt(first.producerId!), 4)
           yield* proxy.accept
           const error = yield* Fiber.join(unresolved)
           const ack = yield* writer.set("mine", 4)

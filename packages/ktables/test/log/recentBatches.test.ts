@@ -12,11 +12,17 @@ interface Batch {
   readonly latest: number
 }
 
+/** Ids that are the same number, so that all 64 bits have to be looked at. */
+const idOf = (producer: number): bigint => (producer < 0 ? -1n : 2n ** 62n + BigInt(producer))
+
+const digitsOf = (producer: number): string | undefined => (producer < 0 ? undefined : String(idOf(producer)))
+
 const add = (batches: RecentBatches, batch: Batch): void =>
   batches.add(
     batch.first,
     batch.last,
-    batch.producerId,
+    Number(idOf(batch.producerId) >> 32n),
+    Number(BigInt.asIntN(32, idOf(batch.producerId))),
     batch.producerEpoch,
     batch.sequence,
     batch.earliest,
@@ -30,7 +36,7 @@ const ackOf = (batch: Batch, offset: number): PlacedAck => ({
   partition: 0,
   offset,
   timestamp: batch.earliest,
-  producerId: batch.producerId,
+  producerId: digitsOf(batch.producerId),
   producerEpoch: batch.producerId < 0 ? -1 : batch.producerEpoch,
   sequence: batch.producerId < 0 ? -1 : (batch.sequence + offset - batch.first) % 2147483648
 })
@@ -70,7 +76,7 @@ describe("the batches that a partition remembers", () => {
           const holds = batches.holds(ack)
           const isRecent = i >= added.length - 200
           assert.isTrue(holds === true || (holds === undefined && !isRecent))
-          const other = batches.holds({ ...ack, producerId: ack.producerId + 5 })
+          const other = batches.holds({ ...ack, producerId: digitsOf(batch.producerId + 5) })
           assert.isTrue(other === false || (other === undefined && !isRecent))
           const later = batches.holds({ ...ack, sequence: ack.sequence + 1, timestamp: ack.timestamp + 20 })
           assert.isTrue(later === false || (later === undefined && !isRecent))

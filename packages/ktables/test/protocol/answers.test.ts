@@ -51,8 +51,8 @@ describe("answers with aborted transactions", () => {
     })
     const [partition] = answer.partitions
     assert.deepStrictEqual(partition?.abortedTransactions, [
-      { producerId: 1, firstOffset: 0 },
-      { producerId: 1, firstOffset: 4 }
+      { producerId: 1n, firstOffset: 0 },
+      { producerId: 1n, firstOffset: 4 }
     ])
     assert.strictEqual(partition?.lastStableOffset, 6)
     assert.strictEqual(partition?.records.length, 464)
@@ -79,8 +79,8 @@ const everything: Readonly<Record<string, (version: number) => unknown>> = {
         currentLeader: version >= 12 ? { id: 3, epoch: 8 } : undefined,
         preferredReadReplica: 2,
         abortedTransactions: [
-          { producerId: 4_000_000_000, firstOffset: 12 },
-          { producerId: 1, firstOffset: 4_294_967_296 }
+          { producerId: 4_000_000_000n, firstOffset: 12 },
+          { producerId: 1n, firstOffset: 4_294_967_296 }
         ],
         records: Buffer.from([1, 2, 3])
       },
@@ -137,7 +137,7 @@ const everything: Readonly<Record<string, (version: number) => unknown>> = {
     throttle,
     partitions: [{ partition: 5, errorCode: 74, leaderEpoch: 8, endOffset: 4_294_967_297 }]
   }),
-  InitProducerId: () => ({ throttle, errorCode: 53, producerId: 4_294_967_297, producerEpoch: 9 }),
+  InitProducerId: () => ({ throttle, errorCode: 53, producerId: 4_294_967_297n, producerEpoch: 9 }),
   CreateTopics: () => ({ throttle, errorCode: 44, errorMessage: "no" }),
   DescribeConfigs: () => ({
     throttle,

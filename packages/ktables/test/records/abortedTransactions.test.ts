@@ -4,6 +4,9 @@ import type { AbortedTransaction } from "effect-ktables/KafkaClient"
 import { encodeBatch, encodeControlBatch } from "../../src/internal/records/batchWriter.ts"
 import { cursorOf, offsets, randomOf, walk } from "./walk.ts"
 
+/** Ids next to each other that are the same number: what takes them for numbers mistakes one producer for another. */
+const idOf = (producer: number): bigint => (producer < 0 ? -1n : 2n ** 62n + BigInt(producer))
+
 /** A batch of transactional records at these offsets. */
 const data = (producerId: number, ...at: ReadonlyArray<number>): Buffer =>
   encodeBatch(
@@ -13,15 +16,28 @@ const data = (producerId: number, ...at: ReadonlyArray<number>): Buffer =>
       key: Buffer.from(`k${offset}`),
       value: Buffer.from(`${producerId}`)
     })),
-    { baseOffset: at[0]!, producerId, producerEpoch: 0, baseSequence: 0, isTransactional: producerId >= 0 }
+    {
+      baseOffset: at[0]!,
+      producerId: idOf(producerId),
+      producerEpoch: 0,
+      baseSequence: 0,
+      isTransactional: producerId >= 0
+    }
   )
 
 /** A batch whose records compaction took. */
 const emptied = (producerId: number, baseOffset: number, lastOffsetDelta: number): Buffer =>
-  encodeBatch([], { baseOffset, producerId, producerEpoch: 0, baseSequence: 0, isTransactional: true, lastOffsetDelta })
+  encodeBatch([], {
+    baseOffset,
+    producerId: idOf(producerId),
+    producerEpoch: 0,
+    baseSequence: 0,
+    isTransactional: true,
+    lastOffsetDelta
+  })
 
 const marker = (type: "abort" | "commit", producerId: number, baseOffset: number): Buffer =>
-  encodeControlBatch({ baseOffset, leaderEpoch: 0, producerId, producerEpoch: 0, type, timestamp: 1 })
+  encodeControlBatch({ baseOffset, leaderEpoch: 0, producerId: idOf(producerId), producerEpoch: 0, type, timestamp: 1 })
 
 const abort = (producerId: number, offset: number) => marker("abort", producerId, offset)
 const commit = (producerId: number, offset: number) => marker("commit", producerId, offset)
@@ -34,49 +50,59 @@ const cases: ReadonlyArray<
     visible: ReadonlyArray<number>
   ]
 > = [
-  ["one aborted transaction", [data(1, 0, 1), abort(1, 2), data(-1, 3)], [{ producerId: 1, firstOffset: 0 }], [3]],
+  [
+    "one aborted transaction",
+    [data(1, 0, 1), abort(1, 2), data(-1, 3)],
+    [{ producerId: idOf(1), firstOffset: 0 }],
+    [3]
+  ],
   [
     "two by one producer in one answer, with a committed one between them",
     [data(1, 0), abort(1, 1), data(1, 2), commit(1, 3), data(1, 4), abort(1, 5), data(1, 6), commit(1, 7)],
     [
-      { producerId: 1, firstOffset: 0 },
-      { producerId: 1, firstOffset: 4 }
+      { producerId: idOf(1), firstOffset: 0 },
+      { producerId: idOf(1), firstOffset: 4 }
     ],
     [2, 6]
   ],
-  ["the marker in a later answer", [data(1, 0), data(-1, 1), data(1, 2)], [{ producerId: 1, firstOffset: 0 }], [1]],
+  [
+    "the marker in a later answer",
+    [data(1, 0), data(-1, 1), data(1, 2)],
+    [{ producerId: idOf(1), firstOffset: 0 }],
+    [1]
+  ],
   ["a marker with no entry", [data(-1, 0), abort(9, 1), data(1, 2), commit(1, 3)], [], [0, 2]],
   [
     "aborted then committed by the same producer",
     [data(1, 0), abort(1, 1), data(1, 2, 3), commit(1, 4)],
-    [{ producerId: 1, firstOffset: 0 }],
+    [{ producerId: idOf(1), firstOffset: 0 }],
     [2, 3]
   ],
   [
     "two producers interleaved, one aborting",
     [data(1, 0), data(2, 1), data(1, 2), data(2, 3), abort(1, 4), data(2, 5), commit(2, 6)],
-    [{ producerId: 1, firstOffset: 0 }],
+    [{ producerId: idOf(1), firstOffset: 0 }],
     [1, 3, 5]
   ],
   [
     "two producers interleaved, both aborting, listed out of order",
     [data(1, 0), data(2, 1), abort(1, 2), data(2, 3), data(1, 4), commit(1, 5), abort(2, 6), data(2, 7), commit(2, 8)],
     [
-      { producerId: 2, firstOffset: 1 },
-      { producerId: 1, firstOffset: 0 }
+      { producerId: idOf(2), firstOffset: 1 },
+      { producerId: idOf(1), firstOffset: 0 }
     ],
     [4, 7]
   ],
   [
     "markers whose data compaction took, as empty batches",
     [emptied(1, 0, 2), abort(1, 3), data(1, 4), commit(1, 5)],
-    [{ producerId: 1, firstOffset: 0 }],
+    [{ producerId: idOf(1), firstOffset: 0 }],
     [4]
   ],
   [
     "data of which compaction took the first batch",
     [data(1, 4), abort(1, 6), data(1, 7), commit(1, 8)],
-    [{ producerId: 1, firstOffset: 0 }],
+    [{ producerId: idOf(1), firstOffset: 0 }],
     [7]
   ],
   [
@@ -85,7 +111,7 @@ const cases: ReadonlyArray<
       data(1, 0),
       encodeBatch([], {
         baseOffset: 1,
-        producerId: 1,
+        producerId: idOf(1),
         producerEpoch: 0,
         isTransactional: true,
         isControl: true
@@ -95,7 +121,7 @@ const cases: ReadonlyArray<
       data(1, 4),
       commit(1, 5)
     ],
-    [{ producerId: 1, firstOffset: 0 }],
+    [{ producerId: idOf(1), firstOffset: 0 }],
     [4]
   ],
   [
@@ -104,13 +130,13 @@ const cases: ReadonlyArray<
       data(1, 0),
       encodeBatch([{ offsetDelta: 0, timestamp: 1, key: null, value: null }], {
         baseOffset: 1,
-        producerId: 1,
+        producerId: idOf(1),
         producerEpoch: 0,
         baseSequence: 0
       }),
       abort(1, 2)
     ],
-    [{ producerId: 1, firstOffset: 0 }],
+    [{ producerId: idOf(1), firstOffset: 0 }],
     [1]
   ]
 ]
@@ -139,13 +165,13 @@ describe("aborted transactions", () => {
     Effect.sync(() => {
       const zeros = encodeBatch([{ offsetDelta: 0, timestamp: 1, key: Buffer.alloc(4), value: Buffer.alloc(6) }], {
         baseOffset: 1,
-        producerId: 1,
+        producerId: idOf(1),
         producerEpoch: 0,
         baseSequence: 1,
         isTransactional: true
       })
       const records = Buffer.concat([data(1, 0), zeros, data(1, 2), abort(1, 3)])
-      assert.deepStrictEqual(offsets(cursorOf(records, 0, [{ producerId: 1, firstOffset: 0 }])), [])
+      assert.deepStrictEqual(offsets(cursorOf(records, 0, [{ producerId: idOf(1), firstOffset: 0 }])), [])
       const committed = Buffer.concat([data(1, 0), zeros, data(1, 2), commit(1, 3)])
       assert.deepStrictEqual(
         walk(cursorOf(committed)).map((record) => record.key),
@@ -160,7 +186,7 @@ describe("aborted transactions", () => {
         const cursor = cursorOf(
           encodeBatch([{ offsetDelta: 0, timestamp: 1, key, value: null }], {
             baseOffset: 5,
-            producerId: 1,
+            producerId: idOf(1),
             producerEpoch: 0,
             isTransactional: true,
             isControl: true
@@ -257,7 +283,7 @@ const checkRandomLog = (seed: number): void => {
             {
               baseOffset: at[0]!,
               lastOffsetDelta: last - at[0]!,
-              producerId,
+              producerId: idOf(producerId),
               isTransactional: transaction !== undefined,
               compression: random(5) === 0 ? "gzip" : "none"
             }
@@ -279,7 +305,10 @@ const checkRandomLog = (seed: number): void => {
     const cursor = cursorOf(
       Buffer.concat(answer.map((entry) => entry.bytes)),
       position,
-      aborted.map((transaction) => ({ producerId: transaction!.producerId, firstOffset: transaction!.firstOffset }))
+      aborted.map((transaction) => ({
+        producerId: idOf(transaction!.producerId),
+        firstOffset: transaction!.firstOffset
+      }))
     )
     seen.push(...offsets(cursor))
     assert.isUndefined(cursor.problem, `seed ${seed}`)

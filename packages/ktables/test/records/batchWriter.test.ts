@@ -26,7 +26,9 @@ const Options = Schema.Struct({
   baseOffset: between(0, Number.MAX_SAFE_INTEGER - 2 ** 40),
   leaderEpoch: between(0, 2 ** 31 - 1),
   compression: Schema.Literals(["none", "gzip", "snappy", "lz4", "zstd"]),
-  producerId: between(0, 2 ** 53 - 1),
+  // All of the 63 bits that it may have.
+  producerHigh: between(0, 2 ** 31 - 1),
+  producerLow: between(0, 2 ** 32 - 1),
   producerEpoch: between(0, 2 ** 15 - 1),
   baseSequence: between(0, 2 ** 31 - 1),
   tail: between(0, 1000)
@@ -55,7 +57,7 @@ describe("the batch writer", () => {
         {
           baseOffset: 2 ** 32 + 5,
           leaderEpoch: 6,
-          producerId: 2 ** 33 + 1,
+          producerId: 2n ** 62n + 1n,
           producerEpoch: 3,
           baseSequence: 9,
           isTransactional: true
@@ -74,7 +76,7 @@ describe("the batch writer", () => {
           "00000001",
           "0000018bcfe56800",
           "0000018bcfe56864",
-          "0000000200000001",
+          "4000000000000001",
           "0003",
           "00000009",
           "00000002"
@@ -108,8 +110,10 @@ describe("the batch writer", () => {
         headers
       }))
       const lastOffsetDelta = Math.max(0, offsetDelta) + options.tail
+      const producerId = (BigInt(options.producerHigh) << 32n) | BigInt(options.producerLow)
       const batch = encodeBatch(records, {
         ...options,
+        producerId,
         compression: options.compression as Compression,
         lastOffsetDelta
       })
@@ -130,7 +134,7 @@ describe("the batch writer", () => {
         ])
         assert.deepStrictEqual(
           [cursor.producerId, cursor.producerEpoch, cursor.leaderEpoch],
-          [options.producerId, options.producerEpoch, options.leaderEpoch]
+          [producerId, options.producerEpoch, options.leaderEpoch]
         )
       }
       assert.isUndefined(cursor.problem)
@@ -163,7 +167,7 @@ describe("the batch writer", () => {
 
   it.effect("writes markers that a reader passes over", () =>
     Effect.sync(() => {
-      const options = { baseOffset: 4, leaderEpoch: 1, producerId: 7, producerEpoch: 2, timestamp: 50 }
+      const options = { baseOffset: 4, leaderEpoch: 1, producerId: 7n, producerEpoch: 2, timestamp: 50 }
       for (const type of ["abort", "commit"] as const) {
         const batch = encodeControlBatch({ ...options, type, coordinatorEpoch: 258 })
         const cursor = cursorOf(batch, 0, "uncommitted")

@@ -15,7 +15,7 @@ const batch = (baseOffset: number, compression: (typeof kinds)[number] = "none")
       key: Buffer.from(`key-${i}`),
       value: i === 2 ? null : Buffer.from(`{"value":${i}}`)
     })),
-    { baseOffset, compression, producerId: 1, producerEpoch: 0, baseSequence: 0, isTransactional: true }
+    { baseOffset, compression, producerId: 1n, producerEpoch: 0, baseSequence: 0, isTransactional: true }
   )
 
 /** The bytes of a batch that its checksum does not cover: the base offset and the leader epoch. */
@@ -53,7 +53,7 @@ describe("a damaged record set", () => {
         const marker = encodeControlBatch({
           baseOffset: 8,
           leaderEpoch: 0,
-          producerId: 1,
+          producerId: 1n,
           producerEpoch: 0,
           type: "commit",
           timestamp: 1
@@ -87,7 +87,7 @@ describe("a damaged record set", () => {
           bytes[16] = random(3)
           bytes.writeInt32BE(random(bytes.length), 8)
         }
-        const cursor = cursorOf(bytes, random(2), [{ producerId: random(9), firstOffset: random(9) }])
+        const cursor = cursorOf(bytes, random(2), [{ producerId: BigInt(random(9)), firstOffset: random(9) }])
         assert.isFalse(cursor.next(), `seed ${seed}`)
         const summary = summarize(bytes)
         assert.isTrue(summary.wholeBytes <= bytes.length && summary.nextOffset >= -1, `seed ${seed}`)

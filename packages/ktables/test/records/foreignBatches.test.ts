@@ -6,7 +6,6 @@ import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Struct } from "effect"
-import type { AbortedTransaction } from "effect-ktables/KafkaClient"
 import { cursorOf } from "./walk.ts"
 
 interface Fixture {
@@ -19,7 +18,7 @@ interface Fixture {
     /** From the start of the log to its end; an answer holds one segment at most. */
     readonly answers: ReadonlyArray<{
       readonly fetchOffset: number
-      readonly abortedTransactions: ReadonlyArray<AbortedTransaction>
+      readonly abortedTransactions: ReadonlyArray<{ readonly producerId: number; readonly firstOffset: number }>
       /** Base 64. */
       readonly records: string
     }>
@@ -59,7 +58,11 @@ for (const file of ["java", "javaTransactions", "aiokafka", "librdkafka"]) {
         let position = 0
         for (const { abortedTransactions, fetchOffset, records } of answers) {
           assert.strictEqual(fetchOffset, position)
-          const cursor = cursorOf(Buffer.from(records, "base64"), fetchOffset, abortedTransactions)
+          const cursor = cursorOf(
+            Buffer.from(records, "base64"),
+            fetchOffset,
+            abortedTransactions.map(({ firstOffset, producerId }) => ({ producerId: BigInt(producerId), firstOffset }))
+          )
           while (cursor.next()) {
             const { keyLength, keyStart, offset, timestamp, valueLength, valueStart } = cursor
             const key = slice(cursor.buffer, keyStart, keyLength)?.toString("base64") ?? null

@@ -104,7 +104,7 @@ describe("bytes of kafkajs", () => {
           assert.isUndefined(cursor.problem)
           assert.deepStrictEqual(
             [cursor.producerId, cursor.producerEpoch, cursor.sequence, cursor.leaderEpoch],
-            [producerId, 3, 70 + likes.length - 1, 4]
+            [BigInt(producerId), 3, 70 + likes.length - 1, 4]
           )
         })
     )
@@ -121,7 +121,7 @@ describe("bytes of kafkajs", () => {
         const batch = encodeBatch(records, {
           baseOffset: 2 ** 40,
           leaderEpoch: 6,
-          producerId: 2 ** 45,
+          producerId: 2n ** 62n + 1n,
           producerEpoch: 2,
           baseSequence: 9,
           isTransactional: true,
@@ -146,7 +146,7 @@ describe("bytes of kafkajs", () => {
         )
         assert.deepStrictEqual(
           [decoded.partitionLeaderEpoch, decoded.producerId, decoded.producerEpoch, decoded.firstSequence],
-          [6, String(2 ** 45), 2, 9]
+          [6, String(2n ** 62n + 1n), 2, 9]
         )
         assert.isTrue(decoded.inTransaction && !decoded.isControlBatch)
         assert.strictEqual(Number(decoded.maxTimestamp), Math.max(-1, ...records.map(({ timestamp }) => timestamp)))
@@ -159,7 +159,7 @@ describe("bytes of kafkajs", () => {
       const marker = encodeControlBatch({
         baseOffset: 8,
         leaderEpoch: 1,
-        producerId: 5,
+        producerId: 5n,
         producerEpoch: 1,
         type: "commit",
         timestamp: 77

@@ -54,7 +54,7 @@ describe("messages of the old formats", () => {
         message(1, 6, "b", null),
         encodeBatch([{ offsetDelta: 0, timestamp: 7, key: Buffer.from("c"), value: null }], {
           baseOffset: 9,
-          producerId: 4,
+          producerId: 4n,
           producerEpoch: 1,
           leaderEpoch: 2
         })
@@ -82,7 +82,7 @@ describe("messages of the old formats", () => {
     Effect.sync(() => {
       const one = { offsetDelta: 0, timestamp: 7, key: null, value: null }
       const batch = encodeBatch([one], {
-        producerId: 4,
+        producerId: 4n,
         producerEpoch: 1,
         baseSequence: 3,
         leaderEpoch: 2,
@@ -92,7 +92,7 @@ describe("messages of the old formats", () => {
       assert.isTrue(cursor.next() && cursor.next())
       assert.deepStrictEqual(
         [cursor.producerId, cursor.producerEpoch, cursor.sequence, cursor.leaderEpoch],
-        [-1, -1, -1, -1]
+        [-1n, -1, -1, -1]
       )
       assert.strictEqual(cursor.timestamp, 1001)
     })

@@ -141,7 +141,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
    * Whether a transaction is committed. Where markers may be truncated a producer's transactions all end the same way: a
    * reader that has seen one committed cannot know that its marker was lost and it was aborted then.
    */
-  const outcomeOf = (producerId: number): boolean => (options.truncates ? producerId % 2 === 0 : chance.happens(0.5))
+  const outcomeOf = (producerId: bigint): boolean => (options.truncates ? producerId % 2n === 0n : chance.happens(0.5))
   const end = (transaction: MemoryKafka.Transaction) =>
     Effect.suspend(() => {
       open = open.filter((one) => one !== transaction)

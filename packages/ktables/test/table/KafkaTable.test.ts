@@ -132,7 +132,7 @@ describe("KafkaTable", () => {
             partition: 0,
             offset: 1,
             timestamp: 0,
-            producerId: -1,
+            producerId: undefined,
             producerEpoch: -1,
             sequence: -1
           })
@@ -342,7 +342,7 @@ describe("KafkaTable", () => {
               partition: 0,
               offset: 100,
               timestamp: 0,
-              producerId: -1,
+              producerId: undefined,
               producerEpoch: -1,
               sequence: -1
             })

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { prices, setTogether, start, startUnanswered, writerTo } from "./fixtures.ts"
-import { answered, describe as describeTopic, eventually, TOPIC, TOPIC_ID, until } from "./scriptedKafka.ts"
+import { answered, describe as describeTopic, eventually, firstId, TOPIC, TOPIC_ID, until } from "./scriptedKafka.ts"
 
 describe("acknowledgements", () => {
   it.effect("a set is answered with topic id, partition, offset, timestamp and numbering", () =>
@@ -19,7 +19,7 @@ describe("acknowledgements", () => {
         partition: 0,
         offset: 1,
         timestamp: 1234,
-        producerId: 1000,
+        producerId: `${firstId}`,
         producerEpoch: 0,
         sequence: 1
       })
@@ -61,8 +61,8 @@ describe("acknowledgements", () => {
       assert.deepStrictEqual(
         kafka.produced.map((p) => [p.request.acks, p.producerId, p.sequence]),
         [
-          [0, -1, -1],
-          [1, -1, -1]
+          [0, -1n, -1],
+          [1, -1n, -1]
         ]
       )
       assert.notInclude(kafka.calls, "initProducerId")

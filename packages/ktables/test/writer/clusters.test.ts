@@ -15,8 +15,10 @@ import {
   brokerError,
   describe as describeTopic,
   eventually,
+  firstId,
   type ProduceAnswer,
   refuse,
+  secondId,
   TOPIC_ID,
   until
 } from "./scriptedKafka.ts"
@@ -39,7 +41,7 @@ const elsewhere = [
 
 /** A leader on which somebody else has the writer's first producer id: it takes those batches for written already. */
 const foreign: ProduceAnswer = (produced, kafka) =>
-  produced.producerId === 1000
+  produced.producerId === firstId
     ? Effect.succeed([answered(produced.partition, { baseOffset: 77 })])
     : accept(produced, kafka)
 
@@ -53,7 +55,7 @@ describe("a producer id that is somebody else's", () => {
         kafka.produces = [refuse(code)]
         kafka.otherwise = foreign
         const ack = yield* eventually(writer.set("b", 2))
-        assert.deepInclude(ack, { topicId: description.topicId, producerId: 1001, sequence: 0, offset: 1 })
+        assert.deepInclude(ack, { topicId: description.topicId, producerId: `${secondId}`, sequence: 0, offset: 1 })
         assert.deepStrictEqual(kafka.log(), ["a", "b"])
       })
     )
@@ -69,7 +71,7 @@ describe("a producer id that is somebody else's", () => {
         assert.strictEqual(error._tag, "WriteOutcomeUnknown")
         assert.include(error.message, "another cluster")
         const ack = yield* eventually(Fiber.join(second))
-        assert.deepInclude(ack, { topicId: description.topicId, producerId: 1001, sequence: 0 })
+        assert.deepInclude(ack, { topicId: description.topicId, producerId: `${secondId}`, sequence: 0 })
         assert.deepStrictEqual(kafka.log(), ["a", "b"])
       })
     )
@@ -83,8 +85,12 @@ describe("a producer id that is somebody else's", () => {
           const { kafka, writer } = yield* start({ produces: [appendAndCut], otherwise: accept })
           kafka.describes = [Effect.succeed(description)]
           const ack = yield* eventually(writer.set("a", 1))
-          assert.deepInclude(ack, { topicId: TOPIC_ID, producerId: 1000, sequence: 0, offset: 0 })
-          assert.deepInclude(yield* eventually(writer.set("b", 2)), { producerId: 1000, sequence: 1, offset: 1 })
+          assert.deepInclude(ack, { topicId: TOPIC_ID, producerId: `${firstId}`, sequence: 0, offset: 0 })
+          assert.deepInclude(yield* eventually(writer.set("b", 2)), {
+            producerId: `${firstId}`,
+            sequence: 1,
+            offset: 1
+          })
           assert.deepStrictEqual(kafka.log(), ["a", "b"])
         })
     )
@@ -111,8 +117,8 @@ describe("a producer id that is somebody else's", () => {
         assert.isUndefined(refused.pollUnsafe())
         assert.strictEqual(kafka.produced.length, 2)
         yield* Deferred.succeed(settled, undefined)
-        assert.deepInclude(yield* eventually(Fiber.join(sent)), { producerId: 1000, offset: 0 })
-        assert.deepInclude(yield* eventually(Fiber.join(refused)), { producerId: 1000, offset: 0 })
+        assert.deepInclude(yield* eventually(Fiber.join(sent)), { producerId: `${firstId}`, offset: 0 })
+        assert.deepInclude(yield* eventually(Fiber.join(refused)), { producerId: `${firstId}`, offset: 0 })
       })
     )
 
@@ -137,7 +143,10 @@ describe("a producer id that is somebody else's", () => {
         yield* TestClock.adjust("1 second")
         yield* Deferred.succeed(settled, undefined)
         assert.strictEqual((yield* eventually(Fiber.join(sent)))._tag, "WriteOutcomeUnknown")
-        assert.deepInclude(yield* eventually(Fiber.join(refused)), { topicId: description.topicId, producerId: 1001 })
+        assert.deepInclude(yield* eventually(Fiber.join(refused)), {
+          topicId: description.topicId,
+          producerId: `${secondId}`
+        })
       })
     )
   }
@@ -157,7 +166,11 @@ describe("a producer id that is somebody else's", () => {
       yield* kafka.replaceCluster
       yield* kafka.createTopic(prices.name)
       const { producer } = yield* kafka.beginTransaction()
-      assert.deepInclude(first, producer, "the new cluster gave the writer's producer id to somebody else")
+      assert.strictEqual(
+        first.producerId,
+        `${producer.producerId}`,
+        "the new cluster gave the writer's producer id to somebody else"
+      )
       for (let baseSequence = 0; baseSequence < 4; baseSequence++) {
         const record = { offsetDelta: 0, timestamp: 1, key: Buffer.from("foreign"), value: Buffer.from("0") }
         yield* kafka.appendBatch(prices.name, encodeBatch([record], { ...producer, baseSequence }))
@@ -178,10 +191,10 @@ describe("a producer id that is somebody else's", () => {
 
   it.effect("a producer id that comes from another cluster than the topic is not used", () =>
     Effect.gen(function* () {
-      const other = { producerId: 7, producerEpoch: 0, clusterId: "other" }
+      const other = { producerId: 7n, producerEpoch: 0, clusterId: "other" }
       const { writer } = yield* start({ inits: [Effect.succeed(other), Effect.succeed(other)] })
       const ack = yield* eventually(writer.set("a", 1))
-      assert.strictEqual(ack.producerId, 1000)
+      assert.strictEqual(ack.producerId, `${firstId}`)
     })
   )
 
@@ -193,7 +206,7 @@ describe("a producer id that is somebody else's", () => {
       for (const clusterId of [undefined, "cluster"]) {
         kafka.description = { ...description, clusterId }
         kafka.produces = [refuse(ErrorCode.NOT_LEADER_OR_FOLLOWER)]
-        assert.strictEqual((yield* eventually(writer.set("a", 2))).producerId, 1000)
+        assert.strictEqual((yield* eventually(writer.set("a", 2))).producerId, `${firstId}`)
       }
     })
   )

@@ -4,7 +4,18 @@ import { Effect, Fiber, Logger } from "effect"
 import { type KafkaError, UnsupportedRequest } from "effect-ktables/KafkaError"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { byLastBit, failureOf, setTogether, start } from "./fixtures.ts"
-import { accept, appendAndRefuse, brokerError, cut, eventually, lost, refuse, until } from "./scriptedKafka.ts"
+import {
+  accept,
+  appendAndRefuse,
+  brokerError,
+  cut,
+  eventually,
+  firstId,
+  lost,
+  refuse,
+  secondId,
+  until
+} from "./scriptedKafka.ts"
 
 describe("numbering that the broker does not accept", () => {
   for (const [name, code] of [
@@ -16,7 +27,7 @@ describe("numbering that the broker does not accept", () => {
         const { kafka, writer } = yield* start({ produces: [accept, refuse(code)] })
         yield* eventually(writer.set("a", 1))
         const ack = yield* eventually(writer.set("b", 1))
-        assert.deepStrictEqual([ack.producerId, ack.producerEpoch, ack.sequence, ack.offset], [1000, 1, 0, 1])
+        assert.deepStrictEqual([ack.producerId, ack.producerEpoch, ack.sequence, ack.offset], [`${firstId}`, 1, 0, 1])
         assert.deepStrictEqual(kafka.log(), ["a", "b"])
       })
     )
@@ -30,7 +41,7 @@ describe("numbering that the broker does not accept", () => {
       Effect.gen(function* () {
         const { writer } = yield* start({ produces: [refuse(code)] })
         const ack = yield* eventually(writer.set("a", 1))
-        assert.deepStrictEqual([ack.producerId, ack.producerEpoch, ack.sequence], [1001, 0, 0])
+        assert.deepStrictEqual([ack.producerId, ack.producerEpoch, ack.sequence], [`${secondId}`, 0, 0])
       })
     )
   }
@@ -73,7 +84,7 @@ describe("numbering that the broker does not accept", () => {
         Effect.fail(lost("InitProducerId"))
       ]
       const ack = yield* eventually(writer.set("a", 1))
-      assert.strictEqual(ack.producerId, 1001)
+      assert.strictEqual(ack.producerId, `${secondId}`)
     })
   )
 })
@@ -107,7 +118,7 @@ describe("clusters that grant no idempotence", () => {
     Effect.gen(function* () {
       const error = brokerError(ErrorCode.UNKNOWN_SERVER_ERROR, "InitProducerId")
       const { writer } = yield* eventually(start({ inits: [Effect.fail(error), Effect.fail(error)] }))
-      assert.strictEqual((yield* eventually(writer.set("a", 1))).producerId, 1000)
+      assert.strictEqual((yield* eventually(writer.set("a", 1))).producerId, `${firstId}`)
     })
   )
 
@@ -127,8 +138,8 @@ describe("clusters that grant no idempotence", () => {
         assert.deepStrictEqual(
           acks.map((ack) => [ack.producerId, ack.sequence, ack.offset]),
           [
-            [-1, -1, 0],
-            [-1, -1, 1]
+            [undefined, -1, 0],
+            [undefined, -1, 1]
           ]
         )
         assert.deepStrictEqual(kafka.log(), ["a", "b"])
@@ -150,7 +161,7 @@ describe("clusters that grant no idempotence", () => {
     Effect.gen(function* () {
       const { kafka, writer } = yield* start({ produces: [refuse(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)] })
       const ack = yield* eventually(writer.set("a", 1))
-      assert.strictEqual(ack.producerId, -1)
+      assert.isUndefined(ack.producerId)
       assert.deepStrictEqual(kafka.log(), ["a"])
     })
   )
@@ -172,7 +183,7 @@ describe("clusters that grant no idempotence", () => {
     Effect.gen(function* () {
       const { kafka, writer } = yield* start({ writer: { idempotence: "off" } })
       const ack = yield* eventually(writer.set("a", 1))
-      assert.strictEqual(ack.producerId, -1)
+      assert.isUndefined(ack.producerId)
       assert.notInclude(kafka.calls, "initProducerId")
     })
   )

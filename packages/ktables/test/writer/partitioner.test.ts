@@ -40,13 +40,13 @@ describe("a producer's numbering", () => {
 
   it.effect("ends with the last epoch", () =>
     Effect.sync(() => {
-      assert.deepStrictEqual(nextEpoch({ producerId: 5, producerEpoch: 3, sequence: 9, generation: 2 }), {
-        producerId: 5,
+      assert.deepStrictEqual(nextEpoch({ producerId: 5n, producerEpoch: 3, sequence: 9, generation: 2 }), {
+        producerId: 5n,
         producerEpoch: 4,
         sequence: 0,
         generation: 2
       })
-      assert.isUndefined(nextEpoch({ producerId: 5, producerEpoch: 32767, sequence: 9, generation: 0 }))
+      assert.isUndefined(nextEpoch({ producerId: 5n, producerEpoch: 32767, sequence: 9, generation: 0 }))
     })
   )
 })

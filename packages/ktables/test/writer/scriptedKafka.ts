@@ -5,6 +5,13 @@ import { BrokerError, ConnectionFailed, type KafkaError, UnsupportedRequest } fr
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 
 export const TOPIC = "prices"
+/**
+ * What the first producers are named, beyond what numbers hold exactly: as numbers they would be the same. Acknowledgements
+ * name them by their digits.
+ */
+export const firstId = 2n ** 62n + 1000n
+export const secondId = firstId + 1n
+
 export const TOPIC_ID = "0123456789abcdef0123456789abcdef"
 
 /** A produce as the broker saw it, with its batch's header and records read. */
@@ -13,7 +20,7 @@ export interface Produced {
   readonly request: KafkaClient.ProduceRequest
   readonly partition: number
   readonly bytes: Buffer
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
   readonly sequence: number
   readonly keys: ReadonlyArray<string>
@@ -35,7 +42,7 @@ const readProduced = (broker: number, request: KafkaClient.ProduceRequest): Prod
     request,
     partition,
     bytes,
-    producerId: Number(bytes.readBigInt64BE(43)),
+    producerId: bytes.readBigInt64BE(43),
     producerEpoch: bytes.readInt16BE(51),
     sequence: bytes.readInt32BE(53),
     keys
@@ -69,7 +76,7 @@ export const appendAndRefuse =
 /** Appends as a leader does: an idempotent batch that is already there is not appended again. */
 export const accept: ProduceAnswer = (produced, kafka) =>
   Effect.sync(() => {
-    const known = kafka.appended.find((other) => produced.producerId >= 0 && other.bytes.equals(produced.bytes))
+    const known = kafka.appended.find((other) => produced.producerId >= 0n && other.bytes.equals(produced.bytes))
     const baseOffset = known === undefined ? kafka.end(produced.partition) : known.baseOffset
     if (known === undefined) {
       kafka.appended.push({ bytes: produced.bytes, baseOffset, partition: produced.partition, keys: produced.keys })
@@ -116,7 +123,7 @@ export class ScriptedKafka {
   alters: Array<Effect.Effect<void, KafkaError>> = []
   /** What a produce answers when the list is empty. */
   otherwise: ProduceAnswer = accept
-  private ids = 1000
+  private ids = firstId
 
   constructor(partitions = 1) {
     this.description = describe({ partitions })

@@ -15,7 +15,7 @@ export interface ContractRecord {
 export interface ContractBatchOptions {
   readonly baseOffset?: number
   readonly compression?: Compression
-  readonly producerId?: number
+  readonly producerId?: bigint
   readonly producerEpoch?: number
   readonly baseSequence?: number
   readonly isTransactional?: boolean
@@ -34,7 +34,7 @@ export interface ReadBatch {
   readonly baseOffset: number
   readonly lastOffset: number
   readonly leaderEpoch: number
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
   readonly baseSequence: number
   readonly isTransactional: boolean
@@ -135,7 +135,7 @@ export const encodeBatch = (records: ReadonlyArray<ContractRecord>, options: Con
   batch.writeInt32BE(records.length - 1, 23)
   batch.writeBigInt64BE(BigInt(baseTimestamp), 27)
   batch.writeBigInt64BE(BigInt(Math.max(...records.map(({ timestamp }) => timestamp ?? baseTimestamp))), 35)
-  batch.writeBigInt64BE(BigInt(options.producerId ?? -1), 43)
+  batch.writeBigInt64BE(options.producerId ?? -1n, 43)
   batch.writeInt16BE(options.producerEpoch ?? -1, 51)
   batch.writeInt32BE(options.baseSequence ?? -1, 53)
   batch.writeInt32BE(records.length, 57)
@@ -192,7 +192,7 @@ const readBatch = (bytes: Buffer): ReadBatch => {
     baseOffset,
     lastOffset: baseOffset + bytes.readInt32BE(23),
     leaderEpoch: bytes.readInt32BE(12),
-    producerId: Number(bytes.readBigInt64BE(43)),
+    producerId: bytes.readBigInt64BE(43),
     producerEpoch: bytes.readInt16BE(51),
     baseSequence: bytes.readInt32BE(53),
     isTransactional: (attributes & 0x10) !== 0,

@@ -67,13 +67,13 @@ export const beginTransaction = async (address: string, transactionalId: string)
     "InitProducerId",
     (answer) => {
       answer.int32()
-      return { code: answer.int16(), value: { producerId: answer.int64(), epoch: answer.int16() } }
+      return { code: answer.int16(), value: { producerId: answer.bigInt64(), epoch: answer.int16() } }
     }
   )
   const sequences = new Map<string, number>()
 
   const append: OpenTransaction["append"] = async (leader, topic, partition, records) => {
-    const adding = new Writer().string(transactionalId).int64(producerId).int16(epoch)
+    const adding = new Writer().string(transactionalId).bigInt64(producerId).int16(epoch)
     adding.int32(1).string(topic).int32(1).int32(partition)
     await settled(
       coordinate({ name: "AddPartitionsToTxn", apiKey: 24, version: 1, body: adding }),
@@ -123,7 +123,7 @@ export const beginTransaction = async (address: string, transactionalId: string)
         version: 1,
         body: new Writer()
           .string(transactionalId)
-          .int64(producerId)
+          .bigInt64(producerId)
           .int16(epoch)
           .int8(commit ? 1 : 0)
       }),

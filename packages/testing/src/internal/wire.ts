@@ -24,6 +24,12 @@ export class Writer {
     this.parts.push(part)
     return this
   }
+  bigInt64(value: bigint): this {
+    const part = Buffer.alloc(8)
+    part.writeBigInt64BE(value)
+    this.parts.push(part)
+    return this
+  }
   int64(value: number): this {
     const part = Buffer.alloc(8)
     part.writeBigInt64BE(BigInt(value))
@@ -97,6 +103,10 @@ export class Reader {
   int32(): number {
     this.at += 4
     return this.buffer.readInt32BE(this.at - 4)
+  }
+  bigInt64(): bigint {
+    this.at += 8
+    return this.buffer.readBigInt64BE(this.at - 8)
   }
   int64(): number {
     this.at += 8

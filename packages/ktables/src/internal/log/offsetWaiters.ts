@@ -142,8 +142,8 @@ export class OffsetWaiters {
   listenerOf(partition: Partition): BatchListener {
     const { recent } = partition
     return {
-      add: (first, last, producerId, producerEpoch, baseSequence, earliest, latest) => {
-        recent.add(first, last, producerId, producerEpoch, baseSequence, earliest, latest)
+      add: (first, last, producerHigh, producerLow, producerEpoch, baseSequence, earliest, latest) => {
+        recent.add(first, last, producerHigh, producerLow, producerEpoch, baseSequence, earliest, latest)
         this.#acks.get(partition.partition)?.forEach(first, last, (wait) => {
           if (this.#speaksOf(wait.ack)) wait.isThere = recent.holds(wait.ack)
         })

@@ -1,5 +1,6 @@
 /** Who wrote the newest records of a partition, so that an acknowledged record can be told from another at its offset. */
 import type { WriteAck } from "../../WriteAck.ts"
+import { producerIdOf } from "../records/batchFormat.ts"
 import type { BatchListener } from "../records/batchReader.ts"
 
 /** An acknowledgement that says where its record lies. */
@@ -9,13 +10,14 @@ export type PlacedAck = WriteAck & { readonly offset: number }
 const KEPT = 256
 const FIRST_ROOM = 4
 
-/** Numbers for each run: its first and last offset, its producer, and two that `add` explains. */
-const WIDTH = 5
+/** Numbers for each run: its first and last offset, the halves of its producer id, and two that `add` explains. */
+const WIDTH = 6
 const FIRST = 0
 const LAST = 1
-const PRODUCER = 2
-const EPOCH_OR_EARLIEST = 3
-const SEQUENCE_OR_LATEST = 4
+const PRODUCER_HIGH = 2
+const PRODUCER_LOW = 3
+const EPOCH_OR_EARLIEST = 4
+const SEQUENCE_OR_LATEST = 5
 
 /** Sequences go round to 0 after 2^31-1 (KIP-98). */
 const SEQUENCES = 2147483648
@@ -42,18 +44,20 @@ export class RecentBatches implements BatchListener {
   add(
     first: number,
     last: number,
-    producerId: number,
+    producerHigh: number,
+    producerLow: number,
     producerEpoch: number,
     sequence: number,
     earliest: number,
     latest: number
   ): void {
     this.#forget(first)
-    if (this.#count > this.#oldest && producerId >= 0) {
+    if (this.#count > this.#oldest && producerHigh >= 0) {
       const runs = this.#runs!
       const at = this.#at(this.#count - 1)
       if (
-        runs[at + PRODUCER] === producerId &&
+        runs[at + PRODUCER_LOW] === producerLow &&
+        runs[at + PRODUCER_HIGH] === producerHigh &&
         runs[at + EPOCH_OR_EARLIEST] === producerEpoch &&
         runs[at + LAST]! + 1 === first &&
         (runs[at + SEQUENCE_OR_LATEST]! + first - runs[at + FIRST]!) % SEQUENCES === sequence
@@ -67,9 +71,10 @@ export class RecentBatches implements BatchListener {
     this.#oldest = Math.max(this.#oldest, this.#count - KEPT)
     runs[at + FIRST] = first
     runs[at + LAST] = last
-    runs[at + PRODUCER] = producerId
-    runs[at + EPOCH_OR_EARLIEST] = producerId >= 0 ? producerEpoch : earliest
-    runs[at + SEQUENCE_OR_LATEST] = producerId >= 0 ? sequence : latest
+    runs[at + PRODUCER_HIGH] = producerHigh
+    runs[at + PRODUCER_LOW] = producerLow
+    runs[at + EPOCH_OR_EARLIEST] = producerHigh >= 0 ? producerEpoch : earliest
+    runs[at + SEQUENCE_OR_LATEST] = producerHigh >= 0 ? sequence : latest
   }
 
   /** What was known from an offset on: it is being read again. */
@@ -105,8 +110,9 @@ export class RecentBatches implements BatchListener {
       if (runs[at + LAST]! < offset) return undefined
       const first = runs[at + FIRST]!
       if (first > offset) continue
-      if (runs[at + PRODUCER] !== producerId) return false
-      if (producerId < 0) {
+      const high = runs[at + PRODUCER_HIGH]!
+      if (producerIdOf(high, runs[at + PRODUCER_LOW]!) !== BigInt(producerId ?? -1)) return false
+      if (high < 0) {
         return runs[at + EPOCH_OR_EARLIEST]! <= timestamp && timestamp <= runs[at + SEQUENCE_OR_LATEST]!
       }
       return (

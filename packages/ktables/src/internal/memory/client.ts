@@ -170,18 +170,7 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           if (topic !== undefined) cluster.signal(topic.name).give()
           return request.acks === 0 ? request.partitions.map(({ partition }) => notProduced(partition, 0)) : answer
         })
-      const on = onPartitions("produce", broker, request)
-      const sent = call(on, run, { bytes, isAnswered: request.acks !== 0 })
-      if (request.acks !== 0) return sent
-      return Effect.flatMap(network.isRead(on), (isRead) =>
-        // What wants no answer is on its way once it is handed to the connection.
-        isRead
-          ? sent
-          : Effect.as(
-              Effect.forkDetach(sent),
-              request.partitions.map(({ partition }) => notProduced(partition, 0))
-            )
-      )
+      return call(onPartitions("produce", broker, request), run, { bytes, isAnswered: request.acks !== 0 })
     },
 
     createTopic: (request) => {

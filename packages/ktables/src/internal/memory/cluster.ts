@@ -26,6 +26,8 @@ const isLegalName = (name: string): boolean => /^[a-zA-Z0-9._-]{1,249}$/.test(na
 /** Metrics replace dots by underscores, so brokers refuse names that only differ in those. */
 const metricName = (name: string): string => name.replaceAll(".", "_")
 
+const FAR = 2n ** 62n
+
 const randomId = () => randomBytes(16).toString("base64url")
 
 export class Cluster {
@@ -51,8 +53,10 @@ export class Cluster {
     return signal
   }
 
-  nextProducerId(): number {
-    return this.producerIds++
+  /** Every other one is beyond what a number holds exactly, as brokers other than Apache's give them out. */
+  nextProducerId(): bigint {
+    const nth = BigInt(this.producerIds++)
+    return nth % 2n === 0n ? nth : FAR + nth
   }
 
   /** Becomes another cluster, which has seen nothing yet. */

@@ -64,9 +64,9 @@ export const compact = (log: PartitionLog, replica: Replica, round: Round): void
 
   /** Offsets by key; aborted records are in no key's way, and so are nowhere here. */
   const newest = new Map<string, number>()
-  const lastOfProducer = new Map<number, StoredBatch>()
+  const lastOfProducer = new Map<bigint, StoredBatch>()
   for (const batch of replica.batches) {
-    if (batch.producerId < 0) continue
+    if (batch.producerId < 0n) continue
     const known = lastOfProducer.get(batch.producerId)
     // A marker is what names the producer's epoch only where no data of that epoch does.
     if (!batch.isControl || known === undefined || known.isControl || known.producerEpoch !== batch.producerEpoch) {
@@ -81,7 +81,7 @@ export const compact = (log: PartitionLog, replica: Replica, round: Round): void
   }
 
   /** Producers with data between their last marker and here. */
-  const observed = new Set<number>()
+  const observed = new Set<bigint>()
   const stillAborted = new Set<AbortedSpan>()
   const cleaned: Array<StoredBatch> = []
   for (const batch of cleanable) {

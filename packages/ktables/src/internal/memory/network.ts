@@ -129,15 +129,6 @@ export class Network {
     return connection
   }
 
-  /** Whether the broker reads the connection on which a request goes that is no fetch. */
-  isRead(call: Pick<Call, "broker" | "request">): Effect.Effect<boolean> {
-    const connection = this.connectionFor(call)
-    return Effect.andThen(
-      this.open(call, connection),
-      Effect.map(Clock.currentTimeMillis, (now) => connection.unreadUntil <= now)
-    )
-  }
-
   /**
    * Counts what was carried out against the quotas, and leaves the connection unread for the throttle time that comes of
    * it.

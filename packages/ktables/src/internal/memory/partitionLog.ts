@@ -54,8 +54,8 @@ export class PartitionLog {
   endOffset = 0
   leaderEpoch = 0
   /** First offsets of open transactions by producer, in that order. */
-  readonly open = new Map<number, number>()
-  private readonly producers = new Map<number, Producer>()
+  readonly open = new Map<bigint, number>()
+  private readonly producers = new Map<bigint, Producer>()
   /** The leader's copy; of the last leader where there is none. */
   private leading: Replica
 
@@ -101,7 +101,7 @@ export class PartitionLog {
     if (!hasValidChecksum(bytes)) return refused(ErrorCode.CORRUPT_MESSAGE, undefined)
     const invalid = whyInvalid(batch, config)
     if (invalid !== undefined) return refused(ErrorCode.INVALID_RECORD, invalid)
-    if (batch.producerId >= 0) {
+    if (batch.producerId >= 0n) {
       const duplicate = this.findDuplicate(batch)
       if (duplicate !== undefined) {
         // A broker gives the time of the batch it has, also on topics whose records are not stamped.
@@ -141,7 +141,7 @@ export class PartitionLog {
 
   /** Ends a producer's transaction in this partition; without data of it, the marker stands alone. */
   mark(
-    producer: { readonly producerId: number; readonly producerEpoch: number },
+    producer: { readonly producerId: bigint; readonly producerEpoch: number },
     type: "abort" | "commit",
     now: number
   ) {
@@ -149,7 +149,7 @@ export class PartitionLog {
   }
 
   /** The sequence with which a producer goes on here. */
-  nextSequence(producerId: number, producerEpoch: number): number {
+  nextSequence(producerId: bigint, producerEpoch: number): number {
     const producer = this.producers.get(producerId)
     const last = producer?.epoch === producerEpoch ? producer.recent.at(-1)?.last : undefined
     return last === undefined ? 0 : addSequence(last, 1)
@@ -202,7 +202,7 @@ export class PartitionLog {
 
   /** Takes note of a producer's batch, and gives the first offset of the transaction that it ends, if it ends one. */
   private remember(batch: StoredBatch): number | undefined {
-    if (batch.producerId < 0) return undefined
+    if (batch.producerId < 0n) return undefined
     let producer = this.producers.get(batch.producerId)
     if (producer === undefined || producer.epoch !== batch.producerEpoch) {
       producer = { epoch: batch.producerEpoch, recent: [] }
@@ -244,7 +244,7 @@ export const tellsLogStart = (errorCode: number): boolean =>
 const whyInvalid = (batch: StoredBatch, config: TopicConfig): string | undefined => {
   if (batch.isControl) return "clients are not allowed to write control records"
   if (batch.count <= 0 || batch.lastOffset !== batch.count - 1) return "the count of records is not that of offsets"
-  if (batch.producerId >= 0 && batch.baseSequence < 0) return "the batch has a producer and no sequence"
+  if (batch.producerId >= 0n && batch.baseSequence < 0) return "the batch has a producer and no sequence"
   if (!isCompacted(config)) return undefined
   try {
     return readRecords(batch).some((record) => record.key === null)

@@ -8,7 +8,7 @@ type Mutable<A> = { -readonly [K in keyof A]: A[K] }
 
 export const readLog = (log: PartitionLog, replica: Replica, partition: number): ReadonlyArray<LoggedRecord> => {
   const all: Array<LoggedRecord> = []
-  const undecided = new Map<number, Array<Mutable<LoggedRecord>>>()
+  const undecided = new Map<bigint, Array<Mutable<LoggedRecord>>>()
   for (const batch of replica.batches) {
     const { baseOffset, baseSequence, leaderEpoch, producerEpoch, producerId } = batch
     if (batch.isControl) {
@@ -28,7 +28,7 @@ export const readLog = (log: PartitionLog, replica: Replica, partition: number):
         headers,
         producerId,
         producerEpoch,
-        sequence: producerId < 0 ? -1 : addSequence(baseSequence, offsetDelta),
+        sequence: producerId < 0n ? -1 : addSequence(baseSequence, offsetDelta),
         state: batch.isTransactional ? "open" : "plain"
       }
       if (record.offset < log.startOffset) continue

@@ -39,7 +39,7 @@ export interface StoredBatch {
   /** Until when the batch's tombstones stay, once a cleaner has seen them (KIP-534). */
   readonly deleteHorizon: number | undefined
   readonly maxTimestamp: number
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
   readonly baseSequence: number
   readonly count: number
@@ -60,7 +60,7 @@ export const storedBatch = (bytes: Buffer): StoredBatch => {
     isControl: (attributes & CONTROL_FLAG) !== 0,
     deleteHorizon: (attributes & DELETE_HORIZON_FLAG) !== 0 ? readInt64(bytes, BASE_TIMESTAMP) : undefined,
     maxTimestamp: readInt64(bytes, MAX_TIMESTAMP),
-    producerId: readInt64(bytes, PRODUCER_ID),
+    producerId: bytes.readBigInt64BE(PRODUCER_ID),
     producerEpoch: bytes.readInt16BE(PRODUCER_EPOCH),
     baseSequence: bytes.readInt32BE(BASE_SEQUENCE),
     count: bytes.readInt32BE(RECORD_COUNT)

@@ -59,6 +59,10 @@ export class Reader {
   }
 
   /** A number that 2^53-1 bounds on both sides; anything else is refused rather than rounded. */
+  /** All 64 bits, of what is no number but a name. */
+  bigInt64(): bigint {
+    return this.#buffer.readBigInt64BE(this.#take(8))
+  }
   int64(): number {
     const at = this.#take(8)
     const value = this.#buffer.readInt32BE(at) * 0x1_0000_0000 + this.#buffer.readUInt32BE(at + 4)

@@ -12,7 +12,7 @@ import type { AbortedTransaction } from "../../KafkaClient.ts"
 export class AbortedTransactions {
   private readonly begins: ReadonlyArray<AbortedTransaction>
   private begun = 0
-  private readonly aborting = new Set<number>()
+  private readonly aborting = new Set<bigint>()
 
   constructor(transactions: ReadonlyArray<AbortedTransaction>) {
     this.begins = transactions.toSorted((a, b) => a.firstOffset - b.firstOffset)
@@ -26,12 +26,17 @@ export class AbortedTransactions {
   }
 
   /** An abort marker of this producer was met; one without an entry changes nothing. */
-  end(producerId: number): void {
+  end(producerId: bigint): void {
     this.aborting.delete(producerId)
   }
 
+  /** Whether anybody's are, which is cheaper to know. */
+  get isAnyAborting(): boolean {
+    return this.aborting.size > 0
+  }
+
   /** Whether this producer's transactional batches are aborted ones at this place of the log. */
-  isAborting(producerId: number): boolean {
+  isAborting(producerId: bigint): boolean {
     return this.aborting.has(producerId)
   }
 }

@@ -42,6 +42,9 @@ export const readInt16 = (bytes: Buffer, at: number): number => ((bytes[at]! << 
 export const readInt64 = (bytes: Buffer, at: number): number =>
   readInt32(bytes, at) * 4294967296 + (readInt32(bytes, at + 4) >>> 0)
 
+/** A producer id of its two halves: 64 bits that say nothing, of which any 63 may be set; negative where there is none. */
+export const producerIdOf = (high: number, low: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0)
+
 /** Of a safe integer. */
 export const writeInt64 = (bytes: Buffer, value: number, at: number): void => {
   const high = Math.floor(value / 4294967296)

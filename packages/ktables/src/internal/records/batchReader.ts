@@ -23,6 +23,7 @@ import {
   MAX_TIMESTAMP,
   PRODUCER_EPOCH,
   PRODUCER_ID,
+  producerIdOf,
   readInt16,
   readInt32,
   readInt64,
@@ -93,11 +94,15 @@ const needs = (records: Buffer): number => {
 
 /** Hears of batches as they are entered. */
 export interface BatchListener {
-  /** Of format v2: its offsets, its producer, and the times between which its records were written, any where that is unknown. */
+  /**
+   * Of format v2: its offsets, its producer, and the times between which its records were written, any where that is
+   * unknown. A producer id comes as its two halves, of which the upper one is negative without a producer.
+   */
   readonly add: (
     first: number,
     last: number,
-    producerId: number,
+    producerHigh: number,
+    producerLow: number,
     producerEpoch: number,
     baseSequence: number,
     earliest: number,
@@ -162,8 +167,7 @@ export class RecordCursor {
   valueStart = 0
   /** Bytes; -1 for a null value (a tombstone). */
   valueLength = -1
-  /** Of the current batch; -1 when none: -1, -1. With the record's place in the batch they name its sequence. */
-  producerId = -1
+  /** Of the current batch; -1 when none. */
   producerEpoch = -1
   leaderEpoch = -1
   problem: BatchProblem | undefined = undefined
@@ -194,11 +198,14 @@ export class RecordCursor {
   private baseTimestamp = 0
   private appendTimestamp = 0
   private isLogAppendTime = false
-  private batchProducerId = -1
+  private batchProducerHigh = -1
+  private batchProducerLow = -1
   private batchProducerEpoch = -1
   private batchBaseSequence = -1
   private batchLeaderEpoch = -1
-  // Of the current record, for its sequence.
+  // Of the current record, for its producer id and its sequence.
+  private producerHigh = -1
+  private producerLow = -1
   private baseSequence = -1
   private sequenceBase = 0
 
@@ -220,9 +227,14 @@ export class RecordCursor {
       options.abortedTransactions === undefined ? undefined : new AbortedTransactions(options.abortedTransactions)
   }
 
+  /** Of the current batch; -1 when none. */
+  get producerId(): bigint {
+    return producerIdOf(this.producerHigh, this.producerLow)
+  }
+
   /** The current record's sequence; -1 without idempotence. Sequences go round at 2^31 (KIP-98). */
   get sequence(): number {
-    if (this.baseSequence < 0 || this.producerId < 0) return -1
+    if (this.baseSequence < 0 || this.producerHigh < 0) return -1
     const sequence = this.baseSequence + (this.offset - this.sequenceBase)
     return sequence > MAX_INT32 ? sequence - MAX_INT32 - 1 : sequence
   }
@@ -327,7 +339,8 @@ export class RecordCursor {
   private showBatch(): void {
     this.isFresh = false
     this.buffer = this.batch
-    this.producerId = this.batchProducerId
+    this.producerHigh = this.batchProducerHigh
+    this.producerLow = this.batchProducerLow
     this.producerEpoch = this.batchProducerEpoch
     this.leaderEpoch = this.batchLeaderEpoch
     this.baseSequence = this.batchBaseSequence
@@ -376,20 +389,24 @@ export class RecordCursor {
     const count = readInt32(set, start + RECORD_COUNT)
     if (count < 0 || lastOffsetDelta < 0) return this.stop("Corrupt", baseOffset, "a batch counts below zero")
     if (!this.place(baseOffset, lastOffsetDelta)) return false
-    const producerId = readInt64(set, start + PRODUCER_ID)
-    if (producerId > Number.MAX_SAFE_INTEGER) {
-      return this.stop("OffsetTooLarge", baseOffset, "producer ids above 2^53-1 are not supported")
-    }
+    const producerHigh = readInt32(set, start + PRODUCER_ID)
+    const producerLow = readInt32(set, start + PRODUCER_ID + 4)
     this.lastEpoch = readInt32(set, start + LEADER_EPOCH)
-    if (this.listener !== undefined && this.lastOffset >= this.fromOffset) this.announce(start, attributes, producerId)
-    if (this.aborted !== undefined && producerId >= 0) {
+    if (this.listener !== undefined && this.lastOffset >= this.fromOffset) {
+      this.announce(start, attributes, producerHigh, producerLow)
+    }
+    if (this.aborted !== undefined && producerHigh >= 0) {
       this.aborted.advance(this.lastOffset)
       if ((attributes & CONTROL_FLAG) !== 0) {
         // Compaction may have taken the marker and left its batch.
         const type = count === 0 ? CONTROL_COMMIT : readControlType(set, start + RECORDS, end)
         if (type < 0) return this.corrupt("a control record has no type")
-        if (type === CONTROL_ABORT) this.aborted.end(producerId)
-      } else if ((attributes & TRANSACTIONAL_FLAG) !== 0 && this.aborted.isAborting(producerId)) {
+        if (type === CONTROL_ABORT) this.aborted.end(producerIdOf(producerHigh, producerLow))
+      } else if (
+        this.aborted.isAnyAborting &&
+        (attributes & TRANSACTIONAL_FLAG) !== 0 &&
+        this.aborted.isAborting(producerIdOf(producerHigh, producerLow))
+      ) {
         return true
       }
     }
@@ -411,14 +428,15 @@ export class RecordCursor {
     this.isLogAppendTime = (attributes & LOG_APPEND_TIME_FLAG) !== 0
     this.baseTimestamp = readInt64(set, start + BASE_TIMESTAMP)
     this.appendTimestamp = readInt64(set, start + MAX_TIMESTAMP)
-    this.batchProducerId = producerId
+    this.batchProducerHigh = producerHigh
+    this.batchProducerLow = producerLow
     this.batchProducerEpoch = readInt16(set, start + PRODUCER_EPOCH)
     this.batchBaseSequence = readInt32(set, start + BASE_SEQUENCE)
     this.batchLeaderEpoch = this.lastEpoch
     return true
   }
 
-  private announce(start: number, attributes: number, producerId: number): void {
+  private announce(start: number, attributes: number, producerHigh: number, producerLow: number): void {
     const set = this.set
     // Once compaction has taken records out of a batch, its times no longer say when the rest was written.
     const isWhole = readInt32(set, start + RECORD_COUNT) === this.lastOffsetDelta + 1
@@ -426,7 +444,8 @@ export class RecordCursor {
     this.listener!.add(
       this.baseOffset,
       this.lastOffset,
-      producerId,
+      producerHigh,
+      producerLow,
       readInt16(set, start + PRODUCER_EPOCH),
       readInt32(set, start + BASE_SEQUENCE),
       isWhole ? readInt64(set, start + (isStamped ? MAX_TIMESTAMP : BASE_TIMESTAMP)) : Number.NEGATIVE_INFINITY,
@@ -446,7 +465,8 @@ export class RecordCursor {
     this.recordsLeft = batch.recordCount
     this.isLogAppendTime = false
     this.baseTimestamp = batch.baseTimestamp
-    this.batchProducerId = -1
+    this.batchProducerHigh = -1
+    this.batchProducerLow = -1
     this.batchProducerEpoch = -1
     this.batchBaseSequence = -1
     this.batchLeaderEpoch = -1

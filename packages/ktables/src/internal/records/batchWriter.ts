@@ -41,7 +41,7 @@ export interface BatchOptions {
   readonly leaderEpoch?: number
   readonly compression?: Compression
   /** -1 without idempotence. */
-  readonly producerId?: number
+  readonly producerId?: bigint
   readonly producerEpoch?: number
   readonly baseSequence?: number
   readonly isTransactional?: boolean
@@ -215,7 +215,7 @@ export const encodeBatch = (records: ReadonlyArray<BatchRecord>, options: BatchO
   batch.writeInt32BE(options.lastOffsetDelta ?? records.at(-1)?.offsetDelta ?? 0, LAST_OFFSET_DELTA)
   writeInt64(batch, baseTimestamp, BASE_TIMESTAMP)
   writeInt64(batch, maxTimestamp, MAX_TIMESTAMP)
-  writeInt64(batch, options.producerId ?? -1, PRODUCER_ID)
+  batch.writeBigInt64BE(options.producerId ?? -1n, PRODUCER_ID)
   batch.writeInt16BE(options.producerEpoch ?? -1, PRODUCER_EPOCH)
   batch.writeInt32BE(options.baseSequence ?? -1, BASE_SEQUENCE)
   batch.writeInt32BE(records.length, RECORD_COUNT)
@@ -227,7 +227,7 @@ export const encodeBatch = (records: ReadonlyArray<BatchRecord>, options: BatchO
 export const encodeControlBatch = (options: {
   readonly baseOffset: number
   readonly leaderEpoch: number
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
   readonly type: "abort" | "commit"
   readonly timestamp: number

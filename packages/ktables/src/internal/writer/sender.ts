@@ -163,6 +163,7 @@ export const make = (shared: Shared, partition: number): Sender => {
     const appendTime = answer?.logAppendTime ?? -1
     const numbered = isIdempotent(by)
     const first = by.sequence
+    const producerId = numbered ? String(by.producerId) : undefined
     if (numbered) by.sequence = advance(first, records.length)
     if (base >= 0) end = base + records.length
     for (let i = 0; i < records.length; i++) {
@@ -175,7 +176,7 @@ export const make = (shared: Shared, partition: number): Sender => {
           partition,
           offset: base < 0 ? undefined : base + i,
           timestamp: appendTime < 0 ? record.timestamp : appendTime,
-          producerId: by.producerId,
+          producerId,
           producerEpoch: by.producerEpoch,
           sequence: numbered ? advance(first, i) : -1
         })

@@ -14,7 +14,7 @@ export const advance = (sequence: number, count: number): number => (sequence + 
 
 /** Who a partition's batches come from, and what the next record's sequence is. */
 export interface Identity {
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
   sequence: number
   /** The generation of the topic, as its metadata counts them, that it may number batches for. */
@@ -22,9 +22,9 @@ export interface Identity {
 }
 
 /** A producer without idempotence. */
-export const plain = (): Identity => ({ producerId: -1, producerEpoch: -1, sequence: -1, generation: 0 })
+export const plain = (): Identity => ({ producerId: -1n, producerEpoch: -1, sequence: -1, generation: 0 })
 
-export const isIdempotent = (identity: Identity): boolean => identity.producerId >= 0
+export const isIdempotent = (identity: Identity): boolean => identity.producerId >= 0n
 
 /**
  * The same producer in its next epoch (KIP-360): once the partition has seen it, a batch of the old epoch that is still

@@ -424,7 +424,7 @@ export const conversations: ReadonlyArray<Exchange> = [
       request: () => undefined,
       check: (answer) => {
         assert.strictEqual(answer.errorCode, 0)
-        assert.isAtLeast(answer.producerId, 0)
+        assert.isTrue(answer.producerId >= 0n)
         assert.strictEqual(answer.producerEpoch, 0)
       }
     }

@@ -60,8 +60,8 @@ export const producing = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>
           producerId
         })),
         [
-          { baseOffset: 0, lastOffset: 2, leaderEpoch: 0, producerId: -1 },
-          { baseOffset: 3, lastOffset: 3, leaderEpoch: 0, producerId: -1 }
+          { baseOffset: 0, lastOffset: 2, leaderEpoch: 0, producerId: -1n },
+          { baseOffset: 3, lastOffset: 3, leaderEpoch: 0, producerId: -1n }
         ]
       )
     })
@@ -157,8 +157,8 @@ export const producing = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>
           Buffer.concat([encodeBatch(one), encodeBatch(one)]),
           encodeBatch(one, { isControl: true }),
           encodeBatch(one, { baseOffset: 7 }),
-          encodeBatch(one, { producerId: 1, producerEpoch: 0, baseSequence: -1 }),
-          encodeBatch(one, { producerId: 1, producerEpoch: 0, baseSequence: 0, isTransactional: true })
+          encodeBatch(one, { producerId: 1n, producerEpoch: 0, baseSequence: -1 }),
+          encodeBatch(one, { producerId: 1n, producerEpoch: 0, baseSequence: 0, isTransactional: true })
         ],
         (bytes) => Effect.map(produceBytes(topic, bytes), ({ errorCode }) => errorCode)
       )
@@ -231,7 +231,7 @@ export const producing = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>
       assert.strictEqual(new Set(given.map(({ producerId }) => producerId)).size, 20)
       for (const { producerEpoch, producerId } of given) {
         assert.strictEqual(producerEpoch, 0)
-        assert.isAtLeast(producerId, 0)
+        assert.isTrue(producerId >= 0n)
       }
     })
   )

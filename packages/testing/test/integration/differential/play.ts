@@ -113,10 +113,10 @@ export const play = Effect.fnUntraced(function* (seed: number, since: number, ha
     pulses: 0,
     now: since
   }
-  const known = new Map<number, number>()
+  const known = new Map<bigint, number>()
   /** A producer's id by the order in which ids are seen. */
-  const producerOf = (id: number): number => {
-    if (id < 0) return id
+  const producerOf = (id: bigint): number => {
+    if (id < 0n) return -1
     if (!known.has(id)) known.set(id, known.size)
     return known.get(id)!
   }

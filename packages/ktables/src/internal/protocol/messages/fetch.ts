@@ -95,7 +95,7 @@ const decodePartition = (reader: Reader): FetchedPartition => {
 }
 
 const decodeAborted = (reader: Reader): AbortedTransaction => {
-  const producerId = reader.int64()
+  const producerId = reader.bigInt64()
   const firstOffset = reader.int64()
   reader.taggedFields()
   return { producerId, firstOffset }

@@ -9,7 +9,7 @@ import type { Api } from "../api.ts"
 export interface InitProducerIdAnswer {
   readonly throttle: number
   readonly errorCode: number
-  readonly producerId: number
+  readonly producerId: bigint
   readonly producerEpoch: number
 }
 
@@ -31,7 +31,7 @@ export const initProducerId: Api<void, InitProducerIdAnswer> = {
   decode: (reader) => {
     const throttle = reader.int32()
     const errorCode = reader.int16()
-    const producerId = reader.int64()
+    const producerId = reader.bigInt64()
     const producerEpoch = reader.int16()
     reader.taggedFields()
     return { throttle, errorCode, producerId, producerEpoch }
