@@ -1,7 +1,8 @@
 /** Prints all metrics of tables and writers as Prometheus scrapes them, for `promtool check metrics`. */
 import { Effect, Layer, Logger, Schema } from "effect"
 import { PrometheusMetrics } from "effect/observability"
-import { KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "../packages/ktables/src/index.ts"
+import { KafkaTable, KafkaTableWriter, TableTopic } from "../packages/ktables/src/index.ts"
+import * as MemoryKafka from "../packages/ktables/src/MemoryKafka.ts"
 
 const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
 

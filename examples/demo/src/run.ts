@@ -1,6 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Effect, Exit, Layer, Logger, Option, Runtime } from "effect"
-import { MemoryKafka } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { randomBytes } from "node:crypto"
 import { demo } from "./demo.ts"
 import { follow } from "./follow.ts"

@@ -683,7 +683,8 @@ export interface ServiceClass<
  *
  * ```ts
  * import { Effect, Schema } from "effect"
- * import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
+ * import { KafkaTable, TableTopic } from "effect-ktables"
+ * import * as MemoryKafka from "effect-ktables/MemoryKafka"
  *
  * const services = TableTopic.make({
  *   name: "my.registry",

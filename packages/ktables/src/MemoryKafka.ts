@@ -26,7 +26,8 @@
  *
  * ```ts
  * import { Effect, Schema } from "effect"
- * import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
+ * import { KafkaTable, TableTopic } from "effect-ktables"
+ * import * as MemoryKafka from "effect-ktables/MemoryKafka"
  *
  * const flags = TableTopic.make({ name: "flags", key: Schema.String, value: Schema.Boolean })
  *

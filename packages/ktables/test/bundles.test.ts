@@ -59,7 +59,8 @@ describe("a bundle", () => {
       Effect.gen(function* () {
         const { stdout } = yield* run(
           `import { Console, Effect, Schema } from "effect"
-          import { KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
+          import { KafkaTableWriter, TableTopic } from "effect-ktables"
+          import * as MemoryKafka from "effect-ktables/MemoryKafka"
           const topic = TableTopic.make({ name: "t", key: Schema.String, value: Schema.Int })
           KafkaTableWriter.make(topic, { compression: "snappy" }).pipe(
             Effect.flip,

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
-import { Codec, KafkaTable, KafkaTableWriter, MemoryKafka, TableError, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTableWriter, TableError, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import * as Options from "../src/internal/options.ts"
 import { onMemory, services } from "./table/fixtures.ts"
 

@@ -11,7 +11,7 @@
  *
  * ```ts
  * import { KafkaClientContract } from "@effect-ktables/testing"
- * import { MemoryKafka } from "effect-ktables"
+ * import * as MemoryKafka from "effect-ktables/MemoryKafka"
  * import { Layer } from "effect"
  *
  * KafkaClientContract.suite(

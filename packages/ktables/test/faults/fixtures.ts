@@ -1,15 +1,8 @@
 /** How fault tests begin: the topic of numbers on an embedded cluster, perhaps behind a script, and a table of it. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import {
-  Codec,
-  type KafkaClient,
-  KafkaError,
-  KafkaTable,
-  type MemoryKafka,
-  TableTopic,
-  type WriteAck
-} from "effect-ktables"
+import { Codec, type KafkaClient, KafkaError, KafkaTable, TableTopic, type WriteAck } from "effect-ktables"
+import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { numberDecoding } from "../support/oracle.ts"
 import { Script } from "../support/script.ts"

@@ -1,7 +1,7 @@
 /** How a load ends, whatever the log holds and brokers answer meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
-import { MemoryKafka } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"

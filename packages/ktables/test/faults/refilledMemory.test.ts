@@ -4,7 +4,8 @@
  */
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect } from "effect"
-import { Codec, type KafkaClient, KafkaTable, type MemoryKafka, TableTopic } from "effect-ktables"
+import { Codec, type KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
+import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { createHash } from "node:crypto"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { chance, forEachSeed, propertyTimeout, seedsOf } from "../support/chance.ts"

@@ -1,7 +1,8 @@
 /** Tombstones that expire before they are read, in every way: no deleted key stays in a table that says it is caught up. */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect } from "effect"
-import { KafkaClient, type KafkaTable, type MemoryKafka } from "effect-ktables"
+import { KafkaClient, type KafkaTable } from "effect-ktables"
+import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { onScript } from "../support/script.ts"

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import { KafkaTableWriter, MemoryKafka } from "effect-ktables"
+import { KafkaTableWriter } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ForeignKeys } from "../../src/internal/replica/foreignKeys.ts"
 import { Ownership } from "../../src/internal/replica/ownership.ts"
 import type { Source } from "../../src/internal/replica/source.ts"

@@ -1,6 +1,6 @@
 /** The embedded Kafka as fault tests use it. */
 import { Effect, Layer } from "effect"
-import { MemoryKafka } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 
 export const memory = MemoryKafka.MemoryKafka
 

@@ -2,7 +2,8 @@
  * What a table must hold, from a full read of the log that shares no code with the engine: the last visible record of
  * every key, partition by partition.
  */
-import type { KafkaTable, MemoryKafka } from "effect-ktables"
+import type { KafkaTable } from "effect-ktables"
+import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 
 export interface Decoding<K, V> {

@@ -3,7 +3,8 @@
  * that was ever in them.
  */
 import { Effect, Schema } from "effect"
-import { Codec, type KafkaTable, type MemoryKafka, TableTopic } from "effect-ktables"
+import { Codec, type KafkaTable, TableTopic } from "effect-ktables"
+import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import type { Chance } from "./chance.ts"
 import { memory } from "./kafka.ts"

@@ -3,7 +3,8 @@
  * embedded Kafka behind it answers again. Every request is recorded.
  */
 import { Context, Effect, Layer } from "effect"
-import { KafkaClient, type KafkaError, MemoryKafka } from "effect-ktables"
+import { KafkaClient, type KafkaError } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 
 type Client = KafkaClient.Service
 

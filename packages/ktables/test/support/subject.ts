@@ -8,12 +8,12 @@ import {
   type KafkaClient,
   type KafkaError,
   KafkaTable,
-  MemoryKafka,
   type TableChange,
   type TableError,
   type TableStatus,
   type TableTopic
 } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { contentsOf, type Decoding } from "./oracle.ts"
 import { pass, settle, until, within } from "./time.ts"
 

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Codec, KafkaTable, MemoryKafka, type TableChange, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, type TableChange, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { eventually, numbers, onMemory, put, services, toRecord } from "./fixtures.ts"
 
 const memory = MemoryKafka.MemoryKafka

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
+import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { onMemory } from "./fixtures.ts"
 
 const numbers = TableTopic.make({ name: "numbers", key: Schema.String, value: Schema.Int })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Option, Schema, SchemaGetter, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Codec, KafkaTable, MemoryKafka, type TableChange, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, type TableChange, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { eventually, onMemory, put, toRecord } from "./fixtures.ts"
 
 const memory = MemoryKafka.MemoryKafka

@@ -1,5 +1,6 @@
 import { Effect, HashMap, Layer, Option, Schema } from "effect"
-import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
+import { KafkaTable, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 
 export const Service = Schema.Struct({ host: Schema.String, port: Schema.Int })
 

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { Codec, KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { onMemory } from "./fixtures.ts"
 

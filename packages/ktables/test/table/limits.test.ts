@@ -1,7 +1,8 @@
 /** Tables that may not become larger than their options say. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, Stream } from "effect"
-import { KafkaTable, MemoryKafka, TableError } from "effect-ktables"
+import { KafkaTable, TableError } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { until } from "../support/time.ts"
 import { numbers, onMemory, put } from "./fixtures.ts"
 

@@ -1,7 +1,8 @@
 /** Records that break a codec rather than being refused by it, and values and keys that misbehave once decoded. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Equal, Exit, Hash, Logger, Schema, Stream } from "effect"
-import { Codec, KafkaTable, MemoryKafka, type TableChange, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, type TableChange, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { failureOf } from "../support/subject.ts"
 import { until } from "../support/time.ts"
 import { eventually, onMemory } from "./fixtures.ts"

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, HashMap, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { KafkaTable, MemoryKafka } from "effect-ktables"
+import { KafkaTable } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { numbers, onMemory, put } from "./fixtures.ts"
 
 const keys = Array.from({ length: 3000 }, (_, i) => `k${i}`)

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, HashMap, Stream } from "effect"
-import { KafkaTable, MemoryKafka } from "effect-ktables"
+import { KafkaTable } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { eventually, numbers, onMemory, put, toRecord } from "./fixtures.ts"
 
 describe("a snapshot", () => {

@@ -1,7 +1,8 @@
 /** What a table's status is while its waits end, and what it costs to follow it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Latch, Layer, ManagedRuntime, Scope, Stream } from "effect"
-import { KafkaTable, MemoryKafka, type TableStatus } from "effect-ktables"
+import { KafkaTable, type TableStatus } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { ackAt, scriptedTopic, writeBatches } from "../faults/fixtures.ts"
 import { onScript } from "../support/script.ts"

@@ -1,7 +1,8 @@
 /** What a table says of records that it cannot show. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Schema } from "effect"
-import { KafkaTable, MemoryKafka, TableTopic } from "effect-ktables"
+import { KafkaTable, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { pass } from "../support/time.ts"
 import { numbers, onMemory } from "./fixtures.ts"
 

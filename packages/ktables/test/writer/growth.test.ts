@@ -1,7 +1,8 @@
 /** Writers that do not know yet that their topic has grown. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
-import { KafkaTable, KafkaTableWriter, MemoryKafka, TableTopic } from "effect-ktables"
+import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
 import { onMemory } from "../table/fixtures.ts"
