@@ -3,7 +3,7 @@
  * joins in the middle follows. It ends with a comparison of the table and what was written.
  */
 import { Array, Clock, Effect, Equal, Fiber, Hash, HashMap, Option, Schedule, Schema } from "effect"
-import { KafkaTable, KafkaTableWriter, TableTopic, type WriteAck } from "effect-ktables"
+import { KafkaTable, KafkaTableWriter, KafkaTopic, type WriteAck } from "effect-ktables"
 import { readManifests } from "./manifests.ts"
 import { type Display, type Observer, observe } from "./observe.ts"
 import { Package, packages } from "./Package.ts"
@@ -105,7 +105,7 @@ export const demo = Effect.fnUntraced(function* (output: Output, options: DemoOp
   const manifests = yield* readManifests
   const topic = packages(options.topic)
   course = { ...course, doing: `creating the topic on ${options.where}` }
-  yield* TableTopic.ensureTopic(topic, { startTimeout: "5 seconds" })
+  yield* KafkaTopic.ensure(topic, { startTimeout: "5 seconds" })
   const writers = yield* Effect.forEach(
     Array.range(1, WRITERS),
     () => KafkaTableWriter.make(topic, { ensureTopic: false }),

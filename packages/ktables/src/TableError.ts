@@ -37,7 +37,7 @@ const offset = Schema.Number
  */
 export class TopicNotFound extends TaggedError<TopicNotFound>()("TopicNotFound", { topic }) {
   override get message(): string {
-    return `topic ${this.topic} does not exist: is the name right? Create it with TableTopic.ensureTopic at deploy time, by starting its writer first, or with ensureTopic: { create: true }`
+    return `topic ${this.topic} does not exist: is the name right? Create it with KafkaTopic.ensure at deploy time, by starting its writer first, or with ensureTopic: { create: true }`
   }
 }
 

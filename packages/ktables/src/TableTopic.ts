@@ -7,14 +7,6 @@ import { Pipeable, Schema } from "effect"
 import * as Codec from "./Codec.ts"
 import * as Check from "./internal/options.ts"
 
-export {
-  type EnsureOptions,
-  EnsureOutcome,
-  ensureTopic,
-  type EnsureTopicError,
-  type OnPolicyMismatch
-} from "./internal/topic/ensureTopic.ts"
-
 /**
  * A topic with keys `K` and values `V`. `RD` and `RE` are the services that its codecs need to decode and encode.
  *

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Schema } from "effect"
-import { Codec, KafkaTable, KafkaTableWriter, TableError, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTableWriter, KafkaTopic, TableError, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import * as Options from "../src/internal/options.ts"
 import { onMemory, services } from "./table/fixtures.ts"
@@ -256,7 +256,7 @@ describe("a topic", () => {
           const errors = [
             yield* Effect.flip(KafkaTable.make(topic as typeof services)),
             yield* Effect.flip(KafkaTableWriter.make(topic as typeof services)),
-            yield* Effect.flip(TableTopic.ensureTopic(topic as typeof services))
+            yield* Effect.flip(KafkaTopic.ensure(topic as typeof services))
           ]
           for (const error of errors) {
             assert.instanceOf(error, TableError.InvalidOption)
@@ -269,7 +269,7 @@ describe("a topic", () => {
   }
 })
 
-describe("an option of TableTopic.ensureTopic", () => {
+describe("an option of KafkaTopic.ensure", () => {
   for (const [option, options] of [
     ["onPolicyMismatch", { onPolicyMismatch: "warm" }],
     ["partitions", { partitions: 2 ** 31 }],
@@ -279,7 +279,7 @@ describe("an option of TableTopic.ensureTopic", () => {
     it.effect(`${option} that cannot be meant is InvalidOption, before anything is asked`, () =>
       onMemory(
         Effect.gen(function* () {
-          const error = yield* Effect.flip(TableTopic.ensureTopic(services, untyped(options)))
+          const error = yield* Effect.flip(KafkaTopic.ensure(services, untyped(options)))
           assert.instanceOf(error, TableError.InvalidOption)
           assert.strictEqual(error.option, option)
           assert.strictEqual((yield* (yield* MemoryKafka.MemoryKafka).requests).size, 0)

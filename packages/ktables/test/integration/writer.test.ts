@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
+import * as KafkaTopic from "effect-ktables/KafkaTopic"
 import * as TableTopic from "effect-ktables/TableTopic"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
@@ -39,11 +40,11 @@ describe("the writer on a real broker", () => {
         const { admin } = yield* Cluster
         const name = yield* TestKafka.uniqueName("ensure")
         const topic = topicOf(name, { partitions: 3 })
-        const missing = yield* Effect.flip(TableTopic.ensureTopic(topic, { create: false }))
+        const missing = yield* Effect.flip(KafkaTopic.ensure(topic, { create: false }))
         assert.strictEqual(missing._tag, "TopicNotFound")
-        const { Created, Reconciled, Verified } = TableTopic.EnsureOutcome
-        assert.deepStrictEqual(yield* TableTopic.ensureTopic(topic), Created({ partitions: 3 }))
-        const again = yield* TableTopic.ensureTopic(topic, { create: false, onPolicyMismatch: "fail" })
+        const { Created, Reconciled, Verified } = KafkaTopic.EnsureOutcome
+        assert.deepStrictEqual(yield* KafkaTopic.ensure(topic), Created({ partitions: 3 }))
+        const again = yield* KafkaTopic.ensure(topic, { create: false, onPolicyMismatch: "fail" })
         assert.deepStrictEqual(again, Verified({ cautions: [] }))
         assert.strictEqual((yield* client.describeTopic(name)).partitions.length, 3)
         yield* admin.alterConfig(name, { "cleanup.policy": "compact,delete", "segment.bytes": "1048576" })
@@ -55,9 +56,9 @@ describe("the writer on a real broker", () => {
             Effect.timeout("30 seconds")
           )
         yield* shows("compact,delete")
-        const error = yield* Effect.flip(TableTopic.ensureTopic(topic, { onPolicyMismatch: "fail" }))
+        const error = yield* Effect.flip(KafkaTopic.ensure(topic, { onPolicyMismatch: "fail" }))
         assert.strictEqual(error._tag, "PolicyMismatch")
-        const reconciled = yield* TableTopic.ensureTopic(topic, { onPolicyMismatch: "reconcile" })
+        const reconciled = yield* KafkaTopic.ensure(topic, { onPolicyMismatch: "reconcile" })
         assert.deepStrictEqual(
           reconciled,
           Reconciled({ previous: { "cleanup.policy": "compact,delete" }, cautions: [] })
@@ -72,8 +73,8 @@ describe("the writer on a real broker", () => {
         const client = yield* KafkaClient
         const name = yield* TestKafka.uniqueName("expiring")
         const config = { "cleanup.policy": "compact,delete" }
-        yield* TableTopic.ensureTopic(topicOf(name, { config }))
-        const outcome = yield* TableTopic.ensureTopic(topicOf(name, { config }), { onPolicyMismatch: "reconcile" })
+        yield* KafkaTopic.ensure(topicOf(name, { config }))
+        const outcome = yield* KafkaTopic.ensure(topicOf(name, { config }), { onPolicyMismatch: "reconcile" })
         assert.strictEqual(outcome._tag, "Verified")
         if (outcome._tag !== "Verified") return
         assert.strictEqual(outcome.cautions.length, 1)
@@ -81,7 +82,7 @@ describe("the writer on a real broker", () => {
         assert.strictEqual((yield* client.describeConfig(name)).get("cleanup.policy"), "compact,delete")
         const declared = { ...config, "retention.ms": "2592000000" }
         const error = yield* Effect.flip(
-          TableTopic.ensureTopic(topicOf(name, { config: declared }), { onPolicyMismatch: "fail" })
+          KafkaTopic.ensure(topicOf(name, { config: declared }), { onPolicyMismatch: "fail" })
         )
         assert.deepInclude(error, { _tag: "PolicyMismatch", setting: "retention.ms", actual: "604800000" })
       })
@@ -91,7 +92,7 @@ describe("the writer on a real broker", () => {
       Effect.gen(function* () {
         const topic = topicOf(yield* TestKafka.uniqueName("race"))
         yield* Effect.all(
-          Array.from({ length: 8 }, () => TableTopic.ensureTopic(topic, { onPolicyMismatch: "fail" })),
+          Array.from({ length: 8 }, () => KafkaTopic.ensure(topic, { onPolicyMismatch: "fail" })),
           { concurrency: "unbounded" }
         )
       })
@@ -180,7 +181,7 @@ describe("the writer on a real broker", () => {
       Effect.gen(function* () {
         const client = yield* KafkaClient
         const topic = yield* TestKafka.uniqueName("fenced")
-        yield* TableTopic.ensureTopic(topicOf(topic))
+        yield* KafkaTopic.ensure(topicOf(topic))
         const { partitions, topicId } = yield* describeWithin(client, topic, "30 seconds", { justCreated: true })
         const { producerId } = yield* client.initProducerId
         const produce = (producerEpoch: number, baseSequence: number) =>

@@ -4,6 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
+import * as KafkaTopic from "effect-ktables/KafkaTopic"
 import * as TableTopic from "effect-ktables/TableTopic"
 import { makeProtocolClient } from "../../src/internal/cluster/protocolClient.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
@@ -46,7 +47,7 @@ layer(kafka, { excludeTestServices: true, timeout: Duration.minutes(3) })((it) =
       const { brokers } = yield* Cluster
       const client = yield* makeProtocolClient(socketTransport(brokers), settings)
       const name = yield* TestKafka.uniqueName("forgotten")
-      yield* TableTopic.ensureTopic(TableTopic.make({ name, key: Schema.String, value: Schema.Int })).pipe(
+      yield* KafkaTopic.ensure(TableTopic.make({ name, key: Schema.String, value: Schema.Int })).pipe(
         Effect.provideService(KafkaClient, client)
       )
       const { partitions, topicId } = yield* describeWithin(client, name, "30 seconds", { justCreated: true })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import { KafkaTable, KafkaTableWriter, KafkaTopic, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { onMemory } from "./fixtures.ts"
 
@@ -11,7 +11,7 @@ describe("awaitOffset without a producer's numbering", () => {
     onMemory(
       Effect.gen(function* () {
         const kafka = yield* MemoryKafka.MemoryKafka
-        yield* TableTopic.ensureTopic(numbers)
+        yield* KafkaTopic.ensure(numbers)
         const writer = yield* KafkaTableWriter.make(numbers, { acks: "leader" })
         const kept = yield* writer.set("kept", 1)
         const lost = yield* writer.set("lost", 2)

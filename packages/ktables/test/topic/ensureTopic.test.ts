@@ -8,6 +8,7 @@ import {
   ConnectionFailed,
   UnsupportedRequest
 } from "effect-ktables/KafkaError"
+import * as KafkaTopic from "effect-ktables/KafkaTopic"
 import * as TableTopic from "effect-ktables/TableTopic"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { backoffMillis } from "../../src/internal/topic/backoff.ts"
@@ -39,9 +40,9 @@ const warnings = <A, E>(effect: Effect.Effect<A, E>) => logged("Warn", effect)
 
 const ensure = (
   kafka: ScriptedKafka,
-  options?: Parameters<typeof TableTopic.ensureTopic>[1],
+  options?: Parameters<typeof KafkaTopic.ensure>[1],
   topic: TableTopic.TableTopic<string, number> = prices
-) => eventually(Effect.provideService(TableTopic.ensureTopic(topic, options), KafkaClient, kafka.client))
+) => eventually(Effect.provideService(KafkaTopic.ensure(topic, options), KafkaClient, kafka.client))
 
 describe("a definition that no broker takes", () => {
   const invalid: ReadonlyArray<readonly [string, { name?: string; partitions?: number; replicationFactor?: number }]> =
@@ -280,7 +281,7 @@ describe("a declared setting", () => {
         const topic = declaring({ "cleanup.policy": "compact,delete", "retention.ms": "1000" })
         for (const onPolicyMismatch of ["warn", "fail", "reconcile"] as const) {
           const outcome = yield* ensure(kafka, { onPolicyMismatch }, topic)
-          assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Verified({ cautions: [] }))
+          assert.deepStrictEqual(outcome, KafkaTopic.EnsureOutcome.Verified({ cautions: [] }))
         }
         assert.deepStrictEqual(kafka.altered, [])
       })
@@ -295,7 +296,7 @@ describe("a declared setting", () => {
       assert.deepStrictEqual(kafka.altered, [{ "cleanup.policy": "compact,delete", "retention.ms": "1000" }])
       assert.deepStrictEqual(
         outcome,
-        TableTopic.EnsureOutcome.Reconciled({
+        KafkaTopic.EnsureOutcome.Reconciled({
           previous: { "cleanup.policy": "compact", "retention.ms": "500" },
           cautions: []
         })
@@ -356,7 +357,7 @@ describe("a declared setting", () => {
     Effect.gen(function* () {
       const kafka = topicWith({ "retention.ms": "5" })
       const outcome = yield* ensure(kafka, { onPolicyMismatch: "fail" }, declaring({ "retention.ms": "1000" }))
-      assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Verified({ cautions: [] }))
+      assert.deepStrictEqual(outcome, KafkaTopic.EnsureOutcome.Verified({ cautions: [] }))
     })
   )
 })
@@ -395,7 +396,7 @@ describe("the outcome", () => {
       const lines = yield* logged(
         "Info",
         Effect.map(ensure(kafka), (outcome) =>
-          assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Created({ partitions: 1 }))
+          assert.deepStrictEqual(outcome, KafkaTopic.EnsureOutcome.Created({ partitions: 1 }))
         )
       )
       assert.deepStrictEqual(lines, [`${TOPIC}: created with 1 partition, cleanup.policy=compact`])
@@ -405,7 +406,7 @@ describe("the outcome", () => {
   it.effect("of a topic that is as it should be is Verified", () =>
     Effect.gen(function* () {
       const outcome = yield* ensure(new ScriptedKafka())
-      assert.deepStrictEqual(outcome, TableTopic.EnsureOutcome.Verified({ cautions: [] }))
+      assert.deepStrictEqual(outcome, KafkaTopic.EnsureOutcome.Verified({ cautions: [] }))
     })
   )
 
@@ -457,7 +458,7 @@ describe("a cluster that does not answer", () => {
       const reset = new ConnectionFailed({ broker: "three:9092", request: "Metadata", detail: "ECONNRESET" })
       kafka.describes = Array.from({ length: 1000 }, (_, i) => Effect.fail(i % 2 === 0 ? unreachable : reset))
       const fiber = yield* Effect.forkChild(
-        Effect.flip(Effect.provideService(TableTopic.ensureTopic(prices), KafkaClient, kafka.client))
+        Effect.flip(Effect.provideService(KafkaTopic.ensure(prices), KafkaClient, kafka.client))
       )
       yield* TestClock.adjust("29 seconds")
       assert.isUndefined(fiber.pollUnsafe())

@@ -309,11 +309,11 @@ export const ensureWith = Effect.fnUntraced(function* (
  *
  * ```ts
  * import { Schema } from "effect"
- * import { TableTopic } from "effect-ktables"
+ * import { KafkaTopic, TableTopic } from "effect-ktables"
  *
  * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
  *
- * export const deploy = TableTopic.ensureTopic(prices, { onPolicyMismatch: "fail" })
+ * export const deploy = KafkaTopic.ensure(prices, { onPolicyMismatch: "fail" })
  * ```
  *
  * @category topics
@@ -322,7 +322,7 @@ export const ensureWith = Effect.fnUntraced(function* (
 export const ensureTopic: <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
   options?: EnsureOptions & StartOptions
-) => Effect.Effect<EnsureOutcome, EnsureTopicError, KafkaClient> = Effect.fn("TableTopic.ensureTopic")(function* (
+) => Effect.Effect<EnsureOutcome, EnsureTopicError, KafkaClient> = Effect.fn("KafkaTopic.ensure")(function* (
   topic: AnyTopic,
   options: EnsureOptions & StartOptions = {}
 ) {
