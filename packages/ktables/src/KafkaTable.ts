@@ -39,6 +39,7 @@ import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
 import { checkTopic } from "./internal/topic/validate.ts"
 import { describeWithin, type Watch } from "./internal/topic/describe.ts"
+import * as TopicView from "./internal/topic/topicView.ts"
 import {
   checkEnsureOptions,
   DEFAULT_START_TIMEOUT,
@@ -452,7 +453,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
   metrics.status(cell.status._tag)
   const { describe, ensured, start } = makeStart(client, topic, options)
   const reader = yield* Replica.make<K, V>({
-    client,
+    view: yield* TopicView.acquire(client, name),
     topic: name,
     settings: settingsOf(options),
     applier: Applier.make({

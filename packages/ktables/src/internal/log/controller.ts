@@ -32,16 +32,16 @@ export const make = (
     readonly tombstones: Tombstones
   }
 ): Controller => {
-  const { guarded, now, partitions, retention, scope, settings, wakeup, unplaced } = context
+  const { guarded, now, partitions, retention, scope, settings, unplaced, view, wakeup } = context
   const { description, elections, fetchLoops, startOffsets, tombstones } = parts
   /** Leaders are looked for more often where tombstones are kept for a short time only. */
   const refresh = (): number => Math.min(settings.metadataRefresh, retention.patience)
   /** Who waits for the next description. */
   let looking: Deferred.Deferred<void> | undefined
 
-  /** The failures to back off for before the topic is described; undefined where nothing asks for a description. */
-  const dueFailures = (described: number): number | undefined => {
-    let isDue = wakeup.isOutdated || description.failures() > 0 || now() - described >= refresh()
+  /** The failures of partitions to back off for before the topic is described; undefined where nothing of the session asks for it. */
+  const dueFailures = (): number | undefined => {
+    let isDue = wakeup.isOutdated || view.failures() > 0
     for (const partition of unplaced) if (!startOffsets.isUnderWay(partition)) isDue = true
     // Who failed last is served first: partitions that have been away for long do not hold it up.
     let failures = Number.POSITIVE_INFINITY
@@ -51,8 +51,11 @@ export const make = (
       failures = Math.min(failures, partition.failures)
     }
     if (!isDue) return undefined
-    return Math.max(description.failures(), failures === Number.POSITIVE_INFINITY ? 0 : failures)
+    return failures === Number.POSITIVE_INFINITY ? 0 : failures
   }
+
+  /** What others have seen in the first half of the time will do. */
+  const isRecent = (): boolean => view.failures() === 0 && now() - view.askedAt() < refresh() / 2
 
   return {
     run: Effect.gen(function* () {
@@ -63,14 +66,14 @@ export const make = (
         yield* fetchLoops.ensure
         yield* elections.confirm
         yield* wakeup.await(described + refresh(), now)
-        const failures = dueFailures(described)
-        if (failures === undefined) continue
-        if (failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
+        const failures = dueFailures()
+        if (failures === undefined && now() - described < refresh()) continue
+        if (failures !== undefined && failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
         described = now()
         wakeup.serve()
         const asked = looking
         looking = undefined
-        if (yield* description.describe) {
+        if (yield* failures === undefined && isRecent() ? description.reuse : description.describe) {
           yield* startOffsets.place
           yield* Effect.forkIn(guarded(tombstones.learn), scope)
         }

@@ -31,7 +31,7 @@ interface Leadership {
 }
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Elections => {
-  const { client, waiters, guarded, lost, partitions, scope, settings, wakeup, topic, unplaced } = context
+  const { client, waiters, guarded, lost, partitions, scope, settings, wakeup, topic, unplaced, view } = context
   const unconfirmed = new Set<Partition>()
   const confirming = new Set<Partition>()
 
@@ -102,8 +102,8 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
 
   /** Whether the cluster, asked now, names the leader and the epoch that were asked: one that was deposed knows it last. */
   const stillLeads = ({ leader, leaderEpoch, partition }: Leadership): Effect.Effect<boolean> =>
-    Effect.map(Effect.result(client.describeTopic(topic)), (described) => {
-      const now = described._tag === "Success" ? described.success.partitions[partition] : undefined
+    Effect.map(view.look, (sighting) => {
+      const now = sighting._tag === "Described" ? sighting.said.partitions[partition] : undefined
       return now !== undefined && now.leader === leader && (now.leaderEpoch < 0 || now.leaderEpoch === leaderEpoch)
     })
 

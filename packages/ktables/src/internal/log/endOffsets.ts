@@ -2,7 +2,6 @@
 import { Effect } from "effect"
 import { backoff } from "../topic/backoff.ts"
 import type { Partition } from "./partition.ts"
-import type { Description } from "./description.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
 import type { SessionContext } from "./sessionContext.ts"
 
@@ -11,9 +10,9 @@ const REGRESSIONS = 10
 
 /** The ends now, whatever the isolation, partitions that were added meanwhile included. */
 export const make = (
-  { client, identity, moment, partitions, wakeup, topic }: SessionContext,
-  offsets: Offsets,
-  description: Description
+  { partitions, view, wakeup }: SessionContext,
+  generation: number,
+  offsets: Offsets
 ): Effect.Effect<ReadonlyMap<number, number>> =>
   Effect.gen(function* () {
     const ends = new Map<number, number>()
@@ -38,18 +37,10 @@ export const make = (
     )
     // Partitions that were added since the topic was last described belong to the promise, too.
     let isCurrent = false
-    const asked = Effect.suspend(() => {
-      const sent = moment()
-      return Effect.map(Effect.result(client.describeTopic(topic)), (described) => ({ described, sent }))
-    })
-    const describeAgain = Effect.map(asked, ({ described, sent }) => {
-      isCurrent = described._tag === "Success" && described.success.topicId === identity.topicId
+    const describeAgain = Effect.map(view.look, (sighting) => {
+      isCurrent = sighting._tag === "Described" && sighting.topic.generation === generation
       // Another topic by now, or none: this session is about to end, or the broker lags.
-      if (!isCurrent) return wakeup.refresh()
-      if (described._tag === "Success" && described.success.partitions.length > description.partitionCount()) {
-        description.adopt(described.success, sent)
-        wakeup.refresh()
-      }
+      if (!isCurrent) wakeup.refresh()
     })
     yield* Effect.all([describeAgain, listLeft], { concurrency: 2, discard: true })
     for (let failures = 1; ; failures++) {

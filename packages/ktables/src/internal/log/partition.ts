@@ -6,10 +6,11 @@ import type { Mutable } from "effect/Types"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { Moment } from "../moment.ts"
 import type { RecordCursor, RecordSetSummary } from "../records/batchReader.ts"
+import type { SeenPartition } from "../topic/topicView.ts"
 import { RecentBatches } from "./recentBatches.ts"
 import { TombstoneWatch } from "./tombstoneWatch.ts"
 
-/** Failures of a partition after which metadata with an older epoch is believed: a topic without an id may be another. */
+/** Failures of a partition in a row after which a leader that does not know the epoch that was read is believed. */
 export const STALE_METADATA = 8
 
 /** The most bytes a request can ask for. */
@@ -152,27 +153,26 @@ export class Partition {
 
   // ---------------------------------------------------------------------------------------------- who leads it
 
-  /** Whether a description tells of an election before the one that is known: metadata of a broker that lags. */
-  isOutdated({ leaderEpoch }: KafkaClient.PartitionDescription): boolean {
-    return leaderEpoch >= 0 && leaderEpoch < this.leaderEpoch && this.failures < STALE_METADATA
-  }
-
-  /** A description, asked for at `sent`, names its leader; true where that has to say whether it holds what was read. */
-  led({ leader, leaderEpoch }: KafkaClient.PartitionDescription, sent: Moment): boolean {
+  /**
+   * A description names its leader; true where that has to say whether it holds what was read.
+   *
+   * @param isRetry has it tried again where the leader is the same as before, too
+   */
+  led({ leader, leaderEpoch, saidAt }: SeenPartition, isRetry: boolean): boolean {
     const it = own(this)
     const isOther = leader !== this.leader || leaderEpoch !== this.leaderEpoch
     const wasKnown = this.leaderEpoch >= 0
     if (isOther) {
-      if (wasKnown) this.tombstones.elected(this.describedAt ?? sent)
+      if (wasKnown) this.tombstones.elected(this.describedAt ?? saidAt)
       it.leader = leader
       it.leaderEpoch = leaderEpoch
       it.replica = -1
       // What the old leader is still to answer is asked of the new one.
       this.rewind()
     }
-    it.describedAt = sent
-    it.parked = false
-    return isOther ? wasKnown : this.confirmedEpoch !== leaderEpoch
+    it.describedAt = saidAt
+    if (isOther || isRetry) it.parked = false
+    return isOther ? wasKnown : isRetry && this.confirmedEpoch !== leaderEpoch
   }
 
   /** A description names no leader. */

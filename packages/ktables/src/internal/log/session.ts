@@ -7,8 +7,8 @@
  * describes the topic after a back-off and sends it on its way again, while the others keep flowing.
  */
 import { Clock, Deferred, Effect, Scope } from "effect"
-import type * as KafkaClient from "../../KafkaClient.ts"
 import type { TableError } from "../../TableError.ts"
+import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import { AnswerMemory } from "./answerMemory.ts"
 import type { Connectivity } from "./connectivity.ts"
 import type { OffsetWaiters } from "./offsetWaiters.ts"
@@ -66,8 +66,9 @@ export interface Session {
 }
 
 export const make = Effect.fnUntraced(function* (options: {
-  readonly client: KafkaClient.Service
-  readonly description: KafkaClient.TopicDescription
+  readonly view: TopicView
+  /** The topic that is followed: another generation of it ends the session. */
+  readonly seen: SeenTopic
   readonly settings: SessionContext.FetchSettings
   readonly waiters: OffsetWaiters
   readonly metrics: ReaderMetrics
@@ -79,8 +80,9 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Hears of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
 }): Effect.fn.Return<Session, never, Scope.Scope> {
-  const { client, connectivity, waiters, metrics, onRestart, settings } = options
-  const { clusterId, partitions: described, topic, topicId } = options.description
+  const { connectivity, waiters, metrics, onRestart, settings, view } = options
+  const { client } = view
+  const { clusterId, partitions: described, topic, topicId } = options.seen
   const identity: SessionContext.Identity = { topicId, clusterId }
   const clock = yield* Clock.Clock
   const scope = yield* Scope.Scope
@@ -91,6 +93,7 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const context = SessionContext.make({
     client,
+    view,
     topic,
     identity,
     settings,
@@ -108,18 +111,16 @@ export const make = Effect.fnUntraced(function* (options: {
   const fetchLoops = FetchLoops.make(context, stage, answers, tombstones, memory)
   const startOffsets = StartOffsets.make(context, stage, offsets, fetchLoops)
   const elections = Elections.make(context, stage, offsets)
-  const description = Description.make(context, elections, options.onGrown)
+  const description = Description.make(context, options.seen, elections, options.onGrown)
   const controller = Controller.make(context, { fetchLoops, startOffsets, elections, description, tombstones })
-  const endOffsets = EndOffsets.make(context, offsets, description)
+  const endOffsets = EndOffsets.make(context, options.seen.generation, offsets)
   const reread = Reread.make(context, offsets)
   const lookUp = yield* Lookups.make(context, offsets)
   const { failure, guarded, hasFailed, partitions } = context
 
-  const begin = Effect.sync(() => {
-    description.adopt(options.description, context.moment())
-    waiters.confirmTopic(topicId)
-  })
-  yield* Effect.forkIn(guarded(Effect.andThen(begin, controller.run)), scope)
+  // At once: nobody may find the session without partitions.
+  yield* description.follow
+  yield* Effect.forkIn(guarded(controller.run), scope)
   yield* Effect.forkIn(guarded(tombstones.learn), scope)
 
   return {

@@ -10,6 +10,7 @@ import type { OffsetWaiters } from "./offsetWaiters.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import { Partition } from "./partition.ts"
+import type { TopicView } from "../topic/topicView.ts"
 import { Retention } from "./retention.ts"
 import { Wakeup } from "./wakeup.ts"
 
@@ -37,6 +38,7 @@ export interface Identity {
 
 export interface Surroundings {
   readonly client: KafkaClient.Service
+  readonly view: TopicView
   readonly topic: string
   readonly identity: Identity
   readonly settings: FetchSettings

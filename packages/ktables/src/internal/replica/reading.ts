@@ -3,11 +3,11 @@
  * built of them and shown in place of those before, and then what follows is applied.
  */
 import { type Clock, Deferred, Effect, type Scope } from "effect"
-import type * as KafkaClient from "../../KafkaClient.ts"
 import { KeysMoved, type TableError } from "../../TableError.ts"
 import type { Connectivity } from "../log/connectivity.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { OffsetWaiters } from "../log/offsetWaiters.ts"
+import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import * as Session from "../log/session.ts"
 import { monotonicMillis } from "../moment.ts"
 import { LOAD_SLICE } from "../slice.ts"
@@ -37,7 +37,7 @@ export interface Progress {
 }
 
 export const make = <K, V>(options: {
-  readonly client: KafkaClient.Service
+  readonly view: TopicView
   readonly topic: string
   readonly clock: Clock.Clock
   readonly settings: Session.FetchSettings & { readonly limits: Limits }
@@ -66,13 +66,10 @@ export const make = <K, V>(options: {
   const complete = Effect.suspend(() => Effect.andThen(bounded(cell.contents.extent, true), progress.completed))
 
   /** Ends only by an error. `stop` ends the load where it stands. */
-  return (
-    description: KafkaClient.TopicDescription,
-    stop: Deferred.Deferred<void>
-  ): Effect.Effect<never, TableError, Scope.Scope> =>
+  return (seen: SeenTopic, stop: Deferred.Deferred<void>): Effect.Effect<never, TableError, Scope.Scope> =>
     Effect.gen(function* () {
       const began = monotonicMillis(clock)
-      metrics.partitions(description.partitions.length)
+      metrics.partitions(seen.partitions.length)
       waiters.hold()
       /** Done once what is shown is all. */
       const reached = Deferred.makeUnsafe<void>()
@@ -80,7 +77,7 @@ export const make = <K, V>(options: {
       const survivors = new Map<number, Survivors>()
       const session: Session.Session = yield* Session.make({
         ...options,
-        description,
+        seen,
         onProgress: () => {
           if (stage === "shown" && session.caughtUp()) Deferred.doneUnsafe(reached, Effect.void)
         },

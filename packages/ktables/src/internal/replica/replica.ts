@@ -3,7 +3,6 @@
  * that was read, builds the contents again beside the old ones and swaps them. Where it stands is one value.
  */
 import { Cause, Clock, Context, Deferred, Effect, type Schedule, Tracer } from "effect"
-import type * as KafkaClient from "../../KafkaClient.ts"
 import { type CatchUpTimeout, ReaderDied, TableClosed, type TableError, TopicDeleted } from "../../TableError.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import { Connectivity } from "../log/connectivity.ts"
@@ -11,6 +10,7 @@ import type { ReaderMetrics } from "../log/metrics.ts"
 import { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { Partition } from "../log/partition.ts"
 import type { FetchSettings } from "../log/session.ts"
+import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import { monotonicMillis } from "../moment.ts"
 import type { Cell } from "../table/cell.ts"
 import { backoff } from "../topic/backoff.ts"
@@ -107,7 +107,7 @@ const isOfLog = ({ _tag }: TableError): boolean =>
 const counted = (count: number, one: string, several: string): string => `${count} ${count === 1 ? one : several}`
 
 export const make = <K, V>(options: {
-  readonly client: KafkaClient.Service
+  readonly view: TopicView
   readonly topic: string
   readonly settings: Settings
   readonly applier: Applier<K, V>
@@ -115,9 +115,9 @@ export const make = <K, V>(options: {
   /** What the reader fills. */
   readonly cell: Cell<K, V, TableError, LogContents<K, V>>
   /** Creates the topic where asked to, and describes it; retries what passes by itself. */
-  readonly start: Effect.Effect<KafkaClient.TopicDescription, TableError>
+  readonly start: Effect.Effect<SeenTopic, TableError>
   /** Describes the topic again, for as long as it takes, while `watch` looks on. */
-  readonly describe: (watch: Watch) => Effect.Effect<KafkaClient.TopicDescription, TableError>
+  readonly describe: (watch: Watch) => Effect.Effect<SeenTopic, TableError>
 }): Effect.Effect<Replica> =>
   Effect.gen(function* () {
     const { applier, cell, metrics, settings, topic } = options
@@ -189,12 +189,12 @@ export const make = <K, V>(options: {
     })
 
     /** Reads until the log turns out to be another, or cannot be read any more; succeeds with why. */
-    const read = Effect.fnUntraced(function* (description: KafkaClient.TopicDescription): Effect.fn.Return<TableError> {
+    const read = Effect.fnUntraced(function* (seen: SeenTopic): Effect.fn.Return<TableError> {
       began = monotonicMillis(clock)
       stop = Deferred.makeUnsafe()
       // Who waits for a first, incomplete load goes on doing so; what is shown already is only replaced by the whole.
       if ("isDegraded" in state && state.isDegraded && !hasShown()) Deferred.doneUnsafe(stop, Effect.void)
-      const cause = yield* Effect.flip(Effect.sandbox(Effect.scoped(reading(description, stop))))
+      const cause = yield* Effect.flip(Effect.sandbox(Effect.scoped(reading(seen, stop))))
       connectivity.forget()
       current.end()
       waiters.hold()
@@ -257,19 +257,19 @@ export const make = <K, V>(options: {
 
     /** One life of the reader: from the topic's description to the failure that ends it. */
     const life: Effect.Effect<never, TableError> = Effect.gen(function* () {
-      let description: KafkaClient.TopicDescription
+      let seen: SeenTopic
       if (state._tag === "Failed") {
         waiters.reopen()
         current.reopen()
         yield* rebuild(state.error)
-        description = yield* describeAgain
+        seen = yield* describeAgain
       } else {
-        description = yield* start
+        seen = yield* start
         state = { _tag: "Loading", isDegraded: false }
       }
       yield* Deferred.succeed(started, undefined)
       while (true) {
-        const error = yield* read(description)
+        const error = yield* read(seen)
         if (isOfLog(error) && !hasShown()) {
           // Nothing was shown yet, so nothing is lost: the load begins again.
           yield* Effect.logInfo(`loading ${topic} again: ${error.message}`)
@@ -278,7 +278,7 @@ export const make = <K, V>(options: {
           yield* rebuild(error)
         }
         yield* pace
-        description = yield* describeAgain
+        seen = yield* describeAgain
       }
     }).pipe(
       Effect.catchCause((cause) => {

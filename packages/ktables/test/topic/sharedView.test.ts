@@ -1,0 +1,51 @@
+/** Tables and writers of one client that share their view of a topic. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { KafkaTable, KafkaTableWriter } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
+import { pass } from "../support/time.ts"
+import { numbers, onMemory } from "../table/fixtures.ts"
+
+describe("tables and writers of one topic and client", () => {
+  it.effect("describe it about as often as one of them would", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        for (let i = 0; i < 10; i++) {
+          yield* KafkaTable.make(numbers, { metadataRefresh: "1 second" })
+          yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 second" })
+        }
+        const before = (yield* kafka.requests).get("describeTopic")!
+        yield* pass(20_000)
+        const described = (yield* kafka.requests).get("describeTopic")! - before
+        assert.isAtLeast(described, 20)
+        assert.isAtMost(described, 45)
+      })
+    )
+  )
+
+  it.effect(
+    "learn of added partitions when any of them does: the writer from the table, the table from the writer",
+    () =>
+      onMemory(
+        Effect.gen(function* () {
+          const kafka = yield* MemoryKafka.MemoryKafka
+          yield* kafka.createTopic("numbers", { partitions: 1 })
+          const table = yield* KafkaTable.make(numbers, { metadataRefresh: "1 hour" })
+          const writer = yield* KafkaTableWriter.make(numbers, {
+            metadataMaxAge: "1 hour",
+            partitioner: (_, n) => n - 1
+          })
+          yield* kafka.addPartitions("numbers", 2)
+          yield* table.barrier()
+          assert.strictEqual((yield* writer.set("a", 1)).partition, 1)
+          yield* kafka.addPartitions("numbers", 3)
+          // Another writer's start is what tells.
+          yield* KafkaTableWriter.make(numbers)
+          yield* pass(1000)
+          assert.strictEqual((yield* table.health).partitions.length, 3)
+          assert.strictEqual((yield* writer.set("b", 1)).partition, 2)
+        })
+      )
+  )
+})
