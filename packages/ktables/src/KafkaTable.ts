@@ -386,11 +386,12 @@ const checkOptions = Check.record<Options>({
   changesCapacity: Check.integer({ min: 1 })
 })
 
-const checkAck = Check.fields<Pick<WriteAck, "topic" | "topicId" | "partition" | "offset">>({
+const checkAck = Check.fields<Pick<WriteAck, "topic" | "topicId" | "partition" | "offset" | "producerId">>({
   topic: Check.required(Check.text),
   topicId: Check.text,
   partition: Check.required(Check.integer({ min: 0 })),
-  offset: Check.integer({ min: 0 })
+  offset: Check.integer({ min: 0 }),
+  producerId: Check.satisfies("decimal digits", (value) => typeof value === "string" && /^\d{1,19}$/.test(value))
 })
 
 const checkBarrierOptions = Check.record<BarrierOptions>({
@@ -542,7 +543,11 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>
       lastError: reader.connectivity.lastError,
       partitions: reader.partitions().map((partition) => healthOf(partition, now))
     }))
-    this.awaitOffset = (ack) => Effect.andThen(Check.checked(checkAck, ack, topic, "ack"), reader.awaitOffset(ack))
+    this.awaitOffset = (ack) =>
+      Effect.andThen(
+        Check.checked(checkAck, ack, topic, "ack"),
+        Effect.suspend(() => reader.awaitOffset(ack))
+      )
     this.barrier = (options = {}) =>
       Effect.andThen(
         Check.checked(checkBarrierOptions, options, topic),

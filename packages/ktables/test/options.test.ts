@@ -224,7 +224,9 @@ describe("an acknowledgement", () => {
     ["ack.partition", { ...ack, partition: -1 }],
     ["ack.offset", { ...ack, offset: "0" }],
     ["ack.offset", { ...ack, offset: NaN }],
-    ["ack.topicId", { ...ack, topicId: 5 }]
+    ["ack.topicId", { ...ack, topicId: 5 }],
+    ["ack.producerId", { ...ack, producerId: 5 }],
+    ["ack.producerId", { ...ack, producerId: "five" }]
   ] as const) {
     it.effect(`whose ${option} no writer gave is InvalidOption, and not waited for`, () =>
       onMemory(

@@ -1,7 +1,7 @@
 /** Another cluster at a writer's address, which gave the writer's producer id to somebody else. */
 import { TestKafka } from "@effect-ktables/testing"
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { KafkaClient, type Service } from "effect-ktables/KafkaClient"
 import * as KafkaTableWriter from "effect-ktables/KafkaTableWriter"
 import * as TableTopic from "effect-ktables/TableTopic"
@@ -24,6 +24,8 @@ const impostor = Effect.fnUntraced(function* (client: Service, topic: string, pr
   const { partitions, topicId } = yield* describeWithin(client, topic, "30 seconds", { justCreated: true })
   // The coordinator of a cluster that has just begun takes a moment.
   const init = Effect.eventually(client.initProducerId)
+  // In one segment with the writer's records, where no cleaner comes.
+  const now = yield* Clock.currentTimeMillis
   for (let own = -1n; own < producerId;) own = (yield* init).producerId
   for (let sequence = 0; sequence < records; sequence++) {
     const [answer] = yield* client.produce(partitions[0]!.leader, {
@@ -35,7 +37,7 @@ const impostor = Effect.fnUntraced(function* (client: Service, topic: string, pr
         {
           partition: 0,
           records: encodeBatch(
-            [{ offsetDelta: 0, timestamp: 1, key: Buffer.from("foreign"), value: Buffer.from(String(-sequence)) }],
+            [{ offsetDelta: 0, timestamp: now, key: Buffer.from("foreign"), value: Buffer.from(String(-sequence)) }],
             { producerId, producerEpoch: 0, baseSequence: sequence }
           )
         }
