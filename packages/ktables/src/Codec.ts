@@ -13,7 +13,7 @@
  */
 import { Cause, Effect, Exit, Option, Pipeable, Result, Schema } from "effect"
 import { dual } from "effect/Function"
-import { TaggedError } from "./internal/taggedError.ts"
+import { TaggedError, withoutStack } from "./internal/taggedError.ts"
 import { isOutOfMemory, printed } from "./internal/defects.ts"
 import { decodeUtf8, encodeUtf8 } from "./internal/utf8.ts"
 
@@ -113,7 +113,7 @@ class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
 }
 
 const refuse = (detail: string, cause?: unknown): Exit.Exit<never, CodecError> =>
-  Exit.fail(new CodecError(cause === undefined ? { detail } : { detail, cause }))
+  Exit.fail(withoutStack(() => new CodecError(cause === undefined ? { detail } : { detail, cause })))
 
 /** What a function of the user's threw is a refusal of what it was given. */
 const refuseThrown = (thrown: unknown): Exit.Exit<never, CodecError> => {
@@ -281,7 +281,7 @@ const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): 
     if (Option.isSome(error)) return refuse(error.value.message)
     return Cause.hasDies(exit.cause) ? refuseThrown(Cause.squash(exit.cause)) : (exit as Exit.Exit<never, never>)
   }
-  return Effect.mapError(effect, (error) => new CodecError({ detail: error.message }))
+  return Effect.mapError(effect, (error) => withoutStack(() => new CodecError({ detail: error.message })))
 }
 
 /**

@@ -241,7 +241,8 @@ export interface RawRecord {
 /**
  * What becomes of a record that does not decode.
  *
- * - `skip`: as if it were not in the log; its key keeps the newest value that decodes.
+ * - `skip`: as if it were not in the log; its key keeps the newest value that decodes. A load of which no older value
+ *   decodes either, of 10,000 that it looks at, looks for no more of them.
  * - `remove`: as if it were a tombstone. (A key that does not decode is always skipped.)
  * - `fail`: the reader fails with the `DecodeError`.
  * - a function: decides each time, with the raw record at hand.

@@ -24,6 +24,21 @@ export const printedWhole = <Class extends { readonly prototype: object }>(base:
   return base
 }
 
+/**
+ * Makes an error without a stack: taking one costs more than all else about a refusal, of which a log may be full, and shows
+ * nothing but the library.
+ */
+export const withoutStack = <E extends Error>(make: () => E): E => {
+  const limit = Error.stackTraceLimit
+  // Where it may not be set, stacks are taken.
+  Reflect.set(Error, "stackTraceLimit", 0)
+  try {
+    return make()
+  } finally {
+    Reflect.set(Error, "stackTraceLimit", limit)
+  }
+}
+
 /** `Schema.TaggedError` of errors that are printed whole. */
 export const TaggedError: typeof Schema.TaggedError = ((identifier?: string) => {
   // A class of any error, whose fields its caller's types tell.

@@ -1,7 +1,7 @@
 /** What a table says of records that it cannot show. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Logger, Schema } from "effect"
-import { KafkaTable, TableTopic } from "effect-ktables"
+import { Effect, Exit, Logger, Schema } from "effect"
+import { Codec, KafkaTable, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { pass } from "../support/time.ts"
 import { numbers, onMemory } from "./fixtures.ts"
@@ -41,6 +41,54 @@ describe("a load", () => {
           assert.strictEqual(stats.keyless, 30)
         })
       )
+    )
+  )
+
+  it.effect("of a topic of which no value decodes looks at some older values, says so, and goes on", () =>
+    listening((lines) =>
+      onMemory(
+        Effect.gen(function* () {
+          let decoded = 0
+          const value = Codec.make<number>({
+            decode: () => {
+              decoded++
+              return Exit.fail(new Codec.CodecError({ detail: "of another schema" }))
+            },
+            encode: () => Exit.succeed(Buffer.alloc(0))
+          })
+          const kafka = yield* MemoryKafka.MemoryKafka
+          yield* kafka.createTopic("numbers")
+          const keys = Array.from({ length: 1000 }, (_, i) => ({ key: `key-${i}`, value: "x" }))
+          for (let round = 0; round < 20; round++) yield* kafka.append("numbers", keys)
+          const table = yield* KafkaTable.make(TableTopic.make({ name: "numbers", key: Schema.String, value }))
+          assert.strictEqual(decoded, 11_000, "each newest value, and 10,000 of 19,000 older ones")
+          const [line, ...others] = about(lines, "no more of them are looked for")
+          assert.isEmpty(others)
+          assert.include(line, "Warn numbers[0]: none of 10000 older values decodes")
+          assert.strictEqual((yield* table.health).stats.valueDecodeErrors, 1000)
+          yield* kafka.append("numbers", [{ key: "key-0", value: null }])
+          yield* table.barrier()
+        })
+      )
+    )
+  )
+
+  it.effect("looks for older values to the end where some decode", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("numbers")
+        yield* kafka.append("numbers", [{ key: "early", value: "1" }])
+        const bad = Array.from({ length: 1000 }, (_, i) => ({ key: `key-${i}`, value: "x" }))
+        for (let round = 0; round < 12; round++) yield* kafka.append("numbers", bad)
+        yield* kafka.append("numbers", [
+          { key: "late", value: "2" },
+          { key: "late", value: "x" },
+          { key: "early", value: "x" }
+        ])
+        const table = yield* KafkaTable.make(numbers)
+        assert.deepStrictEqual(Object.fromEntries(yield* table.entries), { early: 1, late: 2 })
+      })
     )
   )
 

@@ -15,7 +15,12 @@ import type { SessionContext } from "./sessionContext.ts"
 import { type Consume, LOADING_WAIT } from "./stage.ts"
 
 /** Reads each log from where the session began to where it has been applied. */
-export type Reread = (consume: Consume, of: ReadonlySet<number>) => Effect.Effect<void, TableError>
+export type Reread = (
+  consume: Consume,
+  of: ReadonlySet<number>,
+  /** Whether no more is wanted. */
+  isOver: () => boolean
+) => Effect.Effect<void, TableError>
 
 export const make = (
   { client, identity, lost, moment, partitions, retention, settings, wakeup, topic }: SessionContext,
@@ -86,7 +91,8 @@ export const make = (
 
   const rereadOne = Effect.fnUntraced(function* (
     consume: Consume,
-    partition: Partition
+    partition: Partition,
+    isOver: () => boolean
   ): Effect.fn.Return<void, TableError> {
     const shadow = new Partition(partition.partition, partition.maxBytes)
     shadow.begin(partition.start, partition.position)
@@ -94,7 +100,7 @@ export const make = (
     const began = moment()
     const untrusted = () =>
       partition.leaderEpoch !== leaderEpoch || elapsed(began, moment()) >= trustedFor(retention.effective)
-    while (shadow.position < shadow.target) {
+    while (shadow.position < shadow.target && !isOver()) {
       // As for a load: another log, or a later one, may have neither a record that was seen nor its tombstone.
       if (untrusted()) return yield* lost(partition, partition.start, "older values could not be looked up in one go")
       const fetched = yield* fetchAlone(shadow, partition)
@@ -116,5 +122,6 @@ export const make = (
     }
   })
 
-  return (consume, of) => Effect.forEach(of, (number) => rereadOne(consume, partitions.get(number)!), { discard: true })
+  return (consume, of, isOver) =>
+    Effect.forEach(of, (number) => rereadOne(consume, partitions.get(number)!, isOver), { discard: true })
 }

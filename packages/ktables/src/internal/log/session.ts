@@ -146,7 +146,7 @@ export const make = Effect.fnUntraced(function* (options: {
         yield* fetchLoops.ensure
         return yield* failure
       }),
-    reread: (take, of) => Effect.raceFirst(reread(take, of), failure),
+    reread: (...options) => Effect.raceFirst(reread(...options), failure),
     endOffsets: Effect.raceFirst(endOffsets, failure),
     verifyAwaited: elections.verifyAwaited,
     lookUp,

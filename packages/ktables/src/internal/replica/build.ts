@@ -18,6 +18,12 @@ export type Build<K, V> = (
   session: Session
 ) => Effect.Effect<LogContents<K, V>, TableError>
 
+/**
+ * So many older values are looked at, or as many as there are keys whose newest does not decode where these are more, before
+ * a topic of which none decodes is given up: its schema is another, and each value would take its time.
+ */
+const FUTILE = 10_000
+
 /** An older record of a key whose newest has no value that decodes. */
 interface Found<V> {
   readonly offset: number
@@ -135,11 +141,15 @@ export const make = <K, V>(options: {
     entries: ReadonlySet<number>
   ): Effect.fn.Return<ReadonlyMap<number, Found<V>>, TableError> {
     const found = new Map<number, Found<V>>()
+    /** Values that were looked at until one decoded. */
+    let futile = 0
+    const most = Math.max(FUTILE, entries.size)
+    const isOver = () => futile >= most
     yield* session.reread(
       Effect.fnUntraced(function* (partition, cursor) {
         const source = new CursorSource(partition.partition, cursor)
         yield* inSlices(() => {
-          if (!cursor.next()) return false
+          if (isOver() || !cursor.next()) return false
           if (cursor.keyLength < 0) return true
           const entry = survivors.find(cursor.buffer, cursor.keyStart, cursor.keyLength)
           if (entry < 0 || !entries.has(entry) || cursor.offset > survivors.offsetOf(entry)) return true
@@ -149,13 +159,23 @@ export const make = <K, V>(options: {
             return true
           }
           return used(decodeValue, source, (decoded) => {
-            if (Exit.isFailure(decoded)) return
+            if (Exit.isFailure(decoded)) {
+              futile++
+              return
+            }
+            futile = Number.NEGATIVE_INFINITY
             found.set(entry, { offset, timestamp, value: { it: decoded.value, length: valueLength } })
           })
         })
       }),
-      new Set([survivors.partition])
+      new Set([survivors.partition]),
+      isOver
     )
+    if (isOver()) {
+      yield* Effect.logWarning(
+        `${topic}[${survivors.partition}]: none of ${most} older values decodes, and no more of them are looked for: is the schema that of the topic?`
+      )
+    }
     return found
   })
 

@@ -10,6 +10,7 @@ import type { TableTopic } from "../../TableTopic.ts"
 import { isOutOfMemory, isStrayPromise, noEffect, printed } from "../defects.ts"
 import { backoff } from "../topic/backoff.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
+import { withoutStack } from "../taggedError.ts"
 import type { Source } from "./source.ts"
 
 /** What decoding one half of a record came to: its value, its refusal, or the effect that will tell. */
@@ -17,7 +18,8 @@ export type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.C
 
 export const isFiber = <A>(decoded: Decoded<A>): decoded is Fiber.Fiber<A, Codec.CodecError> => Fiber.isFiber(decoded)
 
-const refusal = (detail: string): Exit.Exit<never, Codec.CodecError> => Exit.fail(new Codec.CodecError({ detail }))
+const refusal = (detail: string): Exit.Exit<never, Codec.CodecError> =>
+  Exit.fail(withoutStack(() => new Codec.CodecError({ detail })))
 
 /**
  * What a codec threw, or died of, refuses the record: it happens again whenever the record is read. But for memory that was
@@ -193,7 +195,8 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
     if (part === "key") counts.keyErrors++
     else counts.valueErrors++
     const { offset, partition } = source
-    const error = new DecodeError({ topic: topic.name, partition, offset, part, detail: printed(refusal.detail) })
+    const detail = printed(refusal.detail)
+    const error = withoutStack(() => new DecodeError({ topic: topic.name, partition, offset, part, detail }))
     yield* metrics.failed(`${part} decode`)
     const choice = typeof onDecodeError === "string" ? onDecodeError : yield* asked(onDecodeError, error, rawOf(source))
     if (choice === "fail") return yield* error
