@@ -1,7 +1,6 @@
 /** Reads some partitions' logs anew, beside the positions of the session, which goes on meanwhile. */
 import { Effect } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import type { KafkaError } from "../../KafkaError.ts"
 import { NotAuthorized, type TableError } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { RecordCursor, summarize } from "../records/batchReader.ts"
@@ -12,6 +11,7 @@ import { trustedFor } from "./tombstoneWatch.ts"
 import type { Offsets } from "./offsets.ts"
 import { hiddenTransactions, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
 import type { SessionContext } from "./sessionContext.ts"
+import type { SingleFetch } from "./singleFetch.ts"
 import { type Consume, LOADING_WAIT } from "./stage.ts"
 
 /** Reads each log from where the session began to where it has been applied. */
@@ -23,50 +23,32 @@ export type Reread = (
 ) => Effect.Effect<void, TableError>
 
 export const make = (
-  { client, identity, lost, moment, partitions, retention, settings, wakeup, topic }: SessionContext,
-  offsets: Offsets
+  { lost, moment, partitions, retention, settings, wakeup, topic }: SessionContext,
+  offsets: Offsets,
+  fetchOne: SingleFetch
 ): Reread => {
-  /** One question over a connection of its own. */
-  const ask = (shadow: Partition, of: Partition): Effect.Effect<KafkaClient.FetchAnswer, KafkaError> =>
-    Effect.scoped(
-      Effect.flatMap(client.openFetcher(of.leader), (fetcher) =>
-        fetcher.fetch({
-          topic,
-          topicId: identity.topicId,
-          isolation: settings.isolation,
-          maxWait: LOADING_WAIT,
-          minBytes: settings.minBytes,
-          maxBytes: Math.max(settings.maxBytes, shadow.maxBytes),
-          rack: undefined,
-          partitions: [
-            {
-              partition: of.partition,
-              fetchOffset: shadow.position,
-              currentLeaderEpoch: of.leaderEpoch,
-              lastFetchedEpoch: shadow.epoch,
-              maxBytes: shadow.maxBytes
-            }
-          ]
-        })
-      )
-    )
-
   /** The answer of one partition, whatever it takes; leaders are followed as the controller learns of them. */
   const fetchAlone = Effect.fnUntraced(function* (
     shadow: Partition,
     of: Partition
   ): Effect.fn.Return<KafkaClient.FetchedPartition, TableError> {
     for (let failures = 1; ; failures++) {
-      const result = yield* Effect.result(ask(shadow, of))
+      const result = yield* Effect.result(
+        fetchOne(of, {
+          isolation: settings.isolation,
+          offset: shadow.position,
+          lastFetchedEpoch: shadow.epoch,
+          maxWait: LOADING_WAIT,
+          maxBytes: shadow.maxBytes
+        })
+      )
       if (result._tag === "Success") {
-        const { partitions, throttle } = result.success
-        if (throttle > 0 && partitions.length === 0) {
-          // Held back by a quota: nothing has failed.
+        const fetched = result.success
+        if (fetched === "throttled") {
+          // Nothing has failed, and the connection waits for its time by itself.
           failures = 0
-          yield* Effect.sleep(throttle)
           continue
         }
-        const fetched = partitions.find((f) => f.partition === of.partition)
         if (fetched !== undefined && fetched.diverging !== undefined) {
           return yield* lost(of, fetched.diverging.endOffset, "the log was truncated while it was read again")
         }

@@ -26,6 +26,7 @@ import * as StartOffsets from "./startOffsets.ts"
 import * as Reread from "./reread.ts"
 import * as SessionContext from "./sessionContext.ts"
 import { type Consume, type Cut, Stage } from "./stage.ts"
+import * as SingleFetch from "./singleFetch.ts"
 import * as Tombstones from "./tombstones.ts"
 
 export type { FetchSettings } from "./sessionContext.ts"
@@ -114,8 +115,9 @@ export const make = Effect.fnUntraced(function* (options: {
   const description = Description.make(context, options.seen, elections, options.onGrown)
   const controller = Controller.make(context, { fetchLoops, startOffsets, elections, description, tombstones })
   const endOffsets = EndOffsets.make(context, options.seen.generation, offsets)
-  const reread = Reread.make(context, offsets)
-  const lookUp = yield* Lookups.make(context, offsets)
+  const fetchOne = yield* SingleFetch.make(context)
+  const reread = Reread.make(context, offsets, fetchOne)
+  const lookUp = yield* Lookups.make(context, offsets, fetchOne)
   const { failure, guarded, hasFailed, partitions } = context
 
   // At once: nobody may find the session without partitions.
