@@ -11,7 +11,13 @@
  *
  * @since 0.1.0
  */
-import { Cause, Effect, Exit, Option, Pipeable, Result, Schema } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Pipeable from "effect/Pipeable"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import { dual } from "effect/Function"
 import { TaggedError, withoutStack } from "./internal/taggedError.ts"
 import { isOutOfMemory, printed } from "./internal/defects.ts"
@@ -49,15 +55,15 @@ export class CodecError extends TaggedError<CodecError>()("CodecError", {
 export interface Codec<in out A, out RD = never, out RE = never> extends Pipeable.Pipeable {
   readonly [TypeId]: typeof TypeId
   /** Decodes `bytes`, which is only valid during the call unless copied. */
-  readonly decode: (bytes: Buffer) => Effect.Effect<A, CodecError, RD>
+  readonly decode: (bytes: Uint8Array) => Effect.Effect<A, CodecError, RD>
   /** Decodes `buffer` from `start` to `end` without a view of its own, where the codec can. */
-  readonly decodeSlice: (buffer: Buffer, start: number, end: number) => Effect.Effect<A, CodecError, RD>
+  readonly decodeSlice: (buffer: Uint8Array, start: number, end: number) => Effect.Effect<A, CodecError, RD>
   readonly encode: (value: A) => Effect.Effect<Uint8Array, CodecError, RE>
   /**
    * The decoded value itself, where the codec needs neither an effect nor an `Exit` to tell; undefined where `decodeSlice`
    * has to be asked.
    */
-  readonly decodePlain: ((buffer: Buffer, start: number, end: number) => A | undefined) | undefined
+  readonly decodePlain: ((buffer: Uint8Array, start: number, end: number) => A | undefined) | undefined
   /** Whether different bytes always decode to different values. */
   readonly isInjective: boolean
 }
@@ -182,7 +188,7 @@ const SLAB = 4096
 let slab = new ArrayBuffer(SLAB)
 let slabUsed = 0
 
-const copyOf = (buffer: Buffer, start: number, end: number): Uint8Array => {
+const copyOf = (buffer: Uint8Array, start: number, end: number): Uint8Array => {
   const length = end - start
   if (length > SLAB / 4) return new Uint8Array(buffer.subarray(start, end))
   if (slabUsed + length > SLAB) {
@@ -191,7 +197,10 @@ const copyOf = (buffer: Buffer, start: number, end: number): Uint8Array => {
   }
   const copy = new Uint8Array(slab, slabUsed, length)
   slabUsed += length
-  buffer.copy(copy, 0, start, end)
+  // A view would cost more than the copy of a small array, which bytes of Node's can make without one.
+  const node = buffer as { readonly copy?: (to: Uint8Array, at: number, start: number, end: number) => number }
+  if (node.copy === undefined) copy.set(buffer.subarray(start, end))
+  else node.copy(copy, 0, start, end)
   return copy
 }
 
@@ -301,12 +310,12 @@ const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): 
  * export const float64 = Codec.make<number>({
  *   decode: (bytes) =>
  *     bytes.length === 8
- *       ? Exit.succeed(bytes.readDoubleBE())
+ *       ? Exit.succeed(new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0))
  *       : Exit.fail(new Codec.CodecError({ detail: `8 bytes are wanted, not ${bytes.length}` })),
  *   encode: (value) => {
- *     const bytes = Buffer.alloc(8)
- *     bytes.writeDoubleBE(value)
- *     return Exit.succeed(bytes)
+ *     const bytes = new DataView(new ArrayBuffer(8))
+ *     bytes.setFloat64(0, value)
+ *     return Exit.succeed(new Uint8Array(bytes.buffer))
  *   }
  * })
  * ```
@@ -315,7 +324,7 @@ const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): 
  * @since 0.1.0
  */
 export const make = <A, RD = never, RE = never>(options: {
-  readonly decode: (bytes: Buffer) => Effect.Effect<A, CodecError, RD>
+  readonly decode: (bytes: Uint8Array) => Effect.Effect<A, CodecError, RD>
   readonly encode: (value: A) => Effect.Effect<Uint8Array, CodecError, RE>
 }): Codec<A, RD, RE> =>
   new CodecImpl<A, RD, RE>({

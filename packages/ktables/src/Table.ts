@@ -18,7 +18,11 @@
  *
  * @since 0.1.0
  */
-import type { Effect, HashMap, Option, Pipeable, Stream } from "effect"
+import type * as Effect from "effect/Effect"
+import type * as HashMap from "effect/HashMap"
+import type * as Option from "effect/Option"
+import type * as Pipeable from "effect/Pipeable"
+import type * as Stream from "effect/Stream"
 import { TypeId } from "./internal/table/typeId.ts"
 import type { TableChange } from "./TableChange.ts"
 import type { TableClosed } from "./TableError.ts"

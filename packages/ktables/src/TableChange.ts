@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import type { HashMap, Option } from "effect"
+import type * as HashMap from "effect/HashMap"
+import type * as Option from "effect/Option"
 
 /**
  * A complete state, or one change to the state before it. A subscription starts with a `Snapshot`; a further `Snapshot`

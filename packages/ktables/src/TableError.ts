@@ -21,7 +21,8 @@
  *
  * @since 0.1.0
  */
-import { Data, Schema } from "effect"
+import * as Data from "effect/Data"
+import * as Schema from "effect/Schema"
 import { printedWhole, TaggedError } from "./internal/taggedError.ts"
 import type { WriteAck } from "./WriteAck.ts"
 

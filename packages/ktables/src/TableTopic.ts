@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { Pipeable, Schema } from "effect"
+import * as Pipeable from "effect/Pipeable"
+import * as Schema from "effect/Schema"
 import * as Codec from "./Codec.ts"
 import * as Check from "./internal/options.ts"
 

@@ -8,7 +8,7 @@ import { Service } from "./values.ts"
 export type Decode = "raw" | "json" | "schema" | "schema-jit"
 
 const plainJson: Codec.Codec<unknown> = Codec.make({
-  decode: (bytes) => Exit.succeed(JSON.parse(bytes.toString("utf8")) as unknown),
+  decode: (bytes) => Exit.succeed(JSON.parse(new TextDecoder().decode(bytes)) as unknown),
   encode: (value) => Exit.succeed(Buffer.from(JSON.stringify(value)))
 })
 

@@ -1,5 +1,5 @@
 /** What others' code throws, or gives in an effect's place: whether it says something of its input, and how to print it. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 
 /** Characters of a message that is passed on. */
 const MOST = 500

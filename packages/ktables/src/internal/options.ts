@@ -2,7 +2,9 @@
  * Judges options as plain JavaScript may give them, so that a wrong name, number or string is refused when it is given,
  * and by name. A check says what is wrong with one value; `record` makes the check of a whole options object.
  */
-import { Duration, Effect, Option } from "effect"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { InvalidOption } from "../TableError.ts"
 
 /** What is wrong: at which place among the options, what stands there, and what may. */

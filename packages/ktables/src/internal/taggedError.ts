@@ -1,5 +1,5 @@
 /** Errors that are printed whole: with their message, their place in the program, their fields and their cause. */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 /** Node, Bun and Deno ask it of what they print. */
 const inspection = Symbol.for("nodejs.util.inspect.custom")
