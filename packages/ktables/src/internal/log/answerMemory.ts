@@ -82,7 +82,7 @@ export class AnswerMemory {
     return bytes.buffer.byteLength / (this.#sets.get(bytes.buffer) ?? 1)
   }
 
-  /** One user less; behind the last one the memory is filled anew. */
+  /** One user less; after the last one the memory is filled again. */
   release(bytes: Buffer): void {
     const block = this.#blocks.get(bytes.buffer)
     if (block === undefined || --block.users !== 0 || this.#isClosed) return

@@ -89,9 +89,9 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       )
     })
 
-  /** The loss that an answer tells of beside its records. */
+  /** The loss that an answer shows beside its records. */
   const lossOf = (partition: Partition, fetched: KafkaClient.FetchedPartition): DataLoss | undefined => {
-    // Where nothing was read yet, no epoch tells of a truncation.
+    // Where nothing was read yet, no epoch shows a truncation.
     return partition.epoch < 0 && fetched.logStartOffset >= 0 && fetched.logStartOffset < partition.start
       ? lost(partition, fetched.logStartOffset, "the log begins below where reading began")
       : undefined
@@ -111,7 +111,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       const question = questions.get(number)
       if (question?.partition.startsAt(logStartOffset) === true) yield* stage.cut(question.partition)
     }
-    // Where all are told of and none has records, none was left out for want of room.
+    // Where all are answered and none has records, none was left out for want of room.
     let empty = answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
     const at = moment()

@@ -18,7 +18,7 @@ const CONFIRMATIONS = 10
 export interface Elections {
   /** A partition has a new leader, which is to say whether it holds what was read. */
   readonly elected: (partition: Partition) => void
-  /** Begins to ask new leaders, each for itself; waits that counted on what the old ones had take their targets anew. */
+  /** Begins to ask new leaders, each for itself; waits that counted on what the old ones had take their targets again. */
   readonly confirm: Effect.Effect<void>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
@@ -65,14 +65,14 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
       return yield* lost(
         partition,
         Math.min(end.endOffset, epochAt),
-        `the log was truncated: of epoch ${epoch} its new leader holds nothing behind ${end.endOffset}`
+        `the log was truncated: of epoch ${epoch} its new leader holds nothing after ${end.endOffset}`
       )
     }
     return true
   })
 
   /**
-   * A leader tells its end once it holds all that was committed before its time. A log that lost records behind our
+   * A leader tells its end once it holds all that was committed before its time. A log that lost records before our
    * position may end below what was to be replayed: the target is never raised.
    */
   const lowerTarget = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean> {

@@ -37,7 +37,7 @@ export interface FetchLoops {
 
 /**
  * Whether what was answered last is still being applied. Only the loop that does so may ask for more, and only where it
- * was not told to ask again.
+ * does not have to ask again.
  */
 const isBusy = (partition: Partition, broker: number): boolean =>
   partition.readFrom >= 0 && (partition.readFrom !== broker || partition.fetchPosition <= partition.position)
@@ -152,7 +152,7 @@ export const make = (
         Effect.sync(() => {
           loops.delete(broker)
           if (loops.size === 0) idle.openUnsafe()
-          // What this loop left behind, or was given while it ended, is picked up again.
+          // What this loop left, or was given while it ended, is picked up again.
           wakeup.call()
         })
       )

@@ -1,5 +1,5 @@
 /**
- * What a reader counts: the plain numbers behind `stats`, and the `Metric`s beside them, updated once per answer or slice.
+ * What a reader counts: the plain numbers of `stats`, and the `Metric`s beside them, updated once per answer or slice.
  */
 import { type Context, Effect, Metric } from "effect"
 import type { TableStatus } from "../../TableStatus.ts"

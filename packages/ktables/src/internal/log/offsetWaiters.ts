@@ -21,7 +21,7 @@ interface PositionsWait {
 
 /**
  * Milliseconds for which descriptions must name another topic than an acknowledgement does before that one counts as
- * recreated: a broker may be late to hear of the topic that was written to.
+ * recreated: a broker may be late to learn of the topic that was written to.
  */
 const ANOTHER_FOR = 3000
 
@@ -80,7 +80,7 @@ export class OffsetWaiters {
 
   /**
    * Succeeds with `reached` once every partition has been read to its target, with `again` when the log was found to be
-   * another, so that targets have to be taken anew.
+   * another, so that targets have to be taken again.
    */
   awaitPositions(
     targets: ReadonlyMap<number, number>,
@@ -231,9 +231,9 @@ export class OffsetWaiters {
     return ack.topicId === undefined || this.#topicId === undefined || ack.topicId === this.#topicId
   }
 
-  /** Positions count anew: targets have to be taken anew, too. */
+  /** Positions count from scratch: targets have to be taken again. */
   again(): void {
-    // Who is told may wait anew at once, and is not to be told twice.
+    // Who is woken may wait again at once, and is not to be woken twice.
     for (const wait of Array.from(this.#positions)) Deferred.doneUnsafe(wait.done, Effect.succeed("again"))
   }
 

@@ -26,7 +26,7 @@ export class Partition {
   readonly describedAt: Moment | undefined = undefined
   /** The leader epoch whose leader is known to hold all that was committed before it. */
   readonly confirmedEpoch: number = -1
-  /** The follower the leader told us to read from (KIP-392); -1 for the leader itself. */
+  /** The follower that the leader names to be read from (KIP-392); -1 for the leader itself. */
   readonly replica: number = -1
 
   /** Where reading began. */

@@ -39,7 +39,7 @@ export class RecentBatches implements BatchListener {
 
   /**
    * Takes a batch that follows those before it, or one that was read again. With a producer id, a run goes by epoch and by
-   * the sequence of its first record; without, a batch is told by the times between which its records were written.
+   * the sequence of its first record; without, a batch is known by the times between which its records were written.
    */
   add(
     first: number,

@@ -1,4 +1,4 @@
-/** Reads some partitions' logs anew, beside the positions of the session, which goes on meanwhile. */
+/** Reads some partitions' logs again, beside the positions of the session, which goes on meanwhile. */
 import { Effect } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { NotAuthorized, type TableError } from "../../TableError.ts"

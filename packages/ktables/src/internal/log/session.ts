@@ -50,7 +50,7 @@ export interface Session {
   readonly load: (consume: Consume, stop: Deferred.Deferred<void>) => Effect.Effect<void, TableError>
   /** Follows the log for ever: records are taken, and what lies below a log's start is let go. */
   readonly follow: (consume: Consume, cut: Cut) => Effect.Effect<never, TableError>
-  /** Reads some partitions' logs anew from its start to where it has been applied, beside the session's own positions. */
+  /** Reads some partitions' logs again from its start to where it has been applied, beside the session's own positions. */
   readonly reread: Reread.Reread
   /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
@@ -137,7 +137,7 @@ export const make = Effect.fnUntraced(function* (options: {
         stage.load(take, stop)
         yield* fetchLoops.ensure
         yield* Effect.raceFirst(Effect.raceFirst(stage.awaitLoaded, Deferred.await(stop)), failure)
-        // Loops end behind the answer they are in the middle of; what they still take belongs to the load.
+        // Loops end after the answer they are in the middle of; what they still take belongs to the load.
         yield* Deferred.succeed(stop, undefined)
         yield* Effect.raceFirst(fetchLoops.awaitIdle, failure)
         memory.close()

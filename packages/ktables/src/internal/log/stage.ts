@@ -1,5 +1,5 @@
 /**
- * Whether a session loads or follows: who takes its records, what is still wanted of a partition, and who hears of one that
+ * Whether a session loads or follows: who takes its records, what is still wanted of a partition, and who is called for one that
  * moved.
  */
 import { Deferred, Effect } from "effect"
@@ -26,7 +26,7 @@ export class Stage {
   #isLoading = true
   #stop: Deferred.Deferred<void> = Deferred.makeUnsafe()
 
-  /** @param onProgress hears of positions that moved. */
+  /** @param onProgress called for positions that moved. */
   constructor(context: SessionContext, onProgress: (partition: Partition) => void) {
     this.#context = context
     this.#onProgress = onProgress

@@ -19,7 +19,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
   const { disconnect, guarded, metrics, park, placed, scope, settings, wakeup, topic, unplaced } = context
   const placing = new Set<Partition>()
 
-  /** Those that cannot be told yet stay unplaced, and are tried again. */
+  /** Those that nobody knows yet stay unplaced, and are tried again. */
   const placeGroup = Effect.fnUntraced(function* (
     leader: number,
     group: ReadonlyArray<Partition>

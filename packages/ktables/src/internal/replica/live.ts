@@ -1,7 +1,7 @@
 /**
  * Applies the records of a log that is followed, in slices. A slice is one synchronous loop inside one mutation of the map:
  * one version, one publication. A codec that needs an effect interrupts the slice; what came before it is committed, and the
- * loop goes on behind its result.
+ * loop goes on after its result.
  */
 import { Effect } from "effect"
 import { KeysMoved, type TableError } from "../../TableError.ts"

@@ -24,7 +24,7 @@ export interface CatchUp {
   readonly records: number
 }
 
-/** What a reading tells of how far it is. */
+/** What a reading reports of how far it is. */
 export interface Progress {
   /** Whether everything has been read that was there when a reading began. */
   readonly isComplete: () => boolean
@@ -146,7 +146,7 @@ export const make = <K, V>(options: {
           yield* misplaced
         })
       )
-      // The rest may be holes and markers, so that no record tells of the end.
+      // The rest may be holes and markers, so that no record shows the end.
       const rest = isComplete ? Effect.void : Effect.andThen(Deferred.await(reached), complete)
       return yield* Effect.raceFirst(follow, Effect.andThen(rest, Effect.never))
     })

@@ -11,7 +11,7 @@ interface Kind {
 }
 
 /**
- * Logs the first message of a kind at once. Those that follow within the interval are kept back, and told of by their number
+ * Logs the first message of a kind at once. Those that follow within the interval are kept back, and summed up by their number
  * and the last of them when it ends, or the scope closes.
  */
 export const rateLimited: Effect.Effect<(kind: string, message: string) => Effect.Effect<void>, never, Scope.Scope> =

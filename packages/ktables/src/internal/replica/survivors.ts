@@ -6,7 +6,7 @@
  * together, so that what is retained stays in proportion to the survivors and not to the log.
  *
  * Records are taken in groups: the places of a whole group's keys are looked up first, so that memory which no cache holds
- * is waited for together and not in turn.
+ * is waited for together, not one after another.
  */
 import { randomFillSync } from "node:crypto"
 import type { Mutable } from "effect/Types"

@@ -19,7 +19,7 @@ export interface Waits {
   readonly barrier: (timeout: number | undefined) => Effect.Effect<void, TableError>
 }
 
-/** What a barrier waits for; undefined until the brokers have told. */
+/** What a barrier waits for; undefined until the brokers have answered. */
 interface Barrier {
   targets: ReadonlyMap<number, number> | undefined
 }
