@@ -22,6 +22,21 @@ describe("Codec", () => {
     })
   )
 
+  it.effect("strings of all lengths encode to bytes of their own, and are decoded from any array of bytes", () =>
+    Effect.gen(function* () {
+      const texts = Array.from({ length: 2000 }, (_, length) =>
+        "aä€😀"[length % 4]!.replace(/[\ud800-\udfff]/, "x").repeat(length)
+      )
+      const encoded: Array<Uint8Array> = []
+      for (const text of texts) encoded.push(yield* Codec.string.encode(text))
+      for (const [i, text] of texts.entries()) {
+        assert.isTrue(Buffer.from(text).equals(encoded[i]!))
+        assert.strictEqual(yield* Codec.string.decode(encoded[i]!), text)
+        assert.isTrue(Buffer.from(text).equals(yield* Codec.bytes.decode(encoded[i]!)))
+      }
+    })
+  )
+
   it.effect("bytes are copies, both ways", () =>
     Effect.gen(function* () {
       for (const length of [0, 1, 200, 5000]) {

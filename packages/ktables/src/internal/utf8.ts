@@ -24,6 +24,24 @@ export const decodeUtf8 = (bytes: Bytes, start: number, end: number): string | u
   }
 }
 
+/** Short texts share memory, as those of Node's `Buffer` do: an array of its own costs several times the encoding. */
+const SLAB = 16_384
+const LONGEST_SHARED = 4096
+let slab = new Uint8Array(SLAB)
+let slabUsed = 0
+
 /** The UTF-8 bytes of `text`; undefined when it has a lone surrogate. */
-export const encodeUtf8 = (text: string): Uint8Array | undefined =>
-  text.isWellFormed() ? encoder.encode(text) : undefined
+export const encodeUtf8 = (text: string): Uint8Array | undefined => {
+  if (!text.isWellFormed()) return undefined
+  // No unit of UTF-16 takes more than three bytes.
+  const most = text.length * 3
+  if (most > LONGEST_SHARED) return encoder.encode(text)
+  if (slabUsed + most > SLAB) {
+    slab = new Uint8Array(SLAB)
+    slabUsed = 0
+  }
+  const start = slabUsed
+  const { written } = encoder.encodeInto(text, slab.subarray(start))
+  slabUsed += written
+  return new Uint8Array(slab.buffer, start, written)
+}
