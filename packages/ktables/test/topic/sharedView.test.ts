@@ -15,11 +15,16 @@ describe("tables and writers of one topic and client", () => {
           yield* KafkaTable.make(numbers, { metadataRefresh: "1 second" })
           yield* KafkaTableWriter.make(numbers, { metadataMaxAge: "1 second" })
         }
-        const before = (yield* kafka.requests).get("describeTopic")!
+        const before = new Map(yield* kafka.requests)
         yield* pass(20_000)
-        const described = (yield* kafka.requests).get("describeTopic")! - before
+        const after = yield* kafka.requests
+        const described = after.get("describeTopic")! - before.get("describeTopic")!
         assert.isAtLeast(described, 20)
         assert.isAtMost(described, 45)
+        // So are its settings, for the time that it keeps tombstones.
+        const configs = (after.get("describeConfig") ?? 0) - (before.get("describeConfig") ?? 0)
+        assert.isAtLeast(configs, 10)
+        assert.isAtMost(configs, 25)
       })
     )
   )

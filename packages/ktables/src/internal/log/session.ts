@@ -121,6 +121,7 @@ export const make = Effect.fnUntraced(function* (options: {
   const { failure, guarded, hasFailed, partitions } = context
 
   // At once: nobody may find the session without partitions.
+  yield* tombstones.follow
   yield* description.follow
   yield* Effect.forkIn(guarded(controller.run), scope)
   yield* Effect.forkIn(guarded(tombstones.learn), scope)

@@ -88,6 +88,7 @@ export interface SessionContext extends Surroundings {
 export const make = (surroundings: Surroundings): SessionContext => {
   const { clock, settings, topic } = surroundings
   const wakeup = new Wakeup()
+  const retention = new Retention(surroundings.view.settings, settings.deleteRetention)
   const partitions = new Map<number, Partition>()
   const unplaced = new Set<Partition>()
   const failure = Deferred.makeUnsafe<never, TableError>()
@@ -103,13 +104,14 @@ export const make = (surroundings: Surroundings): SessionContext => {
   return {
     ...surroundings,
     wakeup,
-    retention: new Retention(settings.deleteRetention),
+    retention,
     partitions,
     unplaced,
     admit: (number) => {
       let partition = partitions.get(number)
       if (partition === undefined) {
         partition = new Partition(number, settings.maxPartitionBytes)
+        if (retention.observed !== undefined) partition.tombstones.observe(retention.effective)
         partitions.set(number, partition)
         unplaced.add(partition)
       }

@@ -2,10 +2,8 @@
  * Sees to it that no tombstone expires before it is read: learns how long the topic keeps them, and has read again what
  * can no longer be trusted.
  */
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import type { KafkaError } from "../../KafkaError.ts"
-import { isNotAuthorized } from "../topic/refusal.ts"
 import type { Moment } from "../moment.ts"
 import type { Partition } from "./partition.ts"
 import { SHORTEST } from "./retention.ts"
@@ -16,12 +14,8 @@ import type { Stage } from "./stage.ts"
 
 /** Milliseconds: below it followers are not read from, since they may lag for `replica.lag.time.max.ms`, by default 30 s. */
 const FOLLOWERS_FROM = 60_000
-/** Descriptions in a row that may fail by what passes, before the retention counts as unknown. */
-const PATIENT = 4
 /** The part of the time between two regular descriptions within which the retention is not asked for again. */
 const REGULARLY = 0.9
-/** Milliseconds until a refused description is asked for again. */
-const REFUSED = 600_000
 /**
  * From this version of Fetch on, Kafka 3.1, a tombstone's time begins when it is cleaned first, and that is not before its
  * transaction ended (KIP-534). Before, it began when it was appended.
@@ -38,6 +32,8 @@ export interface Asked {
 }
 
 export interface Tombstones {
+  /** Goes by what anybody learns of how long the topic keeps them, until the scope closes. */
+  readonly follow: Effect.Effect<void, never, Scope.Scope>
   /** Learns how long the topic keeps them, and where logs end that followers are read of. */
   readonly learn: Effect.Effect<void>
   /** Whether an answer may be applied now. Where too much time has passed, the partition is read again. */
@@ -53,8 +49,7 @@ export interface Tombstones {
 }
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Tombstones => {
-  const { client, failUnsafe, lost, moment, now, partitions, restart, retention, settings, topic } = context
-  let asksFrom = Number.NEGATIVE_INFINITY
+  const { failUnsafe, lost, moment, partitions, restart, retention, settings, topic, view } = context
   /** Whether tombstones keep their time from their cleaning; what the last answer said. */
   let keepsFromCleaning = false
   /** What became of partitions, for the log. */
@@ -72,52 +67,40 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
     return `${Math.round(since)} ms after all of it was read last, deletions may have expired unread (delete.retention.ms ${limit})`
   }
 
-  const observe = Effect.fnUntraced(function* (millis: number): Effect.fn.Return<void> {
-    const before = retention.observed
-    retention.observe(millis)
+  const observed = (): void => {
+    if (retention.observed === undefined) return
     for (const partition of partitions.values()) partition.tombstones.observe(retention.effective)
-    if (millis === before) return
-    if (millis < SHORTEST) {
-      yield* Effect.logWarning(
-        `${topic}: delete.retention.ms is ${millis}: brokers may drop a deletion before anybody can have read it, and deleted keys may stay in tables; set it to minutes at least`
-      )
-    } else if (before !== undefined) {
-      yield* Effect.logInfo(`${topic}: delete.retention.ms was ${before} and is ${millis}`)
-    }
-  })
-
-  const refuse = Effect.fnUntraced(function* (detail: string): Effect.fn.Return<void> {
-    asksFrom = now() + REFUSED
-    if (retention.isRefused) return
-    retention.refuse()
-    if (retention.observed !== undefined)
-      for (const partition of partitions.values()) partition.tombstones.observe(retention.effective)
-    if (settings.deleteRetention !== undefined) return
-    yield* Effect.logWarning(
-      `${topic}: its delete.retention.ms cannot be read (${detail}) and is assumed to be ${retention.effective} ms: a table that was cut off for longer reads the topic again; allow DescribeConfigs, or give the option deleteRetention`
-    )
-  })
-
-  /** Failures in a row that pass by themselves: a broker that never says is as one that refuses. */
-  let failures = 0
-  const onFailed = (error: KafkaError): Effect.Effect<void> => {
-    if (error._tag === "BrokerError" && isNotAuthorized(error.code)) return refuse("not allowed to DescribeConfigs")
-    const passes = error._tag !== "UnsupportedRequest" && (error._tag !== "BrokerError" || error.isRetriable)
-    // What was said once is asked for again with the next description.
-    if (passes && (retention.observed !== undefined || ++failures < PATIENT)) return Effect.void
-    failures = 0
-    return refuse(error.message)
   }
 
-  const describe = Effect.flatMap(Effect.result(client.describeConfig(topic)), (result) => {
-    if (result._tag === "Failure") return onFailed(result.failure)
-    failures = 0
-    // Descriptions of the topic that a lost broker causes do not ask for more than the regular ones.
-    asksFrom = now() + REGULARLY * Math.min(settings.metadataRefresh, retention.patience)
-    const setting = result.success.get("delete.retention.ms")
-    const millis = Number(setting)
-    return setting === undefined || !Number.isFinite(millis) ? refuse("the broker does not show it") : observe(millis)
+  /** What was said of the retention. */
+  let said: number | undefined
+  let saidRefusal: string | undefined
+  const say = Effect.suspend(() => {
+    const before = said
+    const millis = (said = retention.observed)
+    const refusal = view.settings.refusal()
+    const isRefused = refusal !== undefined && saidRefusal === undefined && settings.deleteRetention === undefined
+    saidRefusal = refusal
+    if (isRefused) {
+      return Effect.logWarning(
+        `${topic}: its delete.retention.ms cannot be read (${refusal}) and is assumed to be ${retention.effective} ms: a table that was cut off for longer reads the topic again; allow DescribeConfigs, or give the option deleteRetention`
+      )
+    }
+    if (millis === undefined || millis === before) return Effect.void
+    if (millis < SHORTEST) {
+      return Effect.logWarning(
+        `${topic}: delete.retention.ms is ${millis}: brokers may drop a deletion before anybody can have read it, and deleted keys may stay in tables; set it to minutes at least`
+      )
+    }
+    return before === undefined
+      ? Effect.void
+      : Effect.logInfo(`${topic}: delete.retention.ms was ${before} and is ${millis}`)
   })
+
+  /** Descriptions of the topic that a lost broker causes do not ask for more than the regular ones. */
+  const learnRetention = Effect.suspend(() =>
+    view.settings.learn(REGULARLY * Math.min(settings.metadataRefresh, retention.patience))
+  )
 
   /** A follower's end may be one of the past: the leader is asked. */
   const askLeaders = Effect.suspend(() => {
@@ -141,7 +124,8 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
   })
 
   return {
-    learn: Effect.suspend(() => Effect.andThen(now() < asksFrom ? Effect.void : describe, askLeaders)),
+    follow: view.settings.subscribe(observed),
+    learn: learnRetention.pipe(Effect.andThen(say), Effect.andThen(askLeaders)),
     trusts: (partition, at) => {
       const since = partition.tombstones.expired(at, retention.assumed)
       if (since !== undefined) again(partition, tooLate(since))

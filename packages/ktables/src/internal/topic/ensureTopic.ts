@@ -21,6 +21,7 @@ import { describeWith } from "./describe.ts"
 import { clusterRefused, isNotAuthorized, refused } from "./refusal.ts"
 import { judge, type Settings } from "./settings.ts"
 import * as StartRetry from "./startRetry.ts"
+import { settingOf } from "./topicSettings.ts"
 import * as TopicView from "./topicView.ts"
 import { checkTopic, invalidTopic, MAX_REPLICAS } from "./validate.ts"
 
@@ -219,8 +220,8 @@ const readSettings = Effect.fnUntraced(function* (
   { readonly config: Settings; readonly policy: string } | NotAuthorized | ClusterRefused,
   StartRetry.GivenUp
 > {
-  const { client, topic } = retry
-  const result = yield* Effect.result(retry.until(client.describeConfig(topic)))
+  const { topic, view } = retry
+  const result = yield* Effect.result(retry.until(view.settings.read))
   if (Result.isFailure(result)) {
     const error = result.failure
     if (error._tag === "UnsupportedRequest") {
@@ -231,11 +232,10 @@ const readSettings = Effect.fnUntraced(function* (
       ? new NotAuthorized({ topic, operation: "DescribeConfigs", detail: unverified(error.message) })
       : yield* clusterRefused(topic, error)
   }
-  const config = result.success
-  const policy = config.get("cleanup.policy")
-  return policy === undefined
-    ? new ClusterRefused({ topic, detail: unverified("the broker does not show cleanup.policy") })
-    : { config, policy }
+  const policy = settingOf(result.success, "cleanup.policy")
+  return "why" in policy
+    ? new ClusterRefused({ topic, detail: unverified(policy.why) })
+    : { config: result.success, policy: policy.value }
 })
 
 /** The settings of an existing topic, judged and where asked for altered. */

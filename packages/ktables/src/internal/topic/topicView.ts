@@ -13,6 +13,7 @@ import { differs } from "../differs.ts"
 import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { backoffMillis } from "./backoff.ts"
+import * as TopicSettings from "./topicSettings.ts"
 
 /** Another topic is believed when it was said by two descriptions in a row, the later one asked for this many milliseconds after. */
 const CERTAIN_AFTER = 100
@@ -54,6 +55,7 @@ export type Sighting =
 export interface TopicView {
   readonly client: KafkaClient.Service
   readonly topic: string
+  readonly settings: TopicSettings.TopicSettings
   /** Undefined before the first description. */
   readonly current: () => SeenTopic | undefined
   /** What made the newest generation another; undefined in the first. */
@@ -140,6 +142,7 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
   const older = new Map<number, Repetition>()
 
   const now = (): number => monotonicMillis(clock)
+  const settings = TopicSettings.make(client, topic, now)
 
   const repeated = (known: Repetition | undefined): Repetition =>
     known === undefined ? { times: 1, since: now() } : { times: known.times + 1, since: known.since }
@@ -207,6 +210,7 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
     if (isRepeated && saidAt.monotonic - doubt!.since >= CERTAIN_AFTER) {
       doubt = undefined
       change = difference
+      settings.forget()
       current = begin(said, saidAt, current.generation + 1)
       return { _tag: "Described", topic: current, said }
     }
@@ -304,6 +308,7 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
   return {
     client,
     topic,
+    settings,
     current: () => current,
     change: () => change,
     doubt: () => doubt,
