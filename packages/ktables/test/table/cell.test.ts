@@ -4,9 +4,10 @@ import { Effect, Exit, Fiber, Option, Stream } from "effect"
 import { Cell } from "../../src/internal/table/cell.ts"
 import type { Commit, Receiver, Replacement } from "../../src/internal/table/commit.ts"
 import { type Change, Contents } from "../../src/internal/table/contents.ts"
+import { TopicDeleted } from "../../src/TableError.ts"
 import { chance } from "../support/chance.ts"
 
-type Numbers = Cell<string, number, Error>
+type Numbers = Cell<string, number, TopicDeleted>
 
 const cellOf = (height = 0): Numbers =>
   new Cell({ name: "numbers", contents: new Contents<string, number>(), same: Object.is, capacity: 1000, height })
@@ -162,6 +163,26 @@ describe("a commit", () => {
     })
   )
 
+  it.effect("that one of several followers makes reaches the others after the one that resumed it", () =>
+    Effect.gen(function* () {
+      const [a, b] = [cellOf(), cellOf()]
+      const both = new Sum(a, b)
+      put(b, { x: 10 })
+      const heard: Array<ReadonlyArray<number | undefined>> = [[], []]
+      for (const sums of heard as Array<Array<number | undefined>>) {
+        yield* onChange(both.cell, (changes) => {
+          for (const change of changes) sums.push(change._tag === "Set" ? change.value : undefined)
+          if (sums.at(-1)! < 20) put(b, { x: 20 })
+        })
+      }
+      put(a, { x: 1 })
+      assert.deepStrictEqual(heard, [
+        [11, 21],
+        [11, 21]
+      ])
+    })
+  )
+
   it.effect("does not reach what was detached, also by who it resumed", () =>
     Effect.gen(function* () {
       const root = cellOf()
@@ -284,7 +305,7 @@ describe("tables that stand on others", () => {
 describe("the end of a table's filling", () => {
   it.effect("fails who waits for it to be complete, and ends its streams", () =>
     Effect.gen(function* () {
-      const error = new Error("broken")
+      const error = new TopicDeleted({ topic: "numbers" })
       const cell = cellOf()
       const waiting = yield* Effect.forkChild(Effect.exit(cell.awaitCaughtUp), { startImmediately: true })
       const following = yield* Effect.forkChild(Effect.exit(Stream.runDrain(cell.feed.states)), {
@@ -303,7 +324,7 @@ describe("the end of a table's filling", () => {
 
   it.effect("is not the end of waits while it is begun again", () =>
     Effect.gen(function* () {
-      const error = new Error("broken")
+      const error = new TopicDeleted({ topic: "numbers" })
       const cell = cellOf()
       cell.setStatus({ _tag: "Failed", error })
       assert.deepStrictEqual(yield* Effect.exit(cell.awaitCaughtUp), Exit.fail(error))
