@@ -28,6 +28,7 @@
 import { Clock, Cause, Context, Deferred, Duration, Effect, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import * as Applier from "./internal/replica/applier.ts"
 import * as Metrics from "./internal/log/metrics.ts"
+import type { OnDecodeError, RawRecord } from "./internal/replica/onDecodeError.ts"
 import { rateLimited } from "./internal/replica/reports.ts"
 import { LogContents } from "./internal/replica/logContents.ts"
 import { sameness } from "./internal/replica/sameness.ts"
@@ -51,7 +52,17 @@ import {
 import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
 import type { Table } from "./Table.ts"
-import { CatchUpTimeout, type DecodeError, ReaderDied, type TableError } from "./TableError.ts"
+import {
+  type AwaitOffsetError,
+  type BarrierError,
+  CatchUpTimeout,
+  type InvalidOption,
+  NotStarted,
+  ReaderDied,
+  type ReaderError,
+  type TableClosed,
+  TopicDeleted
+} from "./TableError.ts"
 import type { TableStatus } from "./TableStatus.ts"
 import type { TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
@@ -162,7 +173,7 @@ export interface Health {
  * @category models
  * @since 0.1.0
  */
-export interface KafkaTable<in out K, out V> extends Table<K, V, TableError> {
+export interface KafkaTable<in out K, out V> extends Table<K, V, ReaderError> {
   readonly [TypeId]: typeof TypeId
   readonly topic: string
 
@@ -174,12 +185,12 @@ export interface KafkaTable<in out K, out V> extends Table<K, V, TableError> {
    * Succeeds once an acknowledged write is readable, without a round trip to a broker. Fails with `DataLoss` when the
    * record is no longer in the log, or another stands in its place.
    */
-  readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, TableError>
+  readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, AwaitOffsetError>
   /**
    * Succeeds once everything that was in the log at the call is readable. With a `timeout` it fails with `BarrierTimeout`,
    * which says what each partition still waits for; an open transaction can hold a barrier up.
    */
-  readonly barrier: (options?: BarrierOptions) => Effect.Effect<void, TableError>
+  readonly barrier: (options?: BarrierOptions) => Effect.Effect<void, BarrierError>
 }
 
 /**
@@ -221,40 +232,7 @@ export type CatchUp =
     }
   | { readonly mode: "background" }
 
-/**
- * A record as it lies in the log.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RawRecord {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: number
-  /** Milliseconds since the epoch. */
-  readonly timestamp: number
-  readonly key: Uint8Array
-  /** Null for a tombstone. */
-  readonly value: Uint8Array | null
-}
-
-/**
- * What becomes of a record that does not decode.
- *
- * - `skip`: as if it were not in the log; its key keeps the newest value that decodes. A load of which no older value
- *   decodes either, of 10,000 that it looks at, looks for no more of them.
- * - `remove`: as if it were a tombstone. (A key that does not decode is always skipped.)
- * - `fail`: the reader fails with the `DecodeError`.
- * - a function: decides each time, with the raw record at hand.
- *
- * @category options
- * @since 0.1.0
- */
-export type OnDecodeError =
-  | "skip"
-  | "remove"
-  | "fail"
-  | ((error: DecodeError, record: RawRecord) => Effect.Effect<"skip" | "remove" | "fail">)
+export type { OnDecodeError, RawRecord }
 
 /**
  * What to do when the log is no longer the one that was read.
@@ -302,7 +280,7 @@ export interface FetchOptions {
  * @category options
  * @since 0.1.0
  */
-export interface Options {
+export interface Options<out R = never> {
   /** Default: `{ mode: "await", timeout: "30 seconds", onTimeout: "degrade" }`. */
   readonly catchUp?: CatchUp | undefined
   /** How long to look for a broker that answers before failing with `Unreachable`. Default: 30 seconds. */
@@ -315,13 +293,13 @@ export interface Options {
   /** Default: `read_committed`. */
   readonly isolation?: Isolation | undefined
   /** Default: `skip`. */
-  readonly onDecodeError?: OnDecodeError | undefined
+  readonly onDecodeError?: OnDecodeError<R> | undefined
   /** Records were truncated, or deleted before they were read. Default: `rebuild`. */
   readonly onDataLoss?: OnLogChanged | undefined
   /** The topic was deleted and made again, or the address belongs to another cluster. Default: `rebuild`. */
   readonly onTopicRecreated?: OnLogChanged | undefined
   /** When a failed reader starts again. Default: never. */
-  readonly restart?: Schedule.Schedule<unknown, TableError> | undefined
+  readonly restart?: Schedule.Schedule<unknown, ReaderError> | undefined
   /** This process's rack: a follower in it is read from where the brokers offer one (KIP-392). Default: none. */
   readonly rack?: string | undefined
   /** Default: as the comments of `FetchOptions` say. */
@@ -399,6 +377,20 @@ const checkBarrierOptions = Check.record<BarrierOptions>({
   timeout: Check.duration({ min: 0 })
 })
 
+/**
+ * What making a table can fail with: it did not start, its reader failed before it was complete, or the time to catch up ran
+ * out where that is to fail.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StartError =
+  | NotStarted["reason"]
+  | Exclude<ReaderError, NotStarted>
+  | InvalidOption
+  | CatchUpTimeout
+  | TableClosed
+
 // ---------------------------------------------------------------------------------------------------------------------
 // constructors
 // ---------------------------------------------------------------------------------------------------------------------
@@ -435,18 +427,18 @@ const checkBarrierOptions = Check.record<BarrierOptions>({
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
+export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = never>(
   topic: TableTopic<K, V, RD, RE>,
-  options: Options = {}
-): Effect.fn.Return<KafkaTable<K, V>, TableError, KafkaClient | RD | Scope.Scope> {
+  options: Options<R> = {}
+): Effect.fn.Return<KafkaTable<K, V>, StartError, KafkaClient | RD | R | Scope.Scope> {
   const client = yield* KafkaClient
-  const context = yield* Effect.context<RD>()
+  const context = yield* Effect.context<RD | R>()
   yield* Check.checked(checkTopic, topic, undefined, "topic")
   const name = topic.name
   yield* Check.checked(checkOptions, options, name)
   const metrics = Metrics.make(name, context as Context.Context<never>)
   const isMeasured = options.maxBytes !== undefined
-  const cell = new Cell<K, V, TableError, LogContents<K, V>>({
+  const cell = new Cell<K, V, ReaderError, LogContents<K, V>>({
     name,
     contents: new LogContents(isMeasured),
     same: sameness(topic.value, context),
@@ -498,21 +490,22 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE>(
 
 /** Waits as long as `catchUp` wants. */
 const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(
-  cell: Cell<K, V, TableError, C>,
+  cell: Cell<K, V, ReaderError, C>,
   reader: Replica.Replica,
   catchUp: CatchUp
-): Effect.fn.Return<void, TableError> {
+): Effect.fn.Return<void, StartError> {
   if (catchUp.mode === "background") return
   const waited = Duration.toMillis(catchUp.timeout ?? "30 seconds")
-  yield* Deferred.await(reader.started)
-  const inTime = yield* Effect.timeoutOption(cell.awaitCaughtUp, waited)
+  yield* Effect.catchTag(Deferred.await(reader.started), "NotStarted", ({ reason }) => Effect.fail(reason))
+  const caughtUp = Effect.catchTag(cell.awaitCaughtUp, "NotStarted", ({ reason }) => Effect.fail(reason))
+  const inTime = yield* Effect.timeoutOption(caughtUp, waited)
   if (Option.isSome(inTime)) return
   const late = new CatchUpTimeout({ topic: cell.name, waited, ...reader.progress(), away: reader.away() })
   if (catchUp.onTimeout === "fail") return yield* late
   yield* reader.degrade(late)
 })
 
-class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>> implements KafkaTable<K, V> {
+class KafkaTableImpl<K, V> extends CellTable<K, V, ReaderError, LogContents<K, V>> implements KafkaTable<K, V> {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly topic: string
   readonly getEntry: KafkaTable<K, V>["getEntry"]
@@ -521,7 +514,7 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>
   readonly barrier: KafkaTable<K, V>["barrier"]
 
   constructor(
-    cell: Cell<K, V, TableError, LogContents<K, V>>,
+    cell: Cell<K, V, ReaderError, LogContents<K, V>>,
     reader: Replica.Replica,
     metrics: Metrics.ReaderMetrics,
     ensured: () => Option.Option<EnsureOutcome>
@@ -559,7 +552,7 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, TableError, LogContents<K, V>
   }
 }
 
-const settingsOf = ({ fetch = {}, ...options }: Options): Replica.Settings => ({
+const settingsOf = ({ fetch = {}, ...options }: Options<unknown>): Replica.Settings => ({
   isolation: options.isolation ?? "read_committed",
   rack: options.rack,
   maxWait: Duration.toMillis(fetch.maxWait ?? "5 seconds"),
@@ -578,7 +571,7 @@ const settingsOf = ({ fetch = {}, ...options }: Options): Replica.Settings => ({
 const AGAIN = Schedule.jittered(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")]))
 
 /** What a table that was built waits out: brokers that are away, busy, or refuse credentials that may be renewed. */
-const passes = (error: TableError): boolean =>
+const passes = (error: { readonly _tag: string; readonly cause?: unknown }): boolean =>
   error._tag === "Unreachable" ||
   error._tag === "AuthenticationRefused" ||
   (error._tag === "ClusterRefused" &&
@@ -586,7 +579,7 @@ const passes = (error: TableError): boolean =>
     (error.cause.isRetriable || error.cause.code === ErrorCode.UNKNOWN_SERVER_ERROR))
 
 /** How the topic is found at first and found again later. */
-const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options) => {
+const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options<unknown>) => {
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   let outcome: EnsureOutcome | undefined
   const start = Effect.gen(function* () {
@@ -604,8 +597,18 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
     return yield* describeWithin(client, topic.name, startTimeout, { justCreated })
   })
   const describe = (watch: Watch) =>
-    Effect.retry(describeWithin(client, topic.name, startTimeout, { watch }), { while: passes, schedule: AGAIN })
-  return { start, describe, ensured: () => Option.fromUndefinedOr(outcome) }
+    Effect.retry(describeWithin(client, topic.name, startTimeout, { watch }), { while: passes, schedule: AGAIN }).pipe(
+      Effect.catchTags({
+        // It was there.
+        TopicNotFound: () => Effect.fail(new TopicDeleted({ topic: topic.name })),
+        Unreachable: Effect.die
+      })
+    )
+  return {
+    start: Effect.mapError(start, (reason) => new NotStarted({ topic: topic.name, reason })),
+    describe,
+    ensured: () => Option.fromUndefinedOr(outcome)
+  }
 }
 
 const statsOf = (metrics: Metrics.ReaderMetrics, reader: Replica.Replica, entries: number): Stats => {
@@ -656,11 +659,11 @@ const healthOf = (partition: ReturnType<Replica.Replica["partitions"]>[number], 
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Self, K, V, RD, RE>(
+export const layer = <Self, K, V, RD, RE, R = never>(
   tag: Context.Key<Self, KafkaTable<K, V>>,
   topic: TableTopic<K, V, RD, RE>,
-  options?: Options
-): Layer.Layer<Self, TableError, KafkaClient | RD> => Layer.effect(tag, make(topic, options))
+  options?: Options<R>
+): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> => Layer.effect(tag, make(topic, options))
 
 /**
  * A service class whose service is a table.
@@ -678,9 +681,11 @@ export interface ServiceClass<
 > extends Context.ServiceClass<Self, Id, KafkaTable<K, V>> {
   readonly topic: TableTopic<K, V, RD, RE>
   /** The table with default options; one reader wherever it is provided. */
-  readonly layer: Layer.Layer<Self, TableError, KafkaClient | RD>
+  readonly layer: Layer.Layer<Self, StartError, KafkaClient | Exclude<RD, Scope.Scope>>
   /** A new layer with these options; keep it in a constant. */
-  readonly layerWith: (options: Options) => Layer.Layer<Self, TableError, KafkaClient | RD>
+  readonly layerWith: <R = never>(
+    options: Options<R>
+  ) => Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
 }
 
 /**
@@ -719,6 +724,6 @@ export const Service =
     topic: TableTopic<K, V, RD, RE>
   ): ServiceClass<Self, Id, K, V, RD, RE> => {
     const tag = Context.Service<Self, KafkaTable<K, V>>()(id)
-    const layerWith = (options: Options) => layer(tag, topic, options)
+    const layerWith = <R>(options: Options<R>) => layer(tag, topic, options)
     return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD, RE>
   }

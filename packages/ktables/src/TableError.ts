@@ -409,33 +409,64 @@ export class ReaderDied extends TaggedError<ReaderDied>()("ReaderDied", { topic,
 }
 
 /**
- * Everything that a table can fail with.
+ * A table that was made with `catchUp: { mode: "background" }` did not get as far as reading; `reason` says why. Made with
+ * `await`, the table is not made then, and that reason is what making it fails with.
  *
  * @category errors
  * @since 0.1.0
  */
-export type TableError =
-  | TopicNotFound
+export class NotStarted extends TaggedError<NotStarted>()("NotStarted", {
+  topic,
+  reason: Schema.Union([
+    TopicNotFound,
+    NotAuthorized,
+    Unreachable,
+    AuthenticationRefused,
+    InvalidTopic,
+    PolicyMismatch,
+    ClusterRefused
+  ])
+}) {
+  override get message(): string {
+    return `the table of ${this.topic} did not start: ${this.reason.message}`
+  }
+}
+
+/**
+ * What ends the reader of a table for good: what its `failure`, its streams and `awaitCaughtUp` fail with, and what the
+ * status `Failed` shows.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ReaderError =
+  | NotStarted
   | NotAuthorized
-  | Unreachable
   | AuthenticationRefused
-  | InvalidTopic
-  | InvalidOption
-  | PolicyMismatch
-  | CatchUpTimeout
+  | ClusterRefused
   | DecodeError
   | DataLoss
   | TopicRecreated
-  | KeysMoved
   | TopicDeleted
   | UnreadableRecords
   | TableTooLarge
-  | ClusterRefused
-  | BarrierTimeout
-  | NotAwaitable
-  | WriteSuperseded
-  | TableClosed
   | ReaderDied
+
+/**
+ * What a `barrier` can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type BarrierError = ReaderError | TableClosed | BarrierTimeout | InvalidOption
+
+/**
+ * What `awaitOffset` can fail with; `DataLoss` is of the one write here.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type AwaitOffsetError = ReaderError | TableClosed | NotAwaitable | WriteSuperseded | InvalidOption
 
 /**
  * A key or value that its codec cannot encode: refused before anything is sent.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import type { TableError } from "./TableError.ts"
+import type { KeysMoved, ReaderError } from "./TableError.ts"
 
 /**
  * The states of a table. Being disconnected is health, not status: a table that lost its brokers stays `CaughtUp` and
@@ -20,11 +20,11 @@ import type { TableError } from "./TableError.ts"
  * @category models
  * @since 0.1.0
  */
-export type TableStatus<E = TableError> = Data.TaggedEnum<{
+export type TableStatus<E = ReaderError> = Data.TaggedEnum<{
   Loading: { readonly replayed: number; readonly target: number }
   CaughtUp: {}
   Degraded: { readonly replayed: number; readonly target: number }
-  Rebuilding: { readonly reason: E; readonly replayed: number; readonly target: number }
+  Rebuilding: { readonly reason: E | KeysMoved; readonly replayed: number; readonly target: number }
   Failed: { readonly error: E }
   Closed: {}
 }>

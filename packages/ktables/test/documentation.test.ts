@@ -89,7 +89,7 @@ const missing = (tests: ReadonlyArray<NamedTest>): Array<string> =>
 
 /** The options of an interface in a source, with the default that their comments name. */
 const optionsOf = (source: string, name: string): Map<string, string | undefined> => {
-  const body = new RegExp(`interface ${name} {\n([\\s\\S]*?)\n}`).exec(source)?.[1] ?? ""
+  const body = new RegExp(`interface ${name}(?:<.*>)? {\n([\\s\\S]*?)\n}`).exec(source)?.[1] ?? ""
   const options = new Map<string, string | undefined>()
   let comment = ""
   for (const line of body.split("\n")) {

@@ -25,6 +25,7 @@ const errors = {
     actual: "delete",
     harm: "entries go"
   }),
+  NotStarted: new TableError.NotStarted({ topic, reason: new TableError.TopicNotFound({ topic }) }),
   CatchUpTimeout: new TableError.CatchUpTimeout({ topic, waited: 1, replayed: 2, target: 3, away: [] }),
   DecodeError: new TableError.DecodeError({ topic, partition: 0, offset: 1, part: "key", detail }),
   DataLoss: new TableError.DataLoss({ topic, partition: 0, consumedTo: 120, resetTo: 80, detail }),

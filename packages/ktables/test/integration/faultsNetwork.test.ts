@@ -53,7 +53,7 @@ describe.skipIf(missing !== undefined)(`the way to a broker${because}`, () => {
 
             const looks = Effect.map(proxy!.traffic, ({ requests }) => requests.get(OFFSET_FOR_LEADER_EPOCH) ?? 0)
             const before = yield* looks
-            const waits: Array<Fiber.Fiber<void, TableError.TableError>> = []
+            const waits: Array<Fiber.Fiber<void, TableError.AwaitOffsetError>> = []
             const writing = yield* Effect.forkScoped(
               Effect.forEach(
                 Array.from({ length: 4 }, (_, fiber) => fiber),

@@ -87,7 +87,7 @@ export interface Subject<K, V> {
   /** The invariants that hold after every fault, and the table's end. */
   readonly verify: (millis?: number) => Effect.Effect<void>
   /** As `verify`, for a table that has failed for good: its contents are frozen, so they are not compared with the log. */
-  readonly verifyFailed: (tag: TableError.TableError["_tag"]) => Effect.Effect<void>
+  readonly verifyFailed: (tag: TableError.ReaderError["_tag"]) => Effect.Effect<void>
 }
 
 export interface SubjectOptions<K, V> {
@@ -154,7 +154,7 @@ export const observe = Effect.fnUntraced(function* <K, V>(
   options: SubjectOptions<K, V>
 ): Effect.fn.Return<
   Subject<K, V>,
-  TableError.TableError,
+  KafkaTable.StartError,
   KafkaClient.KafkaClient | MemoryKafka.MemoryKafka | Scope.Scope
 > {
   const kafka = yield* MemoryKafka.MemoryKafka

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Schema, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Schedule, Schema, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import { Codec, KafkaTable, type TableChange, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTopic, type TableChange, type TableError, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { eventually, numbers, onMemory, put, services, toRecord } from "./fixtures.ts"
 
@@ -84,6 +84,55 @@ describe("KafkaTable", () => {
           )
           assert.strictEqual(error._tag, "TopicNotFound")
         }
+      })
+    )
+  )
+
+  it.effect("that cannot start in the background says so, with the reason, to everything that waits for it", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const table = yield* KafkaTable.make(services, {
+          ensureTopic: { create: false },
+          catchUp: { mode: "background" }
+        })
+        const waits: ReadonlyArray<Effect.Effect<void, TableError.BarrierError>> = [
+          table.awaitCaughtUp,
+          table.barrier(),
+          table.failure,
+          Stream.runDrain(table.changes)
+        ]
+        const passing = Effect.forever(TestClock.adjust(100).pipe(Effect.andThen(Effect.yieldNow)))
+        const errors = yield* Effect.raceFirst(
+          Effect.forEach(waits, (wait) => Effect.flip(wait), { concurrency: "unbounded" }),
+          passing
+        )
+        for (const error of errors) {
+          if (error._tag !== "NotStarted") return assert.fail(error._tag)
+          assert.strictEqual(error.reason._tag, "TopicNotFound")
+          assert.include(error.message, error.reason.message)
+        }
+        const status = yield* table.status
+        assert.strictEqual(status._tag === "Failed" ? status.error._tag : status._tag, "NotStarted")
+      })
+    )
+  )
+
+  it.effect("that could not start is started again where restart says so", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const table = yield* KafkaTable.make(services, {
+          ensureTopic: { create: false },
+          catchUp: { mode: "background" },
+          restart: Schedule.spaced("1 second")
+        })
+        const passing = Effect.forever(TestClock.adjust(100).pipe(Effect.andThen(Effect.yieldNow)))
+        const error = yield* Effect.raceFirst(Effect.flip(table.awaitCaughtUp), passing)
+        assert.strictEqual(error._tag, "NotStarted")
+        yield* KafkaTopic.ensure(services)
+        const isCaughtUp = Effect.repeat(Effect.andThen(Effect.yieldNow, table.isCaughtUp), { until: (is) => is })
+        yield* Effect.raceFirst(isCaughtUp, passing)
+        const { ensured } = yield* table.health
+        assert.strictEqual(Option.getOrThrow(ensured)._tag, "Verified")
       })
     )
   )

@@ -1,7 +1,7 @@
 /** What a table's status is while its waits end, and what it costs to follow it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Latch, Layer, ManagedRuntime, Scope, Stream } from "effect"
-import { KafkaTable, type TableStatus } from "effect-ktables"
+import { KafkaTable, type TableError, type TableStatus } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { ackAt, scriptedTopic, writeBatches } from "../faults/fixtures.ts"
@@ -13,7 +13,7 @@ import { numbers, onMemory } from "./fixtures.ts"
 
 /** Everything that waits on a table, each with its error and the status that it finds when it ends. */
 const waitsOn = (table: KafkaTable.KafkaTable<string, number>) => {
-  const waits = {
+  const waits: Record<string, Effect.Effect<void, TableError.AwaitOffsetError | TableError.BarrierError>> = {
     awaitOffset: table.awaitOffset(ackAt(10)),
     barrier: table.barrier(),
     failure: table.failure,

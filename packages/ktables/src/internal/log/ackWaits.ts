@@ -1,10 +1,16 @@
 /** Waits for acknowledged records of one partition, by their offsets. */
+import type { ReaderError, TableClosed, WriteSuperseded } from "../../TableError.ts"
 import type { Deferred } from "effect"
-import type { TableError } from "../../TableError.ts"
 import type { PlacedAck } from "./recentBatches.ts"
 
 /** What a wait that ends without an error has found: the record, or a position past it and nothing that tells whose it is. */
 export type Found = "applied" | "unknown"
+
+/** What ends every wait: what ended the reader, or the closing of its table. */
+export type WaitEnd = ReaderError | TableClosed
+
+/** What ends a wait for a record, `DataLoss` of that record among it. */
+export type RecordWaitEnd = WaitEnd | WriteSuperseded
 
 export interface AckWait {
   readonly ack: PlacedAck
@@ -12,7 +18,7 @@ export interface AckWait {
   readonly number: number
   /** When the first description was asked for that names another topic, by the monotonic clock; undefined before it. */
   deniedSince: number | undefined
-  readonly done: Deferred.Deferred<Found, TableError>
+  readonly done: Deferred.Deferred<Found, RecordWaitEnd>
   /** Whether the record that was read at the offset is the acknowledged one; undefined while none was read there. */
   isThere: boolean | undefined
 }

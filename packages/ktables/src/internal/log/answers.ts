@@ -2,16 +2,11 @@
  * Deals with what brokers answer to a session's fetches: failures and errors park the partitions they concern or end the
  * session, headers tell where to ask on, and records are taken.
  */
+import type { LogError } from "./logError.ts"
 import { Effect, type Exit } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
-import {
-  AuthenticationRefused,
-  ClusterRefused,
-  type DataLoss,
-  NotAuthorized,
-  type TableError
-} from "../../TableError.ts"
+import { AuthenticationRefused, ClusterRefused, type DataLoss, NotAuthorized } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { RecordCursor, summarize } from "../records/batchReader.ts"
 import { type Partition, STALE_METADATA } from "./partition.ts"
@@ -42,14 +37,14 @@ export interface Answers {
     answer: KafkaClient.FetchAnswer,
     asked: ReadonlyMap<number, Question>,
     broker: number
-  ) => Effect.Effect<ReadonlyArray<Readable>, TableError>
+  ) => Effect.Effect<ReadonlyArray<Readable>, LogError>
   /** Has the records of a partition taken. */
-  readonly read: (readable: Readable) => Effect.Effect<void, TableError>
+  readonly read: (readable: Readable) => Effect.Effect<void, LogError>
   /** Deals with a fetch that was not answered. */
   readonly onFailed: (
     exit: Exit.Failure<KafkaClient.FetchAnswer, KafkaError>,
     asked: ReadonlyMap<number, Question>
-  ) => Effect.Effect<void, TableError>
+  ) => Effect.Effect<void, LogError>
 }
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
@@ -204,7 +199,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
     partition: Partition,
     fetched: KafkaClient.FetchedPartition,
     broker: number
-  ): Effect.fn.Return<void, TableError> {
+  ): Effect.fn.Return<void, LogError> {
     const where = `${topic}[${partition.partition}]`
     if (fetched.diverging !== undefined) {
       const { endOffset, epoch } = fetched.diverging
@@ -233,7 +228,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
     park(partition)
   })
 
-  const onOutOfRange = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, TableError> {
+  const onOutOfRange = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, LogError> {
     const bounds = yield* Effect.result(
       Effect.all([offsets.listOne(partition, "earliest"), offsets.listOne(partition, "latest")], { concurrency: 2 })
     )

@@ -2,8 +2,8 @@
  * Describes a session's topic as often as it needs to be, and keeps everything that follows from it going: fetch loops,
  * questions to new leaders, starts and targets.
  */
+import type { LogError } from "./logError.ts"
 import { Deferred, Effect, Random } from "effect"
-import type { TableError } from "../../TableError.ts"
 import { backoffMillis } from "../topic/backoff.ts"
 import type { Description } from "./description.ts"
 import type { Elections } from "./elections.ts"
@@ -17,7 +17,7 @@ const LOOK = 1000
 
 export interface Controller {
   /** Runs for ever, from a description that has been adopted. */
-  readonly run: Effect.Effect<never, TableError>
+  readonly run: Effect.Effect<never, LogError>
   /** Describes the topic now, so that partitions that were added before the call are known; gives up where nobody answers. */
   readonly look: Effect.Effect<void>
 }

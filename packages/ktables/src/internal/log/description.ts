@@ -2,16 +2,17 @@
  * What the cluster says of a session's topic: leaders and partitions are taken over, and a topic that is missing or another
  * ends the session once it is certain.
  */
+import type { LogError } from "./logError.ts"
 import { Effect, type Scope } from "effect"
 import type { KafkaError } from "../../KafkaError.ts"
-import { ClusterRefused, NotAuthorized, type TableError, TopicDeleted, TopicRecreated } from "../../TableError.ts"
+import { ClusterRefused, NotAuthorized, type ReaderError, TopicDeleted, TopicRecreated } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { SeenTopic, Sighting } from "../topic/topicView.ts"
 import type { Elections } from "./elections.ts"
 import type { SessionContext } from "./sessionContext.ts"
 
 /** Hears of partitions that were added since the session began; an error ends it. */
-export type OnGrown = (previous: number, current: number) => TableError | undefined
+export type OnGrown = (previous: number, current: number) => LogError | undefined
 
 export interface Description {
   /** Takes over what the client's view has of the topic, and from now on what anybody sees of it, until the scope closes. */
@@ -57,7 +58,7 @@ export const make = (
   }
 
   /** What ends the session: nothing that passes. */
-  const endOf = (error: KafkaError): TableError | undefined => {
+  const endOf = (error: KafkaError): ReaderError | undefined => {
     if (error._tag === "UnsupportedRequest") return new ClusterRefused({ topic, detail: error.message, cause: error })
     return error._tag === "BrokerError" && error.code === ErrorCode.TOPIC_AUTHORIZATION_FAILED
       ? new NotAuthorized({ topic, operation: "Describe", detail: error.message })

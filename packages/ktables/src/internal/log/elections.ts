@@ -2,10 +2,10 @@
  * Asks new leaders whether they hold what was read and what is waited for: a log that an election truncated shows it by
  * where its epochs end (KIP-320).
  */
+import type { LogError } from "./logError.ts"
 import { Effect } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
-import type { TableError } from "../../TableError.ts"
 import { backoff } from "../topic/backoff.ts"
 import type { Partition } from "./partition.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
@@ -52,7 +52,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
    * After an election the new leader says where the epoch we read last ends: a shorter log was truncated. False where it
    * does not say.
    */
-  const validate = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean, TableError> {
+  const validate = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean, LogError> {
     // Taken before asking: the position may be in another epoch by the time of the answer.
     const { epoch, epochAt } = partition
     if (epoch < 0 || unplaced.has(partition)) return true
@@ -85,7 +85,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
     return true
   })
 
-  const confirmOne = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, TableError> {
+  const confirmOne = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, LogError> {
     for (let attempt = 1; unconfirmed.has(partition) && attempt <= CONFIRMATIONS; attempt++) {
       if (attempt > 1) yield* backoff(attempt - 1)
       if (partition.leader < 0) continue

@@ -3,7 +3,7 @@
  * fetch, over a connection that is opened for it and closed soon after.
  */
 import { Effect, type Scope, Semaphore } from "effect"
-import type { TableError } from "../../TableError.ts"
+import type { DataLoss } from "../../TableError.ts"
 import { RecordCursor, summarize } from "../records/batchReader.ts"
 import { deleted, replaced } from "./offsetWaiters.ts"
 import type { Partition } from "./partition.ts"
@@ -19,7 +19,7 @@ const BYTES = 64 * 1024
  * Succeeds with true where the record is in the log, or compaction has taken it, which is to say that a later one counts;
  * with undefined where nobody could tell for now. Fails where another record, or none any more, is in its place.
  */
-export type LookUp = (ack: PlacedAck) => Effect.Effect<true | undefined, TableError>
+export type LookUp = (ack: PlacedAck) => Effect.Effect<true | undefined, DataLoss>
 
 export const make = Effect.fnUntraced(function* (
   { partitions }: SessionContext,
@@ -44,7 +44,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   return Effect.fnUntraced(
-    function* (ack): Effect.fn.Return<true | undefined, TableError> {
+    function* (ack): Effect.fn.Return<true | undefined, DataLoss> {
       const partition = partitions.get(ack.partition)
       if (!isOpen || partition === undefined || partition.leader < 0) return undefined
       let known = seen.get(partition)?.holds(ack)

@@ -6,9 +6,9 @@
  * log, which is not this module's (`unknown`).
  */
 import { Deferred, Effect } from "effect"
-import { DataLoss, type TableError, WriteSuperseded } from "../../TableError.ts"
+import { DataLoss, WriteSuperseded } from "../../TableError.ts"
 import type { BatchListener } from "../records/batchReader.ts"
-import { type AckWait, AckWaits, type Found } from "./ackWaits.ts"
+import { type AckWait, AckWaits, type Found, type RecordWaitEnd, type WaitEnd } from "./ackWaits.ts"
 import type { Outdone } from "./outdone.ts"
 import type { Partition } from "./partition.ts"
 import type { PlacedAck } from "./recentBatches.ts"
@@ -16,7 +16,7 @@ import type { PlacedAck } from "./recentBatches.ts"
 interface PositionsWait {
   /** What each partition must have been read to; met ones are removed. */
   readonly targets: Map<number, number>
-  readonly done: Deferred.Deferred<"reached" | "again", TableError>
+  readonly done: Deferred.Deferred<"reached" | "again", WaitEnd>
 }
 
 /**
@@ -44,7 +44,7 @@ export class OffsetWaiters {
   /** Waits for acknowledged records, by partition. */
   readonly #acks = new Map<number, AckWaits>()
   #registered = 0
-  #closed: TableError | undefined
+  #closed: WaitEnd | undefined
   /** The topic that positions count in; undefined while unknown, or where brokers have no ids. */
   #topicId: string | undefined
   /** Topics of the same name that were followed before. */
@@ -85,7 +85,7 @@ export class OffsetWaiters {
   awaitPositions(
     targets: ReadonlyMap<number, number>,
     partitions: ReadonlyMap<number, Partition>
-  ): Effect.Effect<"reached" | "again", TableError> {
+  ): Effect.Effect<"reached" | "again", WaitEnd> {
     return Effect.suspend(() => {
       if (this.#closed !== undefined) return Effect.fail(this.#closed)
       const left = new Map<number, number>()
@@ -103,7 +103,7 @@ export class OffsetWaiters {
   }
 
   /** What is known of an acknowledged record now; undefined while it is not to be seen yet. */
-  look(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, TableError> | undefined {
+  look(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, RecordWaitEnd> | undefined {
     if (this.#closed !== undefined) return Effect.fail(this.#closed)
     if (ack.topicId !== undefined && this.#former.has(ack.topicId)) return Effect.fail(recreated(ack))
     const partition = partitions.get(ack.partition)
@@ -116,7 +116,7 @@ export class OffsetWaiters {
    * Ends once a record was applied at the acknowledged offset: it is the acknowledged one, another one (`DataLoss`), or one
    * that is not remembered.
    */
-  awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, TableError> {
+  awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, RecordWaitEnd> {
     return Effect.suspend(() => {
       const known = this.look(ack, partitions)
       if (known !== undefined) return known
@@ -217,7 +217,7 @@ export class OffsetWaiters {
     }
   }
 
-  #verdict(ack: PlacedAck, isThere: boolean | undefined): Effect.Effect<Found, TableError> {
+  #verdict(ack: PlacedAck, isThere: boolean | undefined): Effect.Effect<Found, RecordWaitEnd> {
     return isThere === undefined ? unknown : isThere ? this.applied(ack) : Effect.fail(replaced(ack))
   }
 
@@ -238,7 +238,7 @@ export class OffsetWaiters {
   }
 
   /** Fails everything that waits, and with `closed` everything that ever will. */
-  fail(error: TableError, closed: boolean): void {
+  fail(error: WaitEnd, closed: boolean): void {
     if (closed) this.#closed = error
     for (const wait of Array.from(this.#positions)) Deferred.doneUnsafe(wait.done, Effect.fail(error))
     for (const waits of this.#acks.values()) {
@@ -265,6 +265,6 @@ const isDenied = (wait: AckWait, askedAt: number | undefined): boolean => {
   return askedAt - wait.deniedSince >= ANOTHER_FOR
 }
 
-const end = (wait: AckWait, result: Effect.Effect<Found, TableError>): void => {
+const end = (wait: AckWait, result: Effect.Effect<Found, RecordWaitEnd>): void => {
   Deferred.doneUnsafe(wait.done, result)
 }

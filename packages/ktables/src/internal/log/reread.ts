@@ -1,7 +1,8 @@
 /** Reads some partitions' logs again, beside the positions of the session, which goes on meanwhile. */
+import type { LogError } from "./logError.ts"
 import { Effect } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import { NotAuthorized, type TableError } from "../../TableError.ts"
+import { NotAuthorized } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { RecordCursor, summarize } from "../records/batchReader.ts"
 import { backoff } from "../topic/backoff.ts"
@@ -20,7 +21,7 @@ export type Reread = (
   of: ReadonlySet<number>,
   /** Whether no more is wanted. */
   isOver: () => boolean
-) => Effect.Effect<void, TableError>
+) => Effect.Effect<void, LogError>
 
 export const make = (
   { lost, moment, partitions, retention, settings, wakeup, topic }: SessionContext,
@@ -31,7 +32,7 @@ export const make = (
   const fetchAlone = Effect.fnUntraced(function* (
     shadow: Partition,
     of: Partition
-  ): Effect.fn.Return<KafkaClient.FetchedPartition, TableError> {
+  ): Effect.fn.Return<KafkaClient.FetchedPartition, LogError> {
     for (let failures = 1; ; failures++) {
       const result = yield* Effect.result(
         fetchOne(of, {
@@ -75,7 +76,7 @@ export const make = (
     consume: Consume,
     partition: Partition,
     isOver: () => boolean
-  ): Effect.fn.Return<void, TableError> {
+  ): Effect.fn.Return<void, LogError> {
     const shadow = new Partition(partition.partition, partition.maxBytes)
     shadow.begin(partition.start, partition.position)
     const { leaderEpoch } = partition

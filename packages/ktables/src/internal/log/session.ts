@@ -1,13 +1,13 @@
 /**
  * Follows one identity of a topic: describes it, gives every partition a place to start and a target, and runs one fetch
- * loop per broker that serves some of them. It ends only by a `TableError`: lost records, another topic under the name, a
+ * loop per broker that serves some of them. It ends only by a `LogError`: lost records, another topic under the name, a
  * deleted topic, records that cannot be read, or a cluster that refuses for good.
  *
  * Whatever passes by itself (elections, restarts, cut connections) parks the partition it concerns; the controller
  * describes the topic after a back-off and sends it on its way again, while the others keep flowing.
  */
+import type { LogError } from "./logError.ts"
 import { Clock, Deferred, Effect, Scope } from "effect"
-import type { TableError } from "../../TableError.ts"
 import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import { AnswerMemory } from "./answerMemory.ts"
 import type { Connectivity } from "./connectivity.ts"
@@ -47,13 +47,13 @@ export interface Session {
   readonly progress: () => { readonly replayed: number; readonly target: number }
   readonly caughtUp: () => boolean
   /** Replays until every partition has reached its target, or `stop` is opened. */
-  readonly load: (consume: Consume, stop: Deferred.Deferred<void>) => Effect.Effect<void, TableError>
+  readonly load: (consume: Consume, stop: Deferred.Deferred<void>) => Effect.Effect<void, LogError>
   /** Follows the log for ever: records are taken, and what lies below a log's start is let go. */
-  readonly follow: (consume: Consume, cut: Cut) => Effect.Effect<never, TableError>
+  readonly follow: (consume: Consume, cut: Cut) => Effect.Effect<never, LogError>
   /** Reads some partitions' logs again from its start to where it has been applied, beside the session's own positions. */
   readonly reread: Reread.Reread
   /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
-  readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, TableError>
+  readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, LogError>
   /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
   readonly verifyAwaited: Effect.Effect<void>
   /** Whether an acknowledged record that was passed long ago is in the log. */

@@ -2,9 +2,10 @@
  * What every part of a session knows: the topic and its partitions, what becomes of a partition that cannot be read for now,
  * and the failure that ends the session.
  */
+import type { LogError } from "./logError.ts"
 import { Cause, type Clock, Deferred, Effect, Exit, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import { DataLoss, ReaderDied, type TableError } from "../../TableError.ts"
+import { DataLoss, ReaderDied } from "../../TableError.ts"
 import type { Connectivity } from "./connectivity.ts"
 import type { OffsetWaiters } from "./offsetWaiters.ts"
 import type { ReaderMetrics } from "./metrics.ts"
@@ -77,11 +78,11 @@ export interface SessionContext extends Surroundings {
   readonly connected: (partition: Partition) => void
   readonly lost: (partition: Partition, resetTo: number, detail: string) => DataLoss
   /** Ends the session. */
-  readonly failUnsafe: (error: TableError) => void
+  readonly failUnsafe: (error: LogError) => void
   /** Makes an effect's failure the session's: none of the fibers ends without anybody hearing of it. */
-  readonly guarded: <A>(effect: Effect.Effect<A, TableError>) => Effect.Effect<void>
+  readonly guarded: <A>(effect: Effect.Effect<A, LogError>) => Effect.Effect<void>
   /** Waits for the failure that ends the session. */
-  readonly failure: Effect.Effect<never, TableError>
+  readonly failure: Effect.Effect<never, LogError>
   readonly hasFailed: () => boolean
 }
 
@@ -91,9 +92,9 @@ export const make = (surroundings: Surroundings): SessionContext => {
   const retention = new Retention(surroundings.view.settings, settings.deleteRetention)
   const partitions = new Map<number, Partition>()
   const unplaced = new Set<Partition>()
-  const failure = Deferred.makeUnsafe<never, TableError>()
+  const failure = Deferred.makeUnsafe<never, LogError>()
 
-  const fail = (error: TableError): Effect.Effect<void> => Deferred.fail(failure, error)
+  const fail = (error: LogError): Effect.Effect<void> => Deferred.fail(failure, error)
   const now = (): number => monotonicMillis(clock)
   const wall = (): number => clock.currentTimeMillisUnsafe()
   const park = (partition: Partition): void => {

@@ -2,8 +2,8 @@
  * Whether a session loads or follows: who takes its records, what is still wanted of a partition, and who is called for one that
  * moved.
  */
+import type { LogError } from "./logError.ts"
 import { Deferred, Effect } from "effect"
-import type { TableError } from "../../TableError.ts"
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { Partition } from "./partition.ts"
 import type { SessionContext } from "./sessionContext.ts"
@@ -12,10 +12,10 @@ import type { SessionContext } from "./sessionContext.ts"
 export const LOADING_WAIT = 100
 
 /** Takes a partition's records up to the cursor's end, in slices. */
-export type Consume = (partition: Partition, cursor: RecordCursor) => Effect.Effect<void, TableError>
+export type Consume = (partition: Partition, cursor: RecordCursor) => Effect.Effect<void, LogError>
 
 /** Lets go of what lies below the start of a partition's log. */
-export type Cut = (partition: Partition) => Effect.Effect<void, TableError>
+export type Cut = (partition: Partition) => Effect.Effect<void, LogError>
 
 export class Stage {
   readonly #context: SessionContext
@@ -76,12 +76,12 @@ export class Stage {
     return this.#isLoading ? Effect.raceFirst(Deferred.await(this.#stop), effect) : effect
   }
 
-  take(partition: Partition, cursor: RecordCursor): Effect.Effect<void, TableError> {
+  take(partition: Partition, cursor: RecordCursor): Effect.Effect<void, LogError> {
     return this.#consume!(partition, cursor)
   }
 
   /** To be run after the start of a partition's log has moved. */
-  cut(partition: Partition): Effect.Effect<void, TableError> {
+  cut(partition: Partition): Effect.Effect<void, LogError> {
     return this.#cut === undefined ? Effect.void : this.#cut(partition)
   }
 

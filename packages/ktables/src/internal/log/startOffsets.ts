@@ -1,6 +1,7 @@
 /** Gives a session's partitions their start and target, leader by leader: one that does not answer holds up no other. */
+import type { LogError } from "./logError.ts"
 import { Effect } from "effect"
-import { NotAuthorized, type TableError } from "../../TableError.ts"
+import { NotAuthorized } from "../../TableError.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Partition } from "./partition.ts"
 import type { FetchLoops } from "./fetchLoops.ts"
@@ -23,7 +24,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
   const placeGroup = Effect.fnUntraced(function* (
     leader: number,
     group: ReadonlyArray<Partition>
-  ): Effect.fn.Return<void, TableError> {
+  ): Effect.fn.Return<void, LogError> {
     const epochs = new Map(group.map((partition) => [partition, partition.leaderEpoch]))
     const listed = yield* Effect.result(
       Effect.all(

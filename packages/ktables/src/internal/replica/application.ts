@@ -1,7 +1,7 @@
 /** Applies one record to contents: in plain code where that is enough, and else by what it came to later. */
+import type { LogError } from "../log/logError.ts"
 import { Cause, Effect, Exit } from "effect"
 import type { CodecError } from "../../Codec.ts"
-import type { TableError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
 import type { LogContents } from "./logContents.ts"
 import { type Decoded, type Decoding, isFiber, refusalOf, thrownBy } from "./decoding.ts"
@@ -27,7 +27,7 @@ export interface Application<K, V> {
     rank: () => Rank,
     /** Runs what writes to the target, at most once. */
     commit: (write: () => void) => void
-  ) => Effect.Effect<"applied" | "refused", TableError>
+  ) => Effect.Effect<"applied" | "refused", LogError>
 }
 
 export const make = <K, V, RD, RE>(

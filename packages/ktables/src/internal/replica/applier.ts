@@ -1,4 +1,5 @@
 /** Decodes records and applies them to a table's contents: survivors of a load all at once, live records in slices. */
+import type { ReaderError } from "../../TableError.ts"
 import { Effect } from "effect"
 import * as Application from "./application.ts"
 import * as Build from "./build.ts"
@@ -6,7 +7,6 @@ import * as Decoding from "./decoding.ts"
 import * as Live from "./live.ts"
 import { trim } from "./trim.ts"
 import { Ownership, type Spread } from "./ownership.ts"
-import type { TableError } from "../../TableError.ts"
 import type { Cell } from "../table/cell.ts"
 import { LogContents } from "./logContents.ts"
 import type { Outdone } from "../log/outdone.ts"
@@ -24,9 +24,9 @@ export interface Applier<K, V> {
   readonly trim: (partition: number, offset: number) => Effect.Effect<number>
 }
 
-export const make = <K, V, RD, RE>(
-  options: Decoding.DecodingOptions<K, V, RD, RE> & {
-    readonly cell: Cell<K, V, TableError, LogContents<K, V>>
+export const make = <K, V, RD, RE, R>(
+  options: Decoding.DecodingOptions<K, V, RD, RE, R> & {
+    readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
     /** Whether the contents' bytes are to be counted. */
     readonly isMeasured: boolean
   }

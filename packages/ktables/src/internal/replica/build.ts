@@ -1,6 +1,6 @@
 /** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
+import type { LogError } from "../log/logError.ts"
 import { Effect, Exit } from "effect"
-import type { TableError } from "../../TableError.ts"
 import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Session } from "../log/session.ts"
@@ -16,7 +16,7 @@ import { CursorSource, type Source, SurvivorSource } from "./source.ts"
 export type Build<K, V> = (
   survivors: ReadonlyArray<Survivors>,
   session: Session
-) => Effect.Effect<LogContents<K, V>, TableError>
+) => Effect.Effect<LogContents<K, V>, LogError>
 
 /**
  * So many older values are looked at, or as many as there are keys whose newest does not decode where these are more, before
@@ -113,14 +113,14 @@ export const make = <K, V>(options: {
     building: Building,
     survivors: Survivors,
     isWanted: (source: Source) => boolean
-  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
+  ): Effect.fn.Return<ReadonlySet<number>, LogError> {
     const { commit, next } = building
     const rank = rankIn(building)
     const source = new SurvivorSource(survivors)
     const { size } = survivors
     const refused = new Set<number>()
     let at = 0
-    const step = (): Step<TableError> => {
+    const step = (): Step<LogError> => {
       if (at >= size) return false
       const entry = (source.entry = at++)
       if (!isWanted(source)) return true
@@ -139,7 +139,7 @@ export const make = <K, V>(options: {
     { session }: Building,
     survivors: Survivors,
     entries: ReadonlySet<number>
-  ): Effect.fn.Return<ReadonlyMap<number, Found<V>>, TableError> {
+  ): Effect.fn.Return<ReadonlyMap<number, Found<V>>, LogError> {
     const found = new Map<number, Found<V>>()
     /** Values that were looked at until one decoded. */
     let futile = 0
@@ -184,7 +184,7 @@ export const make = <K, V>(options: {
     building: Building,
     survivors: Survivors,
     isWanted: (source: Source) => boolean
-  ): Effect.fn.Return<ReadonlySet<number>, TableError> {
+  ): Effect.fn.Return<ReadonlySet<number>, LogError> {
     const refused = yield* applySurvivors(building, survivors, isWanted)
     if (refused.size === 0) return refused
     const { commit, next } = building

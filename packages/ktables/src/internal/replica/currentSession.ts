@@ -1,6 +1,6 @@
 /** The session that reads a table's log now, and the waits for it to begin and to end. */
 import { Deferred, Effect } from "effect"
-import type { TableError } from "../../TableError.ts"
+import type { WaitEnd } from "../log/ackWaits.ts"
 import type { Partition } from "../log/partition.ts"
 import type { Session } from "../log/session.ts"
 
@@ -8,7 +8,7 @@ const noPartitions: ReadonlyMap<number, Partition> = new Map()
 
 export class CurrentSession {
   #session: Session | undefined
-  #begun = Deferred.makeUnsafe<Session, TableError>()
+  #begun = Deferred.makeUnsafe<Session, WaitEnd>()
   #over = Deferred.makeUnsafe<void>()
 
   /** Undefined between two sessions. */
@@ -24,7 +24,7 @@ export class CurrentSession {
   }
 
   /** Waits for a session; fails where none will come. */
-  readonly begun: Effect.Effect<Session, TableError> = Effect.suspend(() => Deferred.await(this.#begun))
+  readonly begun: Effect.Effect<Session, WaitEnd> = Effect.suspend(() => Deferred.await(this.#begun))
   /** Waits for the end of the session that there is when this is read. */
   get over(): Effect.Effect<void> {
     return Deferred.await(this.#over)
@@ -45,7 +45,7 @@ export class CurrentSession {
   }
 
   /** None will come. */
-  fail(error: TableError): void {
+  fail(error: WaitEnd): void {
     Deferred.doneUnsafe(this.#begun, Effect.fail(error))
     Deferred.doneUnsafe(this.#over, Effect.void)
   }

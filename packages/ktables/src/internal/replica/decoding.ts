@@ -2,10 +2,11 @@
  * Decodes the halves of records: at once where plain code can, with patience where a codec needs its surroundings; and asks
  * what becomes of a record that does not decode.
  */
+import type { LogError } from "../log/logError.ts"
 import { Cause, type Context, Effect, Exit, Fiber, Option } from "effect"
 import * as Codec from "../../Codec.ts"
-import type { OnDecodeError, RawRecord } from "../../KafkaTable.ts"
-import { DecodeError, type TableError } from "../../TableError.ts"
+import type { OnDecodeError, RawRecord } from "./onDecodeError.ts"
+import { DecodeError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
 import { isOutOfMemory, isStrayPromise, noEffect, printed } from "../defects.ts"
 import { backoff } from "../topic/backoff.ts"
@@ -50,10 +51,10 @@ const ended = <A, E>(fiber: Fiber.Fiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =
 
 const isTransient = (exit: Exit.Exit<unknown, Codec.CodecError>): boolean => refusalOf(exit)?.isTransient === true
 
-export interface DecodingOptions<K, V, RD, RE> {
+export interface DecodingOptions<K, V, RD, RE, R> {
   readonly topic: TableTopic<K, V, RD, RE>
-  readonly context: Context.Context<RD>
-  readonly onDecodeError: OnDecodeError
+  readonly context: Context.Context<RD | R>
+  readonly onDecodeError: OnDecodeError<R>
   readonly metrics: ReaderMetrics
   /** Says so, once in a while, without flooding the log. */
   readonly report: (kind: string, message: string) => Effect.Effect<void>
@@ -80,7 +81,7 @@ export interface Decoding<K, V> {
     source: Source,
     part: "key" | "value",
     refusal: Codec.CodecError
-  ) => Effect.Effect<"skip" | "remove", TableError>
+  ) => Effect.Effect<"skip" | "remove", LogError>
   /** The first and the last record that did not decode, in words; cleared when a load ends. */
   readonly examples: { first: string | undefined; last: string | undefined }
 }
@@ -98,7 +99,7 @@ export const printedKey = ({ keyBuffer, keyLength, keyStart }: Source): string =
   return keyLength > SHOWN ? `${shown}… (${keyLength} bytes)` : shown
 }
 
-export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Decoding<K, V> => {
+export const make = <K, V, RD, RE, R>(options: DecodingOptions<K, V, RD, RE, R>): Decoding<K, V> => {
   const { context, metrics, onDecodeError, report, topic } = options
   const { counts } = metrics
   const { key, value } = topic
@@ -167,7 +168,7 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
 
   /** What the function says; one that breaks, or says something else, fails the table with the record's error. */
   const asked = (
-    decide: Extract<OnDecodeError, Function>,
+    decide: Extract<OnDecodeError<R>, Function>,
     error: DecodeError,
     record: RawRecord
   ): Effect.Effect<"skip" | "remove" | "fail", DecodeError> => {
@@ -182,7 +183,7 @@ export const make = <K, V, RD, RE>(options: DecodingOptions<K, V, RD, RE>): Deco
       return wrong === undefined ? given : Effect.die(new Error(`it ${wrong}`))
     })
     // In a fiber of its own, as codecs are: whoever interrupts it does not interrupt the reader.
-    return Effect.flatMap(Effect.flatMap(Effect.forkChild(decision), ended), (exit) => {
+    return Effect.flatMap(Effect.flatMap(Effect.forkChild(Effect.provideContext(decision, context)), ended), (exit) => {
       if (Exit.isFailure(exit)) return failed(`broke: ${printed(Cause.squash(exit.cause))}`)
       const choice: unknown = exit.value
       return choice === "skip" || choice === "remove" || choice === "fail"

@@ -3,8 +3,9 @@
  * one version, one publication. A codec that needs an effect interrupts the slice; what came before it is committed, and the
  * loop goes on after its result.
  */
+import type { LogError } from "../log/logError.ts"
 import { Effect } from "effect"
-import { KeysMoved, type TableError } from "../../TableError.ts"
+import { KeysMoved, type ReaderError } from "../../TableError.ts"
 import type { Cell } from "../table/cell.ts"
 import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
@@ -24,7 +25,7 @@ const HOLD_OFF = 1000
 export type Live = (
   session: Session,
   reached: (partition: Partition, position: number) => void,
-  check: Effect.Effect<void, TableError>
+  check: Effect.Effect<void, LogError>
 ) => Consume
 
 export const make = <K, V>(options: {
@@ -32,7 +33,7 @@ export const make = <K, V>(options: {
   readonly application: Application<K, V>
   readonly ownership: Ownership
   readonly metrics: ReaderMetrics
-  readonly cell: Cell<K, V, TableError, LogContents<K, V>>
+  readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
 }): Live => {
   const { application, cell, metrics, ownership, topic } = options
   const { counts } = metrics
@@ -48,7 +49,7 @@ export const make = <K, V>(options: {
   const rankNow = (): Rank => (ownership.partitions === 1 ? "newest" : "any")
 
   return (session, reached, check) =>
-    Effect.fnUntraced(function* (partition, cursor): Effect.fn.Return<void, TableError> {
+    Effect.fnUntraced(function* (partition, cursor): Effect.fn.Return<void, LogError> {
       ownership.partitions = session.partitionCount()
       const source = new CursorSource(partition.partition, cursor)
       /** One look at the topic tells of all records of an answer, since they were written before it. */
@@ -103,7 +104,7 @@ export const make = <K, V>(options: {
         reached(partition, cursor.offset + 1)
       })
 
-      const step = (): Step<TableError> => {
+      const step = (): Step<LogError> => {
         if (!cursor.next()) {
           done = cursor.nextOffset
           return false

@@ -3,8 +3,9 @@
  * built of them and shown in place of those before, and then what follows is applied.
  */
 import { type Clock, Deferred, Effect, type Scope } from "effect"
-import { KeysMoved, type TableError } from "../../TableError.ts"
+import { KeysMoved, type ReaderError } from "../../TableError.ts"
 import type { Connectivity } from "../log/connectivity.ts"
+import type { LogError } from "../log/logError.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { SeenTopic, TopicView } from "../topic/topicView.ts"
@@ -42,7 +43,7 @@ export const make = <K, V>(options: {
   readonly clock: Clock.Clock
   readonly settings: Session.FetchSettings & { readonly limits: Limits }
   readonly applier: Applier<K, V>
-  readonly cell: Cell<K, V, TableError, LogContents<K, V>>
+  readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
   readonly metrics: ReaderMetrics
   readonly connectivity: Connectivity
   readonly waiters: OffsetWaiters
@@ -53,7 +54,7 @@ export const make = <K, V>(options: {
   const { limits } = settings
   const isLimited = limits.maxEntries !== undefined || limits.maxBytes !== undefined
   /** Fails when there is more than there may be. */
-  const bounded = (extent: Extent, isComplete: boolean): Effect.Effect<void, TableError> => {
+  const bounded = (extent: Extent, isComplete: boolean): Effect.Effect<void, LogError> => {
     const error = excess(topic, limits, extent, isComplete)
     return error === undefined ? Effect.void : Effect.fail(error)
   }
@@ -66,7 +67,7 @@ export const make = <K, V>(options: {
   const complete = Effect.suspend(() => Effect.andThen(bounded(cell.contents.extent, true), progress.completed))
 
   /** Ends only by an error. `stop` ends the load where it stands. */
-  return (seen: SeenTopic, stop: Deferred.Deferred<void>): Effect.Effect<never, TableError, Scope.Scope> =>
+  return (seen: SeenTopic, stop: Deferred.Deferred<void>): Effect.Effect<never, LogError, Scope.Scope> =>
     Effect.gen(function* () {
       const began = monotonicMillis(clock)
       metrics.partitions(seen.partitions.length)

@@ -3,9 +3,11 @@
  * that was read, builds the contents again beside the old ones and swaps them. Where it stands is one value.
  */
 import { Cause, Clock, Context, Deferred, Effect, type Schedule, Tracer } from "effect"
-import { type CatchUpTimeout, ReaderDied, TableClosed, type TableError, TopicDeleted } from "../../TableError.ts"
+import { type CatchUpTimeout, ReaderDied, type ReaderError, TableClosed } from "../../TableError.ts"
 import { TableStatus } from "../../TableStatus.ts"
+import type { WaitEnd } from "../log/ackWaits.ts"
 import { Connectivity } from "../log/connectivity.ts"
+import type { LogError } from "../log/logError.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { Partition } from "../log/partition.ts"
@@ -29,7 +31,7 @@ export interface Settings extends FetchSettings {
   readonly limits: Limits
   readonly onDataLoss: Recovery
   readonly onTopicRecreated: Recovery
-  readonly restart: Schedule.Schedule<unknown, TableError> | undefined
+  readonly restart: Schedule.Schedule<unknown, ReaderError> | undefined
 }
 
 /** Where the reader stands. */
@@ -41,11 +43,11 @@ type State =
   /** All is read that was there, and what comes is applied. */
   | { readonly _tag: "Live" }
   /** The contents are built again, beside what was shown before, if anything was. */
-  | { readonly _tag: "Rebuilding"; readonly reason: TableError; readonly isDegraded: boolean }
+  | { readonly _tag: "Rebuilding"; readonly reason: LogError; readonly isDegraded: boolean }
   /** Final where no restart may bring it back: the contents are to stay as they are. */
-  | { readonly _tag: "Failed"; readonly error: TableError; readonly isFinal: boolean }
+  | { readonly _tag: "Failed"; readonly error: ReaderError; readonly isFinal: boolean }
   /** The error is what waits end with. */
-  | { readonly _tag: "Closed"; readonly error: TableError }
+  | { readonly _tag: "Closed"; readonly error: WaitEnd }
 
 type Progress = { readonly replayed: number; readonly target: number }
 
@@ -70,9 +72,9 @@ const statusOf = (state: State, progress: Progress): TableStatus => {
 
 export interface Replica extends Waits.Waits {
   /** Runs for ever, or until the reader has failed for good. */
-  readonly run: Effect.Effect<never, TableError>
+  readonly run: Effect.Effect<never, ReaderError>
   /** Done once a broker has described the topic. */
-  readonly started: Deferred.Deferred<void, TableError>
+  readonly started: Deferred.Deferred<void, WaitEnd>
   /** Ends the catch-up where it stands: what was read is shown, and the rest follows live. */
   readonly degrade: (error: CatchUpTimeout) => Effect.Effect<void>
   readonly close: Effect.Effect<void>
@@ -93,15 +95,16 @@ const REPEATED = 10_000
 /** Milliseconds that showing an incomplete table may take at least. */
 const SHOWING = 1000
 
-const asTableError = (topic: string, cause: Cause.Cause<TableError>): TableError => {
+/** The error of a cause, or else its defect. */
+const errorOf = <E extends LogError>(topic: string, cause: Cause.Cause<E>): E | ReaderDied => {
   const error = Cause.squash(cause)
   return typeof error === "object" && error !== null && "_tag" in error && Cause.hasFails(cause)
-    ? (error as TableError)
+    ? (error as E)
     : new ReaderDied({ topic, cause: error })
 }
 
 /** Whether the log is not the one that was read. */
-const isOfLog = ({ _tag }: TableError): boolean =>
+const isOfLog = ({ _tag }: LogError): boolean =>
   _tag === "DataLoss" || _tag === "TopicRecreated" || _tag === "KeysMoved"
 
 const counted = (count: number, one: string, several: string): string => `${count} ${count === 1 ? one : several}`
@@ -113,11 +116,11 @@ export const make = <K, V>(options: {
   readonly applier: Applier<K, V>
   readonly metrics: ReaderMetrics
   /** What the reader fills. */
-  readonly cell: Cell<K, V, TableError, LogContents<K, V>>
+  readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
   /** Creates the topic where asked to, and describes it; retries what passes by itself. */
-  readonly start: Effect.Effect<SeenTopic, TableError>
+  readonly start: Effect.Effect<SeenTopic, ReaderError>
   /** Describes the topic again, for as long as it takes, while `watch` looks on. */
-  readonly describe: (watch: Watch) => Effect.Effect<SeenTopic, TableError>
+  readonly describe: (watch: Watch) => Effect.Effect<SeenTopic, ReaderError>
 }): Effect.Effect<Replica> =>
   Effect.gen(function* () {
     const { applier, cell, metrics, settings, topic } = options
@@ -128,7 +131,7 @@ export const make = <K, V>(options: {
     const connectivity = new Connectivity(topic, clock, metrics)
     metrics.connected(true)
     const current = new CurrentSession()
-    const started = Deferred.makeUnsafe<void, TableError>()
+    const started = Deferred.makeUnsafe<void, WaitEnd>()
     /** Done once a load's contents can be read. */
     const shown = Deferred.makeUnsafe<void>()
     let state: State = { _tag: "Starting" }
@@ -148,7 +151,7 @@ export const make = <K, V>(options: {
       state = next
       show()
     }
-    const failure = (): TableError | undefined =>
+    const failure = (): WaitEnd | undefined =>
       state._tag === "Failed" || state._tag === "Closed" ? state.error : undefined
     const hasShown = (): boolean => Deferred.isDoneUnsafe(shown)
 
@@ -189,7 +192,7 @@ export const make = <K, V>(options: {
     })
 
     /** Reads until the log turns out to be another, or cannot be read any more; succeeds with why. */
-    const read = Effect.fnUntraced(function* (seen: SeenTopic): Effect.fn.Return<TableError> {
+    const read = Effect.fnUntraced(function* (seen: SeenTopic): Effect.fn.Return<LogError> {
       began = monotonicMillis(clock)
       stop = Deferred.makeUnsafe()
       // Who waits for a first, incomplete load goes on doing so; what is shown already is only replaced by the whole.
@@ -200,11 +203,11 @@ export const make = <K, V>(options: {
       waiters.hold()
       waiters.again()
       if (Cause.hasInterruptsOnly(cause)) return yield* Effect.failCause(cause as Cause.Cause<never>)
-      return asTableError(topic, cause)
+      return errorOf(topic, cause)
     })
 
     /** The contents are about to be built again. */
-    const rebuild = (reason: TableError): Effect.Effect<void> =>
+    const rebuild = (reason: LogError): Effect.Effect<void> =>
       Effect.gen(function* () {
         connectivity.noteError(reason.message)
         become({ _tag: "Rebuilding", reason, isDegraded: false })
@@ -213,14 +216,12 @@ export const make = <K, V>(options: {
         yield* Effect.logWarning(`building the table of ${topic} again: ${reason.message}`)
       })
 
-    const recoveryFrom = ({ _tag }: TableError): Recovery => {
+    const recoveryFrom = ({ _tag }: ReaderError): Recovery => {
       switch (_tag) {
         case "DataLoss":
           return settings.onDataLoss
         case "TopicRecreated":
           return settings.onTopicRecreated
-        case "KeysMoved":
-          return "rebuild"
         default:
           return "fail"
       }
@@ -242,7 +243,7 @@ export const make = <K, V>(options: {
     })
     const describeAgain = Effect.suspend(() => options.describe(connectivity.watching))
 
-    const failed = (error: TableError): Effect.Effect<never, TableError> =>
+    const failed = (error: ReaderError): Effect.Effect<never, ReaderError> =>
       Effect.gen(function* () {
         connectivity.noteError(error.message)
         // First, so that whoever is woken by the failure finds it here, too.
@@ -255,18 +256,17 @@ export const make = <K, V>(options: {
         return yield* Effect.fail(error)
       })
 
+    let isStarted = false
     /** One life of the reader: from the topic's description to the failure that ends it. */
-    const life: Effect.Effect<never, TableError> = Effect.gen(function* () {
-      let seen: SeenTopic
+    const life: Effect.Effect<never, ReaderError> = Effect.gen(function* () {
       if (state._tag === "Failed") {
         waiters.reopen()
         current.reopen()
         yield* rebuild(state.error)
-        seen = yield* describeAgain
-      } else {
-        seen = yield* start
-        state = { _tag: "Loading", isDegraded: false }
       }
+      let seen = yield* isStarted ? describeAgain : start
+      isStarted = true
+      if (state._tag === "Starting") state = { _tag: "Loading", isDegraded: false }
       yield* Deferred.succeed(started, undefined)
       while (true) {
         const error = yield* read(seen)
@@ -274,7 +274,7 @@ export const make = <K, V>(options: {
           // Nothing was shown yet, so nothing is lost: the load begins again.
           yield* Effect.logInfo(`loading ${topic} again: ${error.message}`)
         } else {
-          if (recoveryFrom(error) !== "rebuild") return yield* Effect.fail(error)
+          if (error._tag !== "KeysMoved" && recoveryFrom(error) !== "rebuild") return yield* Effect.fail(error)
           yield* rebuild(error)
         }
         yield* pace
@@ -283,9 +283,7 @@ export const make = <K, V>(options: {
     }).pipe(
       Effect.catchCause((cause) => {
         if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-        const error = asTableError(topic, cause)
-        // A topic that is gone when it is looked for again was deleted under the table.
-        return failed(error._tag === "TopicNotFound" && hasShown() ? new TopicDeleted({ topic }) : error)
+        return failed(errorOf(topic, cause))
       })
     )
 

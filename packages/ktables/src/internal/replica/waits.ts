@@ -1,8 +1,9 @@
 /** What a table's callers wait for: their own writes (`awaitOffset`), and all that was written before (`barrier`). */
 import { type Clock, Effect, Exit } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import { BarrierTimeout, NotAwaitable, type TableError } from "../../TableError.ts"
+import { BarrierTimeout, NotAwaitable, type WriteSuperseded } from "../../TableError.ts"
 import type { WriteAck } from "../../WriteAck.ts"
+import type { WaitEnd } from "../log/ackWaits.ts"
 import type { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { PlacedAck } from "../log/recentBatches.ts"
 import type { Session } from "../log/session.ts"
@@ -14,9 +15,9 @@ import type { CurrentSession } from "./currentSession.ts"
 const SUSPICION = 1000
 
 export interface Waits {
-  readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, TableError>
+  readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, WaitEnd | NotAwaitable | WriteSuperseded>
   /** @param timeout milliseconds; undefined for ever */
-  readonly barrier: (timeout: number | undefined) => Effect.Effect<void, TableError>
+  readonly barrier: (timeout: number | undefined) => Effect.Effect<void, WaitEnd | BarrierTimeout>
 }
 
 /** What a barrier waits for; undefined until the brokers have answered. */
@@ -31,7 +32,7 @@ export const make = (options: {
   readonly current: CurrentSession
   readonly waiters: OffsetWaiters
   /** Why no session will come; undefined while one may. */
-  readonly failure: () => TableError | undefined
+  readonly failure: () => WaitEnd | undefined
 }): Waits => {
   const { clock, current, failure, isolation, topic, waiters } = options
 
@@ -54,7 +55,7 @@ export const make = (options: {
   const suspicion = asking()((session) => session.verifyAwaited)
   const lookingAhead = asking()
 
-  const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, TableError> =>
+  const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, WaitEnd | WriteSuperseded> =>
     Effect.suspend(() => {
       const { partitions } = current
       const found = waiters.look(ack, partitions) ?? Effect.raceFirst(waiters.awaitAck(ack, partitions), suspicion)
@@ -62,7 +63,7 @@ export const make = (options: {
     })
 
   /** The record was passed, and nobody remembers whose it was. */
-  const lookUp = (ack: PlacedAck, attempt: number): Effect.Effect<void, TableError> =>
+  const lookUp = (ack: PlacedAck, attempt: number): Effect.Effect<void, WaitEnd | WriteSuperseded> =>
     Effect.suspend(() => {
       const { over, session } = current
       const isThere =
@@ -78,7 +79,7 @@ export const make = (options: {
     })
 
   /** False where the log turned out to be another, so that targets have to be taken again. */
-  const isReached = (barrier: Barrier): Effect.Effect<boolean, TableError> =>
+  const isReached = (barrier: Barrier): Effect.Effect<boolean, WaitEnd> =>
     Effect.gen(function* () {
       const session = yield* current.begun
       const { over } = current
@@ -104,7 +105,7 @@ export const make = (options: {
       return (yield* outcome) === "reached"
     })
 
-  const untilReached = (barrier: Barrier): Effect.Effect<void, TableError> =>
+  const untilReached = (barrier: Barrier): Effect.Effect<void, WaitEnd> =>
     Effect.flatMap(isReached(barrier), (isReached) => (isReached ? Effect.void : untilReached(barrier)))
 
   const missing = ({ targets }: Barrier): BarrierTimeout["waitingFor"] => {

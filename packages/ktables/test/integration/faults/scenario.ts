@@ -7,7 +7,7 @@ import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { PlatformaticClient } from "@effect-ktables/platformatic"
 import { Clock, Effect, Exit, Layer, Schema, Scope, Semaphore } from "effect"
 import { type KafkaClient, KafkaTable, KafkaTableWriter, type TableStatus, TableTopic } from "effect-ktables"
-import type { TableError } from "effect-ktables/TableError"
+import type { KeysMoved, ReaderError } from "effect-ktables/TableError"
 import { TestKafka } from "@effect-ktables/testing"
 import type { JavaPeer } from "@effect-ktables/testing/interop"
 import { assertExactlyOnceInOrder, assertNewestKept, differences, readLog, tableOf } from "./invariants.ts"
@@ -90,7 +90,7 @@ const has = (tag: TableStatus.TableStatus["_tag"]) => (party: Party) =>
   Effect.map(party.table.status, (status) => status._tag === tag)
 
 /** It has built its contents anew for this reason, and is complete again. */
-const rebuilt = (reason: TableError["_tag"]) => (party: Party) =>
+const rebuilt = (reason: (ReaderError | KeysMoved)["_tag"]) => (party: Party) =>
   Effect.map(
     party.table.status,
     ({ _tag }) =>
