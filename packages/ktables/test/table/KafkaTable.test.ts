@@ -125,12 +125,11 @@ describe("KafkaTable", () => {
           catchUp: { mode: "background" },
           restart: Schedule.spaced("1 second")
         })
-        const passing = Effect.forever(TestClock.adjust(100).pipe(Effect.andThen(Effect.yieldNow)))
-        const error = yield* Effect.raceFirst(Effect.flip(table.awaitCaughtUp), passing)
+        yield* Effect.forkScoped(Effect.forever(TestClock.adjust(100).pipe(Effect.andThen(Effect.yieldNow))))
+        const error = yield* Effect.flip(table.awaitCaughtUp)
         assert.strictEqual(error._tag, "NotStarted")
         yield* KafkaTopic.ensure(services)
-        const isCaughtUp = Effect.repeat(Effect.andThen(Effect.yieldNow, table.isCaughtUp), { until: (is) => is })
-        yield* Effect.raceFirst(isCaughtUp, passing)
+        yield* Effect.repeat(Effect.andThen(Effect.yieldNow, table.isCaughtUp), { until: (is) => is })
         const { ensured } = yield* table.health
         assert.strictEqual(Option.getOrThrow(ensured)._tag, "Verified")
       })
