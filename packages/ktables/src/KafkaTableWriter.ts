@@ -52,7 +52,7 @@ import * as StartRetry from "./internal/topic/startRetry.ts"
 import * as TopicView from "./internal/topic/topicView.ts"
 import { checkTopic, invalidTopic } from "./internal/topic/validate.ts"
 import * as Appender from "./internal/writer/appender.ts"
-import { javaPartitioner, type Partitioner } from "./internal/writer/partitioner.ts"
+import { javaPartitioner, type Partitioner } from "./internal/records/partitioner.ts"
 import type { PendingRecord } from "./internal/writer/pendingRecord.ts"
 
 export type { Compression, Partitioner }

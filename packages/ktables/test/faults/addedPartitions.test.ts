@@ -1,7 +1,7 @@
 /** Partitions that are added to a topic, and who owns a key then. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { onScript } from "../support/script.ts"
 import { observeNumbers, poison, record, scriptedTopic, tableOnThree, withTopic, writeBatches } from "./fixtures.ts"

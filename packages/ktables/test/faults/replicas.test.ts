@@ -5,7 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { KafkaClient } from "effect-ktables"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { type Chance, chance, forEachSeed, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { onScript, Script } from "../support/script.ts"

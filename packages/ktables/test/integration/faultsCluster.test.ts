@@ -4,7 +4,7 @@ import type { TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
 import { Effect, Option } from "effect"
 import type { WriteAck } from "effect-ktables/WriteAck"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { Kafka, kafka } from "./faults/kafka.ts"
 import { assertNoSockets, is, type Run, scenario } from "./faults/scenario.ts"
 

@@ -4,7 +4,7 @@
  */
 import type { KafkaTable } from "effect-ktables"
 import type * as MemoryKafka from "effect-ktables/MemoryKafka"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 
 export interface Decoding<K, V> {
   /** Undefined for a key that does not decode. */

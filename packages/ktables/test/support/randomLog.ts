@@ -5,7 +5,7 @@
 import { Effect, Schema } from "effect"
 import { Codec, type KafkaTable, TableTopic } from "effect-ktables"
 import type * as MemoryKafka from "effect-ktables/MemoryKafka"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import type { Chance } from "./chance.ts"
 import { memory } from "./kafka.ts"
 import { contentsOf, type Decoding, numberDecoding } from "./oracle.ts"

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Codec, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { onMemory } from "./fixtures.ts"
 
 const numbers = TableTopic.make({ name: "numbers", key: Schema.String, value: Schema.Int, partitions: 5 })

@@ -4,7 +4,7 @@ import { Effect, Layer, Schema } from "effect"
 import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { KafkaClient } from "effect-ktables/KafkaClient"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { onMemory } from "../table/fixtures.ts"
 import { eventually } from "./scriptedKafka.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { javaPartitioner, murmur2 } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner, murmur2 } from "../../src/internal/records/partitioner.ts"
 import { advance, nextEpoch } from "../../src/internal/writer/sequence.ts"
 
 // The vectors of Kafka's own UtilsTest.testMurmur2.

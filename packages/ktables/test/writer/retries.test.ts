@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
-import { javaPartitioner } from "../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { byLastBit, heldAnswer, start, unreachable } from "./fixtures.ts"
 import { accept, appendAndCut, cut, describe as describeTopic, eventually, refuse, until } from "./scriptedKafka.ts"
 

@@ -2,7 +2,7 @@
 import { Clock, Effect } from "effect"
 import type { ProducerIdentity } from "../../KafkaClient.ts"
 import { BrokerError } from "../../KafkaError.ts"
-import type { AppendOptions, MemoryRecord, Service, TopicOptions, Transaction } from "../../MemoryKafka.ts"
+import type { AppendOptions, MemoryRecord, Service, TopicOptions, Transaction } from "./model.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import { encodeBatch } from "../records/batchWriter.ts"
 import { type Cluster, isRefusal, type Topic } from "./cluster.ts"

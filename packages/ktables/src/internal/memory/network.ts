@@ -1,7 +1,7 @@
 /** The way from a client to the embedded brokers: it counts what passes, and can be cut, frozen and made to fail. */
 import { Clock, Effect } from "effect"
 import { BrokerError, ConnectionFailed, type KafkaError, RequestTimedOut } from "../../KafkaError.ts"
-import type { FailOptions, RequestMatcher, RequestName } from "../../MemoryKafka.ts"
+import type { FailOptions, RequestMatcher, RequestName } from "./model.ts"
 import type { Broker } from "../../KafkaClient.ts"
 import type { Cluster } from "./cluster.ts"
 import { Quotas } from "./quotas.ts"

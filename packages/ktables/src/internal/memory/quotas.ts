@@ -2,7 +2,7 @@
  * Quotas of the client on each broker, measured as brokers measure them (KIP-13, KIP-124): a rate over eleven samples of a
  * second, of which the last one runs, and a throttle time after which the rate is the quota's again.
  */
-import type { ClientQuotas } from "../../MemoryKafka.ts"
+import type { ClientQuotas } from "./model.ts"
 
 type Quota = keyof ClientQuotas
 

@@ -1,5 +1,5 @@
 /** A full read of a partition's log that shares no code with the engine: the oracle of tests. */
-import type { LoggedRecord } from "../../MemoryKafka.ts"
+import type { LoggedRecord } from "./model.ts"
 import { addSequence, type PartitionLog } from "./partitionLog.ts"
 import type { Replica } from "./replica.ts"
 import { isCommitMarker, readRecords } from "./storedBatch.ts"

@@ -1,5 +1,5 @@
 /** Tells a topic whose producers hash otherwise from one that has grown, by where its keys lie. */
-import { hashOf } from "../writer/partitioner.ts"
+import { hashOf } from "../records/partitioner.ts"
 import type { Source } from "./source.ts"
 
 /** Keys of a partition that are looked at. */

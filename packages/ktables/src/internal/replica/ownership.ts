@@ -3,7 +3,7 @@
  * (partitions were added, or somebody uses another partitioner) the key's owner wins over the others, and among the others
  * the one seen last.
  */
-import { partitionOf } from "../writer/partitioner.ts"
+import { partitionOf } from "../records/partitioner.ts"
 import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { Outdone } from "../log/outdone.ts"

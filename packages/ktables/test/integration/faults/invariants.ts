@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { Effect, Exit, Option } from "effect"
 import type { JavaPeer } from "@effect-ktables/testing/interop"
-import { javaPartitioner } from "../../../src/internal/writer/partitioner.ts"
+import { javaPartitioner } from "../../../src/internal/records/partitioner.ts"
 import type { Attempt } from "./workload.ts"
 
 export interface Logged {
