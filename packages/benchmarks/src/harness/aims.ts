@@ -131,10 +131,10 @@ const reads = (size: number): ReadonlyArray<Aim> => [
   ),
   atMost(
     `yield* get, ${size} keys`,
-    "at most 2.5 times Map.get",
+    "at most 4 times Map.get",
     { metric: "reads", client: "effect-ktables", detail: `yield* get, ${size} ` },
     "ratio",
-    () => 2.5,
+    () => 4,
     ""
   )
 ]
