@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { decodeAnswer } from "../../src/internal/protocol/api.ts"
 import { fetch } from "../../src/internal/protocol/messages/fetch.ts"
+import { initProducerId } from "../../src/internal/protocol/messages/initProducerId.ts"
 import { fromClients, placeOf, releases } from "./support/decodable.ts"
 import { conversations, creations, throttledExchanges } from "./support/exchanges.ts"
 import { type BrokerFixture, bytesOf, type Fixture, readFixture } from "./support/fixtures.ts"
@@ -56,6 +57,46 @@ describe("answers with aborted transactions", () => {
     ])
     assert.strictEqual(partition?.lastStableOffset, 6)
     assert.strictEqual(partition?.records.length, 464)
+  })
+})
+
+describe("producer ids of brokers that give out any 63 bits", () => {
+  it.each([0n, 2n ** 53n + 1n, 2n ** 62n + 1n, 2n ** 63n - 1n])(
+    "are kept whole in InitProducerId: %i",
+    (producerId) => {
+      const body = Buffer.alloc(17)
+      body.writeBigInt64BE(producerId, 6)
+      body.writeInt16BE(3, 14)
+      assert.deepStrictEqual(decodeAnswer(initProducerId, body, 4, undefined), {
+        throttle: 0,
+        errorCode: 0,
+        producerId,
+        producerEpoch: 3
+      })
+    }
+  )
+
+  it("are kept whole among the aborted transactions of Fetch", () => {
+    const fixture = readFixture<Fixture & { readonly topicId: string }>("transactions-4.3.1")
+    const body = bytesOf(fixture, "Fetch 17: aborted transactions")
+    // Both transactions are of producer 1; the first one of the answer becomes another's.
+    const at = body.indexOf(Buffer.from("00000000000000010000000000000000", "hex"))
+    assert.isAtLeast(at, 0)
+    body.writeBigInt64BE(2n ** 62n + 1n, at)
+    const answer = decodeAnswer(fetch, body, 17, {
+      topic: "fixture-tx",
+      topicId: fixture.topicId,
+      isolation: "read_committed",
+      maxWait: 1,
+      minBytes: 1,
+      maxBytes: 1,
+      rack: undefined,
+      partitions: [{ partition: 0, fetchOffset: 0, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 }]
+    })
+    assert.deepStrictEqual(answer.partitions[0]!.abortedTransactions, [
+      { producerId: 2n ** 62n + 1n, firstOffset: 0 },
+      { producerId: 1n, firstOffset: 4 }
+    ])
   })
 })
 
