@@ -9,6 +9,7 @@ import type { Survivors } from "./survivors.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Decoding } from "./decoding.ts"
 import { ForeignKeys } from "./foreignKeys.ts"
+import { hashOf } from "../records/partitioner.ts"
 import { findMerge, isOpaque } from "./merges.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource, type Source, SurvivorSource } from "./source.ts"
@@ -52,6 +53,12 @@ function* range(end: number): Iterable<number> {
   for (let n = 0; n < end; n++) yield n
 }
 
+/** From the number itself down to 1. */
+const divisorsOf = (number: number): ReadonlyArray<number> =>
+  Array.from({ length: number }, (_, i) => number - i).filter((one) => number % one === 0)
+
+const never = (): boolean => false
+
 export const make = <K, V>(options: {
   readonly topic: string
   /** Whether different bytes are always different keys. */
@@ -75,6 +82,8 @@ export const make = <K, V>(options: {
     readonly commit: (write: () => void) => void
     readonly session: Session
     readonly loaded: ReadonlyMap<number, Survivors>
+    /** The numbers of partitions that growth by multiples may have had, the present one first. */
+    readonly sizes: ReadonlyArray<number>
     readonly foreign: ForeignKeys
     /** Per partition, what was deleted there where it belongs, and has a record elsewhere. */
     readonly deleted: Map<number, Set<number>>
@@ -88,22 +97,45 @@ export const make = <K, V>(options: {
     () =>
       !isInjective ? "any" : hasForeign() ? "newest" : "only"
 
-  /** Whether the record lies outside its key's partition, and that partition has a record of the key. */
-  const isDisowned = (source: Source, { deleted, foreign, loaded }: Building): boolean => {
-    const owner = ownership.ownerOf(source)
-    if (owner === source.partition) return false
+  /**
+   * Where the record lies that counts instead of this one, which is not in its key's partition: there; or where the topic has
+   * grown by multiples more than once, in the partition that the key had after this record's. Entries for which `isNothing`
+   * holds do not count.
+   */
+  const outdoneBy = (
+    source: Source,
+    { loaded, sizes }: Building,
+    isNothing: (partition: number, entry: number) => boolean
+  ): { readonly survivors: Survivors; readonly entry: number } | undefined => {
+    const { keyBuffer, keyLength, keyStart } = source
+    const hash = hashOf(keyBuffer, keyStart, keyStart + keyLength)
+    const at = sizes.findIndex((size) => hash % size === source.partition)
+    // Of a record that no such number of partitions explains nobody knows what came after it.
+    const last = at < 0 ? 1 : at
+    for (let i = 0; i < last; i++) {
+      const survivors = loaded.get(hash % sizes[i]!)
+      const entry = survivors?.find(keyBuffer, keyStart, keyLength) ?? -1
+      if (entry >= 0 && !isNothing(survivors!.partition, entry)) return { survivors: survivors!, entry }
+    }
+    return undefined
+  }
+
+  /** Whether the record lies outside its key's partition, and another one counts. */
+  const isDisowned = (source: Source, building: Building): boolean => {
+    const { deleted, foreign } = building
+    if (ownership.ownerOf(source) === source.partition) return false
     counts.foreign++
     if (ownership.spread === "none") ownership.spread = "foreign"
     foreign.add(source)
-    const there = loaded.get(owner)
-    const entry = there?.find(source.keyBuffer, source.keyStart, source.keyLength) ?? -1
-    if (entry < 0) return false
+    const other = outdoneBy(source, building, never)
+    if (other === undefined) return false
+    const { partition } = other.survivors
     ownership.spread = "shared"
-    ownership.outdone.add(source.partition, source.offset, owner)
-    if (there!.valueLength(entry) < 0) {
-      let entries = deleted.get(owner)
-      if (entries === undefined) deleted.set(owner, (entries = new Set()))
-      entries.add(entry)
+    ownership.outdone.add(source.partition, source.offset, partition)
+    if (other.survivors.valueLength(other.entry) < 0) {
+      let entries = deleted.get(partition)
+      if (entries === undefined) deleted.set(partition, (entries = new Set()))
+      entries.add(other.entry)
     }
     return true
   }
@@ -282,6 +314,7 @@ export const make = <K, V>(options: {
       commit: (write) => void next.mutate(write, false),
       session,
       loaded,
+      sizes: divisorsOf(ownership.partitions),
       foreign,
       deleted: new Map(),
       hasForeign: () => counts.foreign !== foreignBefore
@@ -295,16 +328,16 @@ export const make = <K, V>(options: {
       const left = yield* applyPartition(building, survivors, (source) => isAlone || !isDisowned(source, building))
       if (left.size > 0) valueless.set(survivors.partition, left)
     }
-    // What is skipped in a key's own partition does not disown the key's records elsewhere.
+    // What is skipped in the partition whose record would count does not disown the key's records elsewhere.
     if (!isAlone && valueless.size > 0) {
+      const isValueless = (partition: number, entry: number) => valueless.get(partition)?.has(entry) === true
       for (const survivors of all) {
         yield* applyPartition(building, survivors, (source) => {
-          const owner = ownership.ownerOf(source)
-          const left = owner === source.partition ? undefined : valueless.get(owner)
-          if (left === undefined) return false
-          const counts = left.has(loaded.get(owner)!.find(source.keyBuffer, source.keyStart, source.keyLength))
-          if (counts) ownership.outdone.remove(source.partition, source.offset)
-          return counts
+          if (ownership.ownerOf(source) === source.partition) return false
+          if (outdoneBy(source, building, never) === undefined) return false
+          if (outdoneBy(source, building, isValueless) !== undefined) return false
+          ownership.outdone.remove(source.partition, source.offset)
+          return true
         })
       }
     }
