@@ -10,7 +10,13 @@
  */
 import { Duration, Effect, Redacted, type Scope } from "effect"
 import type { ConnectionOptions } from "node:tls"
-import { AuthenticationFailed, type KafkaError } from "./KafkaError.ts"
+import {
+  AuthenticationFailed,
+  ConnectionFailed,
+  type KafkaError,
+  MalformedAnswer,
+  RequestTimedOut
+} from "./KafkaError.ts"
 import * as Check from "./internal/options.ts"
 import type { BrokerAddress, KafkaConnection, KafkaTransport, RawRequest } from "./KafkaTransport.ts"
 import { InvalidOption } from "./TableError.ts"
@@ -378,6 +384,224 @@ export interface Channel {
   readonly lostToPeer: () => boolean
   /** Destroys the socket and fails what is outstanding; `detail` says why. */
   readonly close: (detail: string) => void
+}
+
+/**
+ * What carries the requests of a channel: a socket, or a client's connection around one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Wire {
+  /**
+   * Puts a request on its way, at once. `written` is called for a request without an answer, when no more is to come of it.
+   */
+  readonly write: (request: RawRequest, correlationId: number, written: () => void) => void
+  /** Destroys the socket, whatever is on its way. */
+  readonly destroy: () => void
+  /** True while a session is renewed without this channel's doing: requests wait until `release`. */
+  readonly isHolding?: (() => boolean) | undefined
+  /** Whether requests that wait for a renewal are timed, since nothing else would notice one that hangs. Default: false. */
+  readonly timesHeld?: boolean | undefined
+}
+
+/**
+ * A channel, and what its wire tells it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RequestChannel extends Channel {
+  /** Like `send`, while others are held back. */
+  readonly sendAhead: Channel["send"]
+  /** Keeps further requests from being written until `release`; `then` runs once those that were are answered, or lost. */
+  readonly hold: (then: () => void) => void
+  readonly release: () => void
+  /** Bytes have arrived: the broker is not silent. */
+  readonly progress: () => void
+  /** The request that an answer begins for; `dropped` where nobody waits any more; undefined where nobody ever asked. */
+  readonly begin: (correlationId: number) => RawRequest | "dropped" | undefined
+  /** An answer is complete, from its correlation id on. The buffer is the receiver's to keep. */
+  readonly complete: (correlationId: number, answer: Buffer) => void
+  /** The other end hung up, or the connection broke. */
+  readonly hungUp: (detail: string, cause?: unknown) => void
+  /** This end gives the connection up. */
+  readonly lose: (detail: string, cause?: unknown) => void
+}
+
+interface Pending {
+  readonly request: RawRequest
+  readonly settle: (outcome: Effect.Effect<Buffer, KafkaError>) => void
+  correlationId: number
+  timer: NodeJS.Timeout | undefined
+  sentAt: number
+  dropped: boolean
+  isSettled: boolean
+}
+
+const apiVersionsKey = 18
+const largestCorrelationId = 0x7fffffff
+const nothing = Buffer.alloc(0)
+
+/**
+ * Requests and their answers over one wire: correlation ids, time-outs, and an end that everybody is told of.
+ *
+ * **Details**
+ *
+ * A time-out counts from the last byte that arrived, and is in real time: a socket's other end keeps it, whatever clock the
+ * program runs on. A request that was dropped keeps its time-out, so that callers who give up early do not keep a dead
+ * connection alive.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeRequestChannel = (broker: string, wire: Wire): RequestChannel => {
+  const pending = new Map<number, Pending>()
+  const held: Array<() => void> = []
+  let nextCorrelationId = 0
+  let holding = false
+  let onDrained: (() => void) | undefined
+  let lost: string | undefined
+  let lostToPeer = false
+  let lastRead = 0
+  let timeoutsHeldUntil = 0
+  let answered = 0
+
+  const failed = (request: RawRequest, detail: string, cause?: unknown): ConnectionFailed =>
+    new ConnectionFailed({ broker, request: request.apiName, detail, ...(cause === undefined ? {} : { cause }) })
+
+  const drained = (): void => {
+    if (pending.size > 0) return
+    const then = onDrained
+    onDrained = undefined
+    then?.()
+  }
+
+  const settle = (entry: Pending, outcome: Effect.Effect<Buffer, KafkaError>): void => {
+    clearTimeout(entry.timer)
+    if (entry.isSettled) return
+    entry.isSettled = true
+    if (pending.delete(entry.correlationId)) drained()
+    if (!entry.dropped) entry.settle(outcome)
+  }
+
+  const lose = (detail: string, cause?: unknown): void => {
+    if (lost !== undefined) return
+    lost = detail
+    wire.destroy()
+    for (const entry of pending.values()) settle(entry, failed(entry.request, detail, cause))
+    for (const write of held.splice(0)) write()
+    drained()
+  }
+
+  const onTimeout = (entry: Pending): void => {
+    // What has arrived meanwhile is read first: a busy or suspended process is no silent broker.
+    setImmediate(() => {
+      if (entry.isSettled) return
+      const { apiName, timeout } = entry.request
+      const left = Math.max(entry.sentAt, lastRead, timeoutsHeldUntil) + timeout - performance.now()
+      // A long answer that still flows in is not late.
+      if (left > 1) {
+        entry.timer = setTimeout(onTimeout, Math.min(left, LONGEST_TIMER), entry)
+        return
+      }
+      settle(entry, Effect.fail(new RequestTimedOut({ broker, request: apiName, timeout })))
+      lose(`given up, since ${apiName} got no answer within ${timeout} ms`)
+    })
+  }
+
+  const time = (entry: Pending): void => {
+    if (entry.isSettled || entry.timer !== undefined) return
+    entry.sentAt = performance.now()
+    entry.timer = setTimeout(onTimeout, entry.request.timeout, entry)
+  }
+
+  const register = (entry: Pending): void => {
+    if (entry.correlationId >= 0) return
+    entry.correlationId = nextCorrelationId
+    nextCorrelationId = nextCorrelationId === largestCorrelationId ? 0 : nextCorrelationId + 1
+    pending.set(entry.correlationId, entry)
+  }
+
+  const write = (entry: Pending): void => {
+    const { request } = entry
+    if (lost !== undefined) return settle(entry, failed(request, lost))
+    if (entry.dropped) return settle(entry, Effect.succeed(nothing))
+    register(entry)
+    entry.sentAt = performance.now()
+    wire.write(request, entry.correlationId, () => settle(entry, Effect.succeed(nothing)))
+    time(entry)
+  }
+
+  const submit = (request: RawRequest, settleWith: Pending["settle"], ahead: boolean): (() => void) => {
+    const entry: Pending = {
+      request,
+      settle: settleWith,
+      correlationId: -1,
+      timer: undefined,
+      sentAt: 0,
+      dropped: false,
+      isSettled: false
+    }
+    if (lost === undefined && !ahead && (holding || wire.isHolding?.() === true)) {
+      if (wire.timesHeld === true) {
+        register(entry)
+        time(entry)
+      }
+      held.push(() => write(entry))
+    } else {
+      write(entry)
+    }
+    return () => {
+      entry.dropped = true
+    }
+  }
+
+  return {
+    send: (request, settleWith) => submit(request, settleWith, false),
+    sendAhead: (request, settleWith) => submit(request, settleWith, true),
+    hold: (then) => {
+      holding = true
+      onDrained = then
+      drained()
+    },
+    release: () => {
+      holding = false
+      for (const write of held.splice(0)) write()
+    },
+    progress: () => {
+      lastRead = performance.now()
+    },
+    begin: (correlationId) => {
+      const entry = pending.get(correlationId)
+      if (entry === undefined) return undefined
+      if (!entry.dropped) return entry.request
+      settle(entry, Effect.succeed(nothing))
+      return "dropped"
+    },
+    complete: (correlationId, answer) => {
+      const entry = pending.get(correlationId)
+      if (entry === undefined) return
+      if (entry.request.apiKey !== apiVersionsKey) answered++
+      const body = entry.request.flexibleResponse ? behindTaggedFields(answer) : answer
+      if (body !== undefined) return settle(entry, Effect.succeed(body))
+      const detail = "its header has no end"
+      settle(entry, Effect.fail(new MalformedAnswer({ broker, request: entry.request.apiName, detail })))
+      lose(detail)
+    },
+    hungUp: (detail, cause) => {
+      lostToPeer ||= lost === undefined
+      lose(detail, cause)
+    },
+    lose,
+    isOpen: () => lost === undefined,
+    answered: () => answered,
+    holdTimeouts: (millis) => {
+      timeoutsHeldUntil = Math.max(timeoutsHeldUntil, performance.now() + millis)
+    },
+    lostToPeer: () => lostToPeer,
+    close: (detail) => lose(detail)
+  }
 }
 
 /**

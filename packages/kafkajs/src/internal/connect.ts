@@ -4,10 +4,10 @@
 import { Effect } from "effect"
 import { AuthenticationFailed, ConnectionFailed } from "effect-ktables/KafkaError"
 import type { BrokerAddress } from "effect-ktables/KafkaTransport"
-import { explainTlsError, formatAddress, type NotOpened } from "effect-ktables/TransportSupport"
+import { explainTlsError, formatAddress, type NotOpened, type RequestChannel } from "effect-ktables/TransportSupport"
 import * as net from "node:net"
 import * as tls from "node:tls"
-import { makeChannel, type SocketChannel } from "./channel.ts"
+import { makeChannel } from "./channel.ts"
 
 const keepAliveDelay = 60_000
 
@@ -21,7 +21,7 @@ export interface ConnectOptions {
 }
 
 /** The socket is destroyed when the effect is interrupted, and is the caller's to close once it has succeeded. */
-export const connect = (options: ConnectOptions): Effect.Effect<SocketChannel, NotOpened> =>
+export const connect = (options: ConnectOptions): Effect.Effect<RequestChannel, NotOpened> =>
   Effect.callback((resume) => {
     const { address, clientId, timeout } = options
     const broker = formatAddress(address)

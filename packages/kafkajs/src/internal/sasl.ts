@@ -4,9 +4,8 @@
 import { Effect, Exit, Redacted } from "effect"
 import { AuthenticationFailed, ConnectionFailed, type KafkaError } from "effect-ktables/KafkaError"
 import type { BrokerAddress } from "effect-ktables/KafkaTransport"
-import { type Channel, formatAddress, type NotOpened } from "effect-ktables/TransportSupport"
+import { type Channel, formatAddress, type NotOpened, type RequestChannel } from "effect-ktables/TransportSupport"
 import type { Sasl } from "../KafkaJsTransport.ts"
-import type { SocketChannel } from "./channel.ts"
 import { authenticate, type SaslRequest } from "./kafkajs.ts"
 
 /** The session is renewed at this part of its lifetime, as Java's client does: the broker cuts one that has ended. */
@@ -79,7 +78,7 @@ const refusedToken = (sasl: Sasl, request: SaslRequest, answer: Buffer): string 
  * One exchange; resolves to the session's lifetime. Requests of others wait meanwhile, as KIP-368 asks, and behind a
  * failed one until the channel is closed.
  */
-const exchangeOnce = async (channel: SocketChannel, options: SaslOptions): Promise<number> => {
+const exchangeOnce = async (channel: RequestChannel, options: SaslOptions): Promise<number> => {
   let lost: KafkaError | undefined
   const exchange = (request: SaslRequest): Promise<Buffer> =>
     new Promise((resolve, reject) => {
@@ -139,7 +138,7 @@ const explain =
  * Authenticates the channel and renews its session until it is lost. Closes it when that fails or is interrupted.
  */
 export const authenticateChannel = (
-  channel: SocketChannel,
+  channel: RequestChannel,
   options: SaslOptions,
   interruptible: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 ): Effect.Effect<Channel, NotOpened> => {
