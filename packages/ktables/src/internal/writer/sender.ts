@@ -21,7 +21,7 @@ import type { PendingRecord } from "./pendingRecord.ts"
 import { RecordQueue } from "./recordQueue.ts"
 import { advance, type Identity, isIdempotent, nextEpoch, plain } from "./sequence.ts"
 import type { TopicAccess } from "./topicAccess.ts"
-import * as Verdict from "./verdict.ts"
+import * as ProduceOutcome from "./produceOutcome.ts"
 
 /** Milliseconds that a broker gets for one produce, its replicas included. */
 const PRODUCE_TIMEOUT = 10_000
@@ -204,11 +204,11 @@ export const make = (shared: Shared, partition: number): Sender => {
       return isFirst ? warnNotIdempotent(topic, why) : Effect.void
     })
 
-  /** Asks for a fresh identity; a verdict when there is none. */
+  /** Asks for a fresh identity; a outcome when there is none. */
   const identify = Effect.fnUntraced(function* (
     seen: SeenTopic,
     left: number
-  ): Effect.fn.Return<Verdict.Verdict | undefined> {
+  ): Effect.fn.Return<ProduceOutcome.ProduceOutcome | undefined> {
     const result = yield* Effect.result(Effect.timeoutOption(client.initProducerId, left))
     if (Result.isSuccess(result)) {
       if (Option.isNone(result.success)) {
@@ -227,10 +227,10 @@ export const make = (shared: Shared, partition: number): Sender => {
         return undefined
       }
     }
-    const verdict = Verdict.ofError(where, error)
+    const outcome = ProduceOutcome.ofError(where, error)
     // Nothing of the batch was sent.
-    if (verdict._tag === "Again") return { ...verdict, mayBeWritten: false }
-    if (verdict._tag === "Refused") return verdict
+    if (outcome._tag === "Again") return { ...outcome, mayBeWritten: false }
+    if (outcome._tag === "Refused") return outcome
     return { _tag: "Again", mayBeWritten: false, detail: error.message }
   })
 
@@ -239,13 +239,13 @@ export const make = (shared: Shared, partition: number): Sender => {
     batch: Batch,
     leader: number,
     left: number
-  ): Effect.fn.Return<Verdict.Verdict | undefined> {
+  ): Effect.fn.Return<ProduceOutcome.ProduceOutcome | undefined> {
     const seen = access.current()
     const { clusterId } = seen
     let { topicId } = seen
     if (identity === undefined) {
-      const verdict = yield* identify(seen, left)
-      if (verdict !== undefined) return verdict
+      const outcome = yield* identify(seen, left)
+      if (outcome !== undefined) return outcome
     }
     const doubt = access.doubt()
     if (doubt !== undefined) return { _tag: "Again", mayBeWritten: false, detail: doubt }
@@ -265,7 +265,7 @@ export const make = (shared: Shared, partition: number): Sender => {
       )
     )
     batch.inFlight = false
-    if (Result.isFailure(result)) return Verdict.ofError(where, result.failure)
+    if (Result.isFailure(result)) return ProduceOutcome.ofError(where, result.failure)
     if (Option.isNone(result.success)) {
       return { _tag: "Again", mayBeWritten: true, detail: `broker ${leader} did not answer` }
     }
@@ -275,7 +275,7 @@ export const make = (shared: Shared, partition: number): Sender => {
         return { _tag: "Again", mayBeWritten: true, detail: `broker ${leader} answered without the partition` }
       }
       const isWritten = answer.errorCode === ErrorCode.NONE || answer.errorCode === ErrorCode.DUPLICATE_SEQUENCE_NUMBER
-      if (!isWritten) return Verdict.ofCode(where, answer.errorCode, answer.errorMessage)
+      if (!isWritten) return ProduceOutcome.ofCode(where, answer.errorCode, answer.errorMessage)
     }
     // An offset that was given before belongs to another topic of the same name, or to a truncated log.
     const isGivenBefore = answer !== undefined && answer.baseOffset >= 0 && answer.baseOffset < end
@@ -302,21 +302,21 @@ export const make = (shared: Shared, partition: number): Sender => {
   })
 
   /** Judges what ended an attempt: true when the batch is done with. */
-  const judge = (batch: Batch, verdict: Verdict.Verdict): Effect.Effect<boolean> => {
-    switch (verdict._tag) {
+  const judge = (batch: Batch, outcome: ProduceOutcome.ProduceOutcome): Effect.Effect<boolean> => {
+    switch (outcome._tag) {
       case "Again":
-        if (verdict.mayBeWritten) {
+        if (outcome.mayBeWritten) {
           batch.mayBeWritten = true
           batch.openSince ??= momentOf(clock)
         }
         return Effect.succeed(false)
       case "Renumber": {
         const lost = Effect.logWarning(
-          `${topic}[${partition}]: the broker does not know this writer's numbering (${verdict.detail}); records that it acknowledged before may be lost`
+          `${topic}[${partition}]: the broker does not know this writer's numbering (${outcome.detail}); records that it acknowledged before may be lost`
         )
-        renumber(verdict.freshIdentity)
+        renumber(outcome.freshIdentity)
         if (batch.mayBeWritten) {
-          fail(batch, () => new WriteOutcomeUnknown({ ...where, detail: verdict.detail }))
+          fail(batch, () => new WriteOutcomeUnknown({ ...where, detail: outcome.detail }))
           return Effect.as(lost, true)
         }
         batch.encoded = undefined
@@ -324,13 +324,13 @@ export const make = (shared: Shared, partition: number): Sender => {
       }
       case "Split":
         if (batch.records.length === 1 || batch.mayBeWritten) {
-          refuse(batch, verdict.error)
+          refuse(batch, outcome.error)
         } else {
           batches = batches.flatMap((other) => (other === batch ? halves(batch) : [other]))
         }
         return Effect.succeed(true)
       case "NotIdempotent": {
-        const denied = notAuthorized(topic, verdict.detail, shared.idempotence)
+        const denied = notAuthorized(topic, outcome.detail, shared.idempotence)
         const by = batch.encoded?.identity
         if (shared.idempotence !== "auto" || by === undefined || !isIdempotent(by)) {
           refuse(batch, denied)
@@ -338,13 +338,13 @@ export const make = (shared: Shared, partition: number): Sender => {
         }
         if (batch.mayBeWritten) unknown(batch, denied.message)
         else batch.encoded = undefined
-        return Effect.as(goWithout(verdict.detail), batch.mayBeWritten)
+        return Effect.as(goWithout(outcome.detail), batch.mayBeWritten)
       }
       case "Refused":
-        refuse(batch, verdict.error)
+        refuse(batch, outcome.error)
         return Effect.succeed(true)
       case "Unknown":
-        unknown(batch, verdict.detail)
+        unknown(batch, outcome.detail)
         return Effect.succeed(true)
     }
   }
@@ -376,14 +376,14 @@ export const make = (shared: Shared, partition: number): Sender => {
         moveAway(batch)
         return yield* shared.outage.written(partition)
       }
-      const verdict: Verdict.Verdict | undefined =
+      const outcome: ProduceOutcome.ProduceOutcome | undefined =
         leader < 0
           ? { _tag: "Again", mayBeWritten: false, detail: "the partition has no leader" }
           : yield* attempt(batch, leader, batch.deadline - now)
-      if (verdict === undefined) return yield* shared.outage.written(partition)
-      if (yield* judge(batch, verdict)) return
+      if (outcome === undefined) return yield* shared.outage.written(partition)
+      if (yield* judge(batch, outcome)) return
       metrics.retried()
-      if ("detail" in verdict) detail = verdict.detail
+      if ("detail" in outcome) detail = outcome.detail
       yield* shared.outage.failed(partition, failures, detail)
       yield* withinDeadline(batch, access.refresh(seen))
       const refusal = access.refusal()

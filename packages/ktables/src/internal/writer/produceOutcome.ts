@@ -7,7 +7,7 @@ import { NotAuthorized, WriteRejected, type WriteError } from "../../TableError.
 import { ErrorCode, errorName, isRetriableCode } from "../protocol/errorCodes.ts"
 import { authenticationRefused, clusterRefused } from "../topic/refusal.ts"
 
-export type Verdict =
+export type ProduceOutcome =
   /** Passes by itself: the same bytes again. */
   | { readonly _tag: "Again"; readonly mayBeWritten: boolean; readonly detail: string }
   /** The broker does not accept the numbering, and did not take the batch. */
@@ -19,7 +19,7 @@ export type Verdict =
   | { readonly _tag: "Refused"; readonly error: WriteError }
   | { readonly _tag: "Unknown"; readonly detail: string }
 
-/** Refused before the leader appended anything; any other retriable answer may come behind an append. */
+/** Refused before the leader appended anything; any other retriable answer may come after an append. */
 const beforeAppend: ReadonlySet<number> = new Set([
   ErrorCode.CORRUPT_MESSAGE,
   ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
@@ -45,7 +45,7 @@ export const ofCode = (
   where: { readonly topic: string; readonly partition: number },
   code: number,
   brokerSays: string | undefined
-): Verdict => {
+): ProduceOutcome => {
   const reason = errorName(code)
   const detail = brokerSays === undefined ? reason : `${reason}: ${brokerSays}`
   const rejected = (advice: string) => new WriteRejected({ ...where, reason, detail: brokerSays ?? advice })
@@ -68,7 +68,7 @@ export const ofCode = (
     case ErrorCode.TOPIC_AUTHORIZATION_FAILED:
       return { _tag: "Refused", error: new NotAuthorized({ topic: where.topic, operation: "Write", detail }) }
     case ErrorCode.INCONSISTENT_CLUSTER_ID:
-      // The metadata is about to tell of the cluster that answers now.
+      // The next description is of the cluster that answers now.
       return { _tag: "Again", mayBeWritten: false, detail }
     case ErrorCode.UNKNOWN_SERVER_ERROR:
       return { _tag: "Unknown", detail }
@@ -80,7 +80,10 @@ export const ofCode = (
 }
 
 /** Judges the failure of a whole produce. */
-export const ofError = (where: { readonly topic: string; readonly partition: number }, error: KafkaError): Verdict => {
+export const ofError = (
+  where: { readonly topic: string; readonly partition: number },
+  error: KafkaError
+): ProduceOutcome => {
   switch (error._tag) {
     case "BrokerError":
       return ofCode(where, error.code, error.detail)
