@@ -305,17 +305,6 @@ export const ensureWith = Effect.fnUntraced(function* (
  * A topic that another process creates at the same moment is a success. Where the settings may not be read, that is
  * logged and the topic is taken as it is, unless `onPolicyMismatch` is `fail`.
  *
- * **Example** (Ensure a topic at deploy time)
- *
- * ```ts
- * import { Schema } from "effect"
- * import { KafkaTopic, TableTopic } from "effect-ktables"
- *
- * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
- *
- * export const deploy = KafkaTopic.ensure(prices, { onPolicyMismatch: "fail" })
- * ```
- *
  * @category topics
  * @since 0.1.0
  */
