@@ -542,13 +542,15 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, ReaderError, LogContents<K, V
         Check.checked(checkAck, ack, topic, "ack"),
         Effect.suspend(() => reader.awaitOffset(ack))
       )
-    this.barrier = (options = {}) =>
-      Effect.andThen(
+    this.barrier = (options) => {
+      if (options === undefined) return reader.barrier(undefined)
+      return Effect.andThen(
         Check.checked(checkBarrierOptions, options, topic),
         Effect.suspend(() =>
           reader.barrier(options.timeout === undefined ? undefined : Duration.toMillis(options.timeout))
         )
       )
+    }
   }
 }
 
