@@ -204,7 +204,7 @@ export const make = (shared: Shared, partition: number): Sender => {
       return isFirst ? warnNotIdempotent(topic, why) : Effect.void
     })
 
-  /** Asks for a fresh identity; a outcome when there is none. */
+  /** Asks for a fresh identity; an outcome when there is none. */
   const identify = Effect.fnUntraced(function* (
     seen: SeenTopic,
     left: number
