@@ -86,23 +86,25 @@ export const make = <K, V>(options: {
           }
         )
 
-      const late = Effect.fnUntraced(function* (interruption: Interruption<K, V>) {
-        if (isDoubtful) yield* look
-        const apply = Effect.suspend(() => {
-          isDoubtful = false
-          return application.late(cell.contents, source, interruption, rankNow, (write) =>
-            commit(() => {
-              done = cursor.offset + 1
-              write()
-            })
-          )
+      // Made only where it is needed: most answers have no such record.
+      const late = (interruption: Interruption<K, V>) =>
+        Effect.gen(function* () {
+          if (isDoubtful) yield* look
+          const apply = Effect.suspend(() => {
+            isDoubtful = false
+            return application.late(cell.contents, source, interruption, rankNow, (write) =>
+              commit(() => {
+                done = cursor.offset + 1
+                write()
+              })
+            )
+          })
+          yield* apply
+          if (isDoubtful) yield* Effect.andThen(look, apply)
+          if (isIgnorant) return yield* forgotten
+          // What was refused wrote nothing, and is done.
+          reached(partition, cursor.offset + 1)
         })
-        yield* apply
-        if (isDoubtful) yield* Effect.andThen(look, apply)
-        if (isIgnorant) return yield* forgotten
-        // What was refused wrote nothing, and is done.
-        reached(partition, cursor.offset + 1)
-      })
 
       const step = (): Step<LogError> => {
         if (!cursor.next()) {
