@@ -38,7 +38,7 @@ export const follow = Effect.fnUntraced(function* (
     for (const change of batch) {
       if (change._tag === "Snapshot") {
         if (change.resync)
-          output.line(`# more came than could be written: the ${HashMap.size(change.entries)} entries anew`)
+          output.line(`# more came than could be written: the ${HashMap.size(change.entries)} entries again`)
         const entries = [...change.entries].sort(([a], [b]) => (a < b ? -1 : 1))
         for (const [key, value] of entries) {
           output.line(changeText({ kind: "added", key, detail: display.detail(value, Option.none()) }))

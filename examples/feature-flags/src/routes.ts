@@ -10,7 +10,7 @@ export const routes = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const table = yield* Flags
 
-    // A read is a look-up in memory, so every request can ask anew: no cache, nothing to invalidate.
+    // A read is a look-up in memory, so every request can ask again: no cache, nothing to invalidate.
     yield* router.add(
       "GET",
       "/greeting",

@@ -1,4 +1,4 @@
-/** Another process that knows every service, and hears of each change. */
+/** Another process that knows every service, and learns of each change. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, HashMap, Layer, Option, Stream } from "effect"
 import { kafka, type ServiceRecord, Services } from "./registry.ts"

@@ -318,7 +318,7 @@ export interface Service {
     broker: number,
     request: EpochEndOffsetRequest
   ) => Effect.Effect<ReadonlyArray<EpochEndOffset>, KafkaError>
-  /** Connects lazily: a broker that is away fails the fetches, and a later fetch connects anew. */
+  /** Connects lazily: a broker that is away fails the fetches, and a later fetch connects again. */
   readonly openFetcher: (broker: number) => Effect.Effect<Fetcher, never, Scope.Scope>
   /** A fresh identity for an idempotent, non-transactional producer. */
   readonly initProducerId: Effect.Effect<GrantedIdentity, KafkaError>

@@ -237,7 +237,7 @@ export type { OnDecodeError, RawRecord }
 /**
  * What to do when the log is no longer the one that was read.
  *
- * - `rebuild`: read it anew beside the old contents, swap, and publish the difference.
+ * - `rebuild`: read it again beside the old contents, swap, and publish the difference.
  * - `freeze`: keep the contents for good; status `Failed`, whatever `restart` says.
  * - `fail`: status `Failed`; `restart` applies.
  *

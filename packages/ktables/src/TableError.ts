@@ -226,7 +226,7 @@ export class TopicRecreated extends TaggedError<TopicRecreated>()("TopicRecreate
 }
 
 /**
- * Keys have records outside their own partition, and which record counts has to be decided anew, from the whole log:
+ * Keys have records outside their own partition, and which record counts has to be decided again, from the whole log:
  * partitions were added, or a producer with another partitioner wrote a key that may have been deleted in its own
  * partition. It is only ever the reason of a rebuild.
  *

@@ -41,7 +41,7 @@ export type TableStatus<E = ReaderError> = Data.TaggedEnum<{
  *   Loading: ({ replayed, target }) => `loading, ${replayed} of ${target}`,
  *   CaughtUp: () => "complete",
  *   Degraded: ({ replayed, target }) => `incomplete, ${replayed} of ${target}`,
- *   Rebuilding: ({ reason }) => `building anew: ${reason.message}`,
+ *   Rebuilding: ({ reason }) => `building again: ${reason.message}`,
  *   Failed: ({ error }) => `frozen: ${error.message}`,
  *   Closed: () => "closed"
  * })

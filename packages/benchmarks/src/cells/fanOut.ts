@@ -112,10 +112,10 @@ const listen = Effect.fnUntraced(function* <A, E>(stream: Stream.Stream<A, E>, i
   return done
 })
 
-/** Completed when the subscriber has heard of the last write, be it in a fresh snapshot. */
+/** Completed when the subscriber has learned of the last write, be it in a fresh snapshot. */
 const subscribe = (table: KafkaTable.KafkaTable<string, Service>) =>
   listen(table.changeBatches, (changes) => changes.some((change) => versionIn(change) === lastVersion))
 
-/** Completed when the watcher has heard of its key's update. */
+/** Completed when the watcher has learned of its key's update. */
 const watch = (table: KafkaTable.KafkaTable<string, Service>, key: string) =>
   listen(table.watch(key), (value) => Option.isSome(value) && value.value.version > 0)

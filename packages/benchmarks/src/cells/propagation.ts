@@ -1,4 +1,4 @@
-/** How long after its sending an acknowledged 1 KB write shows in a table, as a subscriber of the table hears of it. */
+/** How long after its sending an acknowledged 1 KB write shows in a table, as a subscriber of the table learns of it. */
 import { Deferred, Effect, Fiber } from "effect"
 import type { Cell } from "../harness/cells.ts"
 import { histogram, percentiles, record } from "../harness/latency.ts"

@@ -341,7 +341,7 @@ describe("connections", () => {
     })
   )
 
-  it.effect("of a fetcher are opened anew by the fetch after a loss", () =>
+  it.effect("of a fetcher are opened again by the fetch after a loss", () =>
     withClient([a], { [a]: one }, (client, cluster) =>
       Effect.gen(function* () {
         const fetcher = yield* client.openFetcher(1)

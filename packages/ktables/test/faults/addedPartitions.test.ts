@@ -49,7 +49,7 @@ describe("added partitions", () => {
         const last = moved.at(-1)!
         yield* write("numbers", [[last, null]], { partition: javaPartitioner(Buffer.from(last), 3) })
         yield* subject.within("a barrier", 20_000, subject.table.barrier())
-        // A producer that has not heard of the growth.
+        // A producer that has not learned of the growth.
         yield* write("numbers", moved, { partition: 0 })
         yield* subject.within("a barrier", 20_000, subject.table.barrier())
         assert.isFalse(subject.contents().has(last), "the owner's deletion stands")

@@ -56,7 +56,7 @@ describe("brokers and network", () => {
       )
   )
 
-  it.effect("row 3: credentials refused while a table is built anew are waited out without a busy loop", () =>
+  it.effect("row 3: credentials refused while a table is built again are waited out without a busy loop", () =>
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOnThree()

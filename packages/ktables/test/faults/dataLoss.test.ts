@@ -126,7 +126,7 @@ describe("lost records", () => {
     )
   }
 
-  it.effect("row 18: a broker that stumbles while a table is built anew is asked again", () =>
+  it.effect("row 18: a broker that stumbles while a table is built again is asked again", () =>
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOnThree()

@@ -128,7 +128,7 @@ describe("elections", () => {
     )
   )
 
-  it.effect("row 17: a barrier whose records are lost in an election takes its targets anew", () =>
+  it.effect("row 17: a barrier whose records are lost in an election takes its targets again", () =>
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOnThree()

@@ -29,7 +29,7 @@ describe("lifetime", () => {
     )
   )
 
-  it.effect("row 49: closed twice, and while it is built anew", () =>
+  it.effect("row 49: closed twice, and while it is built again", () =>
     onCluster(
       Effect.gen(function* () {
         const { kafka, subject } = yield* tableOfTen()

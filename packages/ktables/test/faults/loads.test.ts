@@ -168,7 +168,7 @@ describe("how a load ends", () => {
     )
   )
 
-  it.effect("row 12: a degraded table that loses its log is not seen empty while it is read anew", () =>
+  it.effect("row 12: a degraded table that loses its log is not seen empty while it is read again", () =>
     onScript(
       Effect.gen(function* () {
         const { kafka, script } = yield* scriptedTopic({ partitions: 2 })

@@ -26,7 +26,7 @@ const ackNow = (offset: number) => Effect.map(Clock.currentTimeMillis, (timestam
 const MANY_BATCHES = 1500
 
 describe("waits for one's own writes", () => {
-  it.effect("row 42: the wait for one's own write ends when it is readable, and before subscribers hear of it", () =>
+  it.effect("row 42: the wait for one's own write ends when it is readable, and before subscribers learn of it", () =>
     onCluster(
       Effect.gen(function* () {
         const { subject } = yield* tableOfTen()
@@ -173,7 +173,7 @@ describe("waits for one's own writes", () => {
     onScript(
       Effect.gen(function* () {
         const { kafka, script, subject } = yield* scriptedTable()
-        // Nobody has heard of the new topic yet but its writer.
+        // Nobody has learned of the new topic yet but its writer.
         const old = yield* (yield* KafkaClient.KafkaClient).describeTopic("numbers")
         const topicId = yield* kafka.recreateTopic("numbers")
         let lags = true

@@ -1,4 +1,4 @@
-/** Topics that are deleted, and topics that are made anew under a live table. */
+/** Topics that are deleted, and topics that are made again under a live table. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"

@@ -1,4 +1,4 @@
-/** A topic that is deleted, made anew, grown, cut short and swapped for another cluster's under live tables and writers. */
+/** A topic that is deleted, made again, grown, cut short and swapped for another cluster's under live tables and writers. */
 import { assert, describe, layer } from "@effect/vitest"
 import { JavaPeer } from "@effect-ktables/testing/interop"
 import { Effect, Exit } from "effect"
@@ -16,7 +16,7 @@ const numbered = (from: number, count: number) =>
 const partitionsOf = (attempts: ReadonlyArray<Attempt>) =>
   new Set(attempts.flatMap(({ exit }) => (Exit.isSuccess(exit) ? [exit.value.partition] : [])))
 
-/** What the parties' tables said of the reasons why they were built anew, without repetitions. */
+/** What the parties' tables said of the reasons why they were built again, without repetitions. */
 const reasons = ({ parties }: Run) =>
   parties.map(({ witness }) => [
     ...new Set(witness.statuses.flatMap((status) => (status._tag === "Rebuilding" ? [status.reason._tag] : [])))
@@ -52,7 +52,7 @@ describe.skipIf(missing !== undefined)(`a topic that changes under live tables a
         })
     )
 
-    it.effect("records deleted before they were read: data loss is reported, and the table built anew", () =>
+    it.effect("records deleted before they were read: data loss is reported, and the table built again", () =>
       Effect.gen(function* () {
         const { cluster, java } = yield* Kafka
         const proxy = cluster.nodes[0]!.proxy!
@@ -82,12 +82,12 @@ describe.skipIf(missing !== undefined)(`a topic that changes under live tables a
     )
 
     it.effect(
-      "made anew with fewer partitions, then longer than before while nobody could look: read from its start",
+      "made again with fewer partitions, then longer than before while nobody could look: read from its start",
       () =>
         Effect.gen(function* () {
           const { cluster, java } = yield* Kafka
           const proxy = cluster.nodes[0]!.proxy!
-          yield* scenario({ cluster, java, name: "anew", isLossy: true }, (run) =>
+          yield* scenario({ cluster, java, name: "again", isLossy: true }, (run) =>
             Effect.gen(function* () {
               yield* cluster.admin.deleteTopic(run.topic)
               yield* cluster.admin.createTopic({ topic: run.topic, partitions: 2, config: compacted })

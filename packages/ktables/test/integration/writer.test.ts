@@ -265,7 +265,7 @@ describe("the writer on a real broker", () => {
       })
     )
 
-    it.effect("partitions that are added are written to, and a topic made anew is written to under its new id", () =>
+    it.effect("partitions that are added are written to, and a topic made again is written to under its new id", () =>
       Effect.gen(function* () {
         const { admin } = yield* Cluster
         const name = yield* TestKafka.uniqueName("changes")

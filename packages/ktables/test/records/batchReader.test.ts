@@ -15,7 +15,7 @@ const record = (offsetDelta: number, key: string | null, value: string | null, t
 const three = (baseOffset: number, options: BatchOptions = {}): Buffer =>
   encodeBatch([record(0, "a", "1"), record(1, "b", "2"), record(2, "c", "3")], { baseOffset, ...options })
 
-/** Changes a batch behind its header and signs it anew: a writer that lies, not a broken disk. */
+/** Changes a batch behind its header and signs it again: a writer that lies, not a broken disk. */
 const lying = (batch: Buffer, change: (batch: Buffer) => void): Buffer => {
   const copy = Buffer.from(batch)
   change(copy)

@@ -195,7 +195,7 @@ export const observe = Effect.fnUntraced(function* <K, V>(
     const isReplaying = status._tag === "Loading" || status._tag === "Rebuilding" || status._tag === "Degraded"
     if (stats.rebuilds !== generation || isReplaying) positions.clear()
     generation = stats.rebuilds
-    // A replay may begin anew.
+    // A replay may begin again.
     if (isReplaying) return
     for (const { partition, position } of partitions) {
       const known = positions.get(partition)

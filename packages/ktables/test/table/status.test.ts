@@ -34,7 +34,7 @@ const waitsOn = (table: KafkaTable.KafkaTable<string, number>) => {
 class Table extends KafkaTable.Service<Table>()("test/Table", numbers) {}
 
 describe("status", () => {
-  it.effect("is Failed before anything that waits hears of the failure", () =>
+  it.effect("is Failed before anything that waits learns of the failure", () =>
     onMemory(
       Effect.gen(function* () {
         const kafka = yield* MemoryKafka.MemoryKafka
@@ -59,7 +59,7 @@ describe("status", () => {
     )
   )
 
-  it.effect("is Closed before anything that waits hears of the end", () =>
+  it.effect("is Closed before anything that waits learns of the end", () =>
     onMemory(
       Effect.gen(function* () {
         const kafka = yield* MemoryKafka.MemoryKafka

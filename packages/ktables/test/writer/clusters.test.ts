@@ -36,7 +36,7 @@ const elsewhere = [
     describeTopic({ partitions: 1, clusterId: undefined, topicId }),
     ErrorCode.UNKNOWN_TOPIC_ID
   ],
-  ["a topic made anew in the same cluster", describeTopic({ partitions: 1, topicId }), ErrorCode.INCONSISTENT_TOPIC_ID]
+  ["a topic made again in the same cluster", describeTopic({ partitions: 1, topicId }), ErrorCode.INCONSISTENT_TOPIC_ID]
 ] as const
 
 /** A leader on which somebody else has the writer's first producer id: it takes those batches for written already. */

@@ -1,4 +1,4 @@
-/** A topic that is deleted and made anew under a writer. */
+/** A topic that is deleted and made again under a writer. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
@@ -9,7 +9,7 @@ const topicId = "ff".repeat(16)
 const madeAnew = describeTopic({ partitions: 1, topicId })
 
 describe("a topic that changes", () => {
-  it.effect("made anew, it is written to under its new id", () =>
+  it.effect("made again, it is written to under its new id", () =>
     Effect.gen(function* () {
       const { kafka, writer } = yield* start()
       yield* eventually(writer.set("a", 1))
@@ -21,7 +21,7 @@ describe("a topic that changes", () => {
     })
   )
 
-  it.effect("made anew unseen by the produce, its id is asked for when an offset comes twice", () =>
+  it.effect("made again unseen by the produce, its id is asked for when an offset comes twice", () =>
     Effect.gen(function* () {
       const { kafka, writer } = yield* start()
       yield* eventually(writer.set("a", 1))
@@ -33,7 +33,7 @@ describe("a topic that changes", () => {
     })
   )
 
-  it.effect("made anew with fewer partitions, what was not sent goes to those there are", () =>
+  it.effect("made again with fewer partitions, what was not sent goes to those there are", () =>
     Effect.gen(function* () {
       const { kafka, writer } = yield* start({
         partitions: 2,

@@ -109,7 +109,7 @@ export interface Service {
   readonly createTopic: (topic: JavaTopic) => Effect.Effect<JavaTopicDescription, PeerError>
   /** Succeeds once the topic is gone from the metadata. */
   readonly deleteTopic: (topic: string) => Effect.Effect<void, PeerError>
-  /** Deletes the topic and creates it anew, under another id. */
+  /** Deletes the topic and creates it again, under another id. */
   readonly recreateTopic: (topic: JavaTopic) => Effect.Effect<JavaTopicDescription, PeerError>
   readonly describeTopic: (topic: string) => Effect.Effect<JavaTopicDescription, PeerError>
   /** Raises the number of partitions to `partitions`. */

@@ -1,5 +1,5 @@
 /**
- * A place for one shared connection: opened by the first who needs it, shared by all who ask meanwhile, opened anew by the
+ * A place for one shared connection: opened by the first who needs it, shared by all who ask meanwhile, opened again by the
  * next one after it is lost.
  */
 import { Deferred, Effect, Exit, Scope } from "effect"

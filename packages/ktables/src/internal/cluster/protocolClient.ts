@@ -55,7 +55,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
       if (topic === undefined) return yield* failure(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
       if (topic.errorCode !== ErrorCode.NONE) return yield* failure(topic.errorCode)
       const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
-      // A broker that has not heard of every partition yet shows some of them.
+      // A broker that has not learned of every partition yet shows some of them.
       const missing = partitions.findIndex(({ partition }, i) => partition !== i)
       if (missing >= 0 || partitions.length === 0) {
         const detail = `partition ${Math.max(missing, 0)} is not in the answer`

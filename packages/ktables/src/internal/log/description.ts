@@ -11,7 +11,7 @@ import type { SeenTopic, Sighting } from "../topic/topicView.ts"
 import type { Elections } from "./elections.ts"
 import type { SessionContext } from "./sessionContext.ts"
 
-/** Hears of partitions that were added since the session began; an error ends it. */
+/** Learns of partitions that were added since the session began; an error ends it. */
 export type OnGrown = (previous: number, current: number) => LogError | undefined
 
 export interface Description {

@@ -198,7 +198,7 @@ export class OffsetWaiters {
 
   /**
    * The cluster says that this is the topic: acknowledgements of one that was followed before can no longer be met, nor can
-   * those of one that nobody has heard of for long.
+   * those of one that nobody has learned of for long.
    *
    * @param askedAt when the cluster was asked, by the monotonic clock; undefined where that is long ago
    */

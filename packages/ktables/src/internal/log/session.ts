@@ -74,11 +74,11 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly waiters: OffsetWaiters
   readonly metrics: ReaderMetrics
   readonly connectivity: Connectivity
-  /** Hears of positions that moved. */
+  /** Learns of positions that moved. */
   readonly onProgress: (partition: Partition) => void
   /** What was loaded of a partition is void: it is read from its start again. */
   readonly onRestart: (partition: Partition) => void
-  /** Hears of partitions that were added since the session began; an error ends it. */
+  /** Learns of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
 }): Effect.fn.Return<Session, never, Scope.Scope> {
   const { connectivity, waiters, metrics, onRestart, settings, view } = options

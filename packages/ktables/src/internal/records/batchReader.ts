@@ -92,7 +92,7 @@ const needs = (records: Buffer): number => {
   return size > records.length ? size : 0
 }
 
-/** Hears of batches as they are entered. */
+/** Learns of batches as they are entered. */
 export interface BatchListener {
   /**
    * Of format v2: its offsets, its producer, and the times between which its records were written, any where that is
@@ -214,7 +214,7 @@ export class RecordCursor {
     readonly fromOffset: number
     /** The answer's list, ordered by first offset or not; undefined to see aborted records too (read_uncommitted). */
     readonly abortedTransactions: ReadonlyArray<AbortedTransaction> | undefined
-    /** Hears of the batches that reach `fromOffset`, whatever is in them. */
+    /** Learns of the batches that reach `fromOffset`, whatever is in them. */
     readonly listener?: BatchListener | undefined
   }) {
     this.set = options.records

@@ -1,6 +1,6 @@
 /**
  * Messages of the formats before record batches, magic 0 and 1 (https://kafka.apache.org/documentation/#messageset): what
- * an upgraded cluster still holds from old writers. They are written anew as the records of a batch of format v2, so
+ * an upgraded cluster still holds from old writers. They are written again as the records of a batch of format v2, so
  * that the loop over records knows one format only; such logs are rare and small.
  */
 import { crc32 } from "node:zlib"

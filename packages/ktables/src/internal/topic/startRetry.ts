@@ -23,7 +23,7 @@ export interface StartRetry {
   readonly view: TopicView
   /**
    * Runs `attempt` until it succeeds. Answers that retrying does not cure, and those that `isFinal` names, are the
-   * caller's to judge. Each answer for the caller starts the time anew, so a cluster that came late still gets the whole of it.
+   * caller's to judge. Each answer for the caller starts the time again, so a cluster that came late still gets the whole of it.
    */
   readonly until: <A>(
     attempt: Effect.Effect<A, KafkaError>,

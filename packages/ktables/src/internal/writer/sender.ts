@@ -396,7 +396,7 @@ export const make = (shared: Shared, partition: number): Sender => {
   const withinDeadline = (batch: Batch, effect: Effect.Effect<void>): Effect.Effect<unknown> =>
     Effect.timeoutOption(effect, Math.max(1, batch.deadline - monotonicMillis(clock)))
 
-  /** The topic was made anew with fewer partitions. */
+  /** The topic was made again with fewer partitions. */
   const moveAway = (batch: Batch): void => {
     if (batch.mayBeWritten) {
       unknown(batch, "the partition is gone")

@@ -89,7 +89,7 @@ const connected = (party: Party) =>
 const has = (tag: TableStatus.TableStatus["_tag"]) => (party: Party) =>
   Effect.map(party.table.status, (status) => status._tag === tag)
 
-/** It has built its contents anew for this reason, and is complete again. */
+/** It has built its contents again for this reason, and is complete again. */
 const rebuilt = (reason: (ReaderError | KeysMoved)["_tag"]) => (party: Party) =>
   Effect.map(
     party.table.status,
@@ -178,7 +178,7 @@ const underLoad = Effect.fnUntraced(function* <E, R>(
   )
 })
 
-/** Compares log, tables and what was heard of them with each other. */
+/** Compares log, tables and what was learned of them with each other. */
 const check = Effect.fnUntraced(function* (
   topic: string,
   parties: ReadonlyArray<Party>,
