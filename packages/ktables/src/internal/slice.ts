@@ -26,8 +26,8 @@ export const inSlices = <E = never, F = never>(
     readonly check?: Effect.Effect<void, F>
   } = {}
 ): Effect.Effect<void, E | F> =>
-  Effect.gen(function* () {
-    const { check, commit = (slice: () => void) => slice(), took } = options
+  Effect.suspend(() => {
+    const { check = Effect.void, commit = (slice: () => void) => slice(), took } = options
     let last: Step<E> = true
     const slice = (): void => {
       const started = performance.now()
@@ -37,12 +37,10 @@ export const inSlices = <E = never, F = never>(
       } while (last === true && (++n % STRIDE !== 0 || performance.now() - started <= SLICE))
       took?.(performance.now() - started)
     }
-    while (true) {
+    const next: Effect.Effect<void, E | F> = Effect.suspend(() => {
       commit(slice)
-      const came = last as Step<E>
-      if (typeof came !== "boolean") yield* came
-      if (check !== undefined) yield* check
-      if (came === false) return
-      yield* Effect.yieldNow
-    }
+      if (last === false) return check
+      return Effect.andThen(last === true ? check : Effect.andThen(last, check), Effect.andThen(Effect.yieldNow, next))
+    })
+    return next
   })
