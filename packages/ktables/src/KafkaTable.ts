@@ -496,9 +496,10 @@ const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(
 ): Effect.fn.Return<void, StartError> {
   if (catchUp.mode === "background") return
   const waited = Duration.toMillis(catchUp.timeout ?? "30 seconds")
-  yield* Effect.catchTag(Deferred.await(reader.started), "NotStarted", ({ reason }) => Effect.fail(reason))
-  const caughtUp = Effect.catchTag(cell.awaitCaughtUp, "NotStarted", ({ reason }) => Effect.fail(reason))
-  const inTime = yield* Effect.timeoutOption(caughtUp, waited)
+  const inTime = yield* Deferred.await(reader.started).pipe(
+    Effect.andThen(Effect.timeoutOption(cell.awaitCaughtUp, waited)),
+    Effect.catchTag("NotStarted", ({ reason }) => Effect.fail(reason))
+  )
   if (Option.isSome(inTime)) return
   const late = new CatchUpTimeout({ topic: cell.name, waited, ...reader.progress(), away: reader.away() })
   if (catchUp.onTimeout === "fail") return yield* late

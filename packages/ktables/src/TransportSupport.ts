@@ -426,7 +426,7 @@ export interface RequestChannel extends Channel {
   /** The other end hung up, or the connection broke. */
   readonly hungUp: (detail: string, cause?: unknown) => void
   /** This end gives the connection up. */
-  readonly lose: (detail: string, cause?: unknown) => void
+  readonly close: (detail: string, cause?: unknown) => void
 }
 
 interface Pending {
@@ -593,14 +593,13 @@ export const makeRequestChannel = (broker: string, wire: Wire): RequestChannel =
       lostToPeer ||= lost === undefined
       lose(detail, cause)
     },
-    lose,
     isOpen: () => lost === undefined,
     answered: () => answered,
     holdTimeouts: (millis) => {
       timeoutsHeldUntil = Math.max(timeoutsHeldUntil, performance.now() + millis)
     },
     lostToPeer: () => lostToPeer,
-    close: (detail) => lose(detail)
+    close: lose
   }
 }
 

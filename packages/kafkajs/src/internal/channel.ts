@@ -67,7 +67,7 @@ export const makeChannel = ({
       begin: (correlationId, length) => {
         const request = length > largestAnswer ? undefined : channel.begin(correlationId)
         if (request === undefined) {
-          channel.lose(`it sent what is no answer (correlation id ${correlationId}, ${length} bytes)`)
+          channel.close(`it sent what is no answer (correlation id ${correlationId}, ${length} bytes)`)
           return "refuse"
         }
         return request === "dropped" ? "skip" : memoryFor(request, length)

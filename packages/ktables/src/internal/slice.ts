@@ -6,7 +6,7 @@ export const SLICE = 4
 /** While survivors are gathered. */
 export const LOAD_SLICE = 8
 /** Records between two looks at the clock. */
-export const STRIDE = 64
+const STRIDE = 64
 
 /** What a step came to: there is more to do, it was the last, or an effect has to be run before the next. */
 export type Step<E = never> = true | false | Effect.Effect<unknown, E>

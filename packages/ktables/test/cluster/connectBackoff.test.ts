@@ -4,7 +4,7 @@ import { Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { FetchRequest } from "effect-ktables/KafkaClient"
 import { makeProtocolClient } from "../../src/internal/cluster/protocolClient.ts"
-import { backoff } from "../../src/internal/topic/backoff.ts"
+import { backoff } from "../../src/internal/backoff.ts"
 import { settle } from "../support/time.ts"
 import { answering, type Door, type Handler, makeFakeCluster, metadataAnswer } from "./support/fakeCluster.ts"
 

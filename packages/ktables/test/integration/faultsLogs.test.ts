@@ -2,10 +2,11 @@
 import { TestKafka } from "@effect-ktables/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Schema, type Scope } from "effect"
-import { Codec, KafkaClient, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import { Codec, type KafkaClient, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { type BatchRecord, encodeBatch } from "../../src/internal/records/batchWriter.ts"
+import { append as appendBatch } from "./faults/rawLog.ts"
 import { assertNoSockets, clients, heal, type Transport, transports } from "./faults/scenario.ts"
 import { until } from "./faults/until.ts"
 
@@ -31,22 +32,13 @@ const newTopic = Effect.fnUntraced(function* (partitions: number, config: Readon
 })
 
 /** Writes one batch to partition 0, as it is given. */
-const append = Effect.fnUntraced(function* (
+const append = (
   topic: string,
   records: ReadonlyArray<Omit<BatchRecord, "offsetDelta" | "timestamp"> & { readonly timestamp?: number }>
-) {
-  const client = yield* KafkaClient.KafkaClient
-  const { partitions, topicId } = yield* client.describeTopic(topic)
+) => {
   const batch = encodeBatch(records.map((record, offsetDelta) => ({ timestamp: Date.now(), ...record, offsetDelta })))
-  const [answer] = yield* client.produce(partitions[0]!.leader, {
-    topic,
-    topicId,
-    acks: -1,
-    timeout: 30_000,
-    partitions: [{ partition: 0, records: batch }]
-  })
-  assert.strictEqual(answer?.errorCode, 0)
-})
+  return appendBatch(topic, batch, 30_000)
+}
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 

@@ -36,20 +36,26 @@ describe("answers of a broker that throttles its client", () => {
   )
 })
 
-describe("answers with aborted transactions", () => {
-  const fixture = readFixture<Fixture & { readonly topicId: string }>("transactions-4.3.1")
+const transactions = readFixture<Fixture & { readonly topicId: string }>("transactions-4.3.1")
+const transactionsRequest = {
+  topic: "fixture-tx",
+  topicId: transactions.topicId,
+  isolation: "read_committed",
+  maxWait: 1,
+  minBytes: 1,
+  maxBytes: 1,
+  rack: undefined,
+  partitions: [{ partition: 0, fetchOffset: 0, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 }]
+} as const
 
+describe("answers with aborted transactions", () => {
   it.each([11, 12, 13, 14, 15, 16, 17])("name them in Fetch %i", (version) => {
-    const answer = decodeAnswer(fetch, bytesOf(fixture, `Fetch ${version}: aborted transactions`), version, {
-      topic: "fixture-tx",
-      topicId: fixture.topicId,
-      isolation: "read_committed",
-      maxWait: 1,
-      minBytes: 1,
-      maxBytes: 1,
-      rack: undefined,
-      partitions: [{ partition: 0, fetchOffset: 0, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 }]
-    })
+    const answer = decodeAnswer(
+      fetch,
+      bytesOf(transactions, `Fetch ${version}: aborted transactions`),
+      version,
+      transactionsRequest
+    )
     const [partition] = answer.partitions
     assert.deepStrictEqual(partition?.abortedTransactions, [
       { producerId: 1n, firstOffset: 0 },
@@ -77,22 +83,13 @@ describe("producer ids of brokers that give out any 63 bits", () => {
   )
 
   it("are kept whole among the aborted transactions of Fetch", () => {
-    const fixture = readFixture<Fixture & { readonly topicId: string }>("transactions-4.3.1")
-    const body = bytesOf(fixture, "Fetch 17: aborted transactions")
+    // A copy: other tests read the same fixture.
+    const body = Buffer.from(bytesOf(transactions, "Fetch 17: aborted transactions"))
     // Both transactions are of producer 1; the first one of the answer becomes another's.
     const at = body.indexOf(Buffer.from("00000000000000010000000000000000", "hex"))
     assert.isAtLeast(at, 0)
     body.writeBigInt64BE(2n ** 62n + 1n, at)
-    const answer = decodeAnswer(fetch, body, 17, {
-      topic: "fixture-tx",
-      topicId: fixture.topicId,
-      isolation: "read_committed",
-      maxWait: 1,
-      minBytes: 1,
-      maxBytes: 1,
-      rack: undefined,
-      partitions: [{ partition: 0, fetchOffset: 0, currentLeaderEpoch: -1, lastFetchedEpoch: -1, maxBytes: 1 }]
-    })
+    const answer = decodeAnswer(fetch, body, 17, transactionsRequest)
     assert.deepStrictEqual(answer.partitions[0]!.abortedTransactions, [
       { producerId: 2n ** 62n + 1n, firstOffset: 0 },
       { producerId: 1n, firstOffset: 4 }

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { AbortedTransaction } from "effect-ktables/KafkaClient"
 import { encodeBatch, encodeControlBatch } from "../../src/internal/records/batchWriter.ts"
-import { cursorOf, offsets, randomOf, walk } from "./walk.ts"
+import { chance } from "../support/chance.ts"
+import { cursorOf, offsets, walk } from "./walk.ts"
 
 /** Ids next to each other that are the same number: what takes them for numbers mistakes one producer for another. */
 const idOf = (producer: number): bigint => (producer < 0 ? -1n : 2n ** 62n + BigInt(producer))
@@ -228,7 +229,7 @@ interface Entry {
 }
 
 const checkRandomLog = (seed: number): void => {
-  const random = randomOf(seed)
+  const random = chance(seed).below
   const open = new Map<number, Transaction>()
   const log: Array<{
     readonly at: ReadonlyArray<number>

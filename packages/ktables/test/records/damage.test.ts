@@ -3,7 +3,8 @@ import { Effect } from "effect"
 import { summarize } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch, encodeControlBatch } from "../../src/internal/records/batchWriter.ts"
 import { crc32c } from "../../src/internal/records/crc32c.ts"
-import { cursorOf, randomOf, walk } from "./walk.ts"
+import { chance } from "../support/chance.ts"
+import { cursorOf, walk } from "./walk.ts"
 
 const kinds = ["none", "gzip", "snappy", "lz4", "zstd"] as const
 
@@ -49,7 +50,7 @@ describe("a damaged record set", () => {
     Effect.sync(() => {
       const start = Date.now() % 1_000_000
       for (let seed = start; seed < start + 3000; seed++) {
-        const random = randomOf(seed)
+        const random = chance(seed).below
         const marker = encodeControlBatch({
           baseOffset: 8,
           leaderEpoch: 0,
@@ -81,7 +82,7 @@ describe("a damaged record set", () => {
     Effect.sync(() => {
       const start = Date.now() % 1_000_000
       for (let seed = start; seed < start + 5000; seed++) {
-        const random = randomOf(seed)
+        const random = chance(seed).below
         const bytes = Buffer.from(Array.from({ length: random(300) }, () => random(256)))
         if (bytes.length > 16 && random(2) === 0) {
           bytes[16] = random(3)
@@ -101,7 +102,7 @@ describe("a damaged record set", () => {
       const neighbour = batch(5000)
       let problems = 0
       for (let seed = start; seed < start + 20_000; seed++) {
-        const random = randomOf(seed)
+        const random = chance(seed).below
         // Small bytes make plausible lengths.
         const range = random(2) === 0 ? 256 : 24
         const records = Buffer.from(Array.from({ length: random(60) }, () => random(range)))

@@ -4,7 +4,8 @@ import { crc32, deflateSync } from "node:zlib"
 import { summarize } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { compress, type Compression, compressionCode } from "../../src/internal/records/compression.ts"
-import { cursorOf, offsets, randomOf, walk } from "./walk.ts"
+import { chance } from "../support/chance.ts"
+import { cursorOf, offsets, walk } from "./walk.ts"
 
 const field = (bytes: Buffer | string | null): Buffer => {
   if (bytes === null) return Buffer.from([255, 255, 255, 255])
@@ -213,7 +214,7 @@ describe("messages of the old formats", () => {
       const start = Date.now() % 1_000_000
       let problems = 0
       for (let seed = start; seed < start + 5000; seed++) {
-        const random = randomOf(seed)
+        const random = chance(seed).below
         const content = Buffer.from(Array.from({ length: 10 + random(50) }, () => random(random(2) === 0 ? 256 : 3)))
         content[0] = random(2)
         content[1] = random(4)

@@ -39,14 +39,3 @@ export const walk = (cursor: RecordCursor): ReadonlyArray<Seen> => {
 }
 
 export const offsets = (cursor: RecordCursor): ReadonlyArray<number> => walk(cursor).map((record) => record.offset)
-
-/** Random numbers that a seed repeats (mulberry32): from 0 up to, without, the bound. */
-export const randomOf = (seed: number) => {
-  let state = seed >>> 0
-  return (bound: number): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296) * bound)
-  }
-}

@@ -1,16 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
+import { chance } from "../support/chance.ts"
 import { AnswerMemory } from "../../src/internal/log/answerMemory.ts"
 import { Survivors } from "../../src/internal/replica/survivors.ts"
-
-/** mulberry32, so that a seed gives the same log everywhere. */
-const randomOf = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-}
 
 interface Expected {
   readonly value: Buffer | null
@@ -33,7 +26,7 @@ const feed = (options: {
   readonly valueSize: number
   readonly mostPacked?: number
 }) => {
-  const random = randomOf(options.seed)
+  const random = chance(options.seed).next
   const memory = new AnswerMemory(ANSWER, 1, options.mostPacked)
   const survivors = new Survivors(0, memory)
   const expected = new Map<string, Expected>()

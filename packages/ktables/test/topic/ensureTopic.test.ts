@@ -11,7 +11,7 @@ import {
 import * as KafkaTopic from "effect-ktables/KafkaTopic"
 import * as TableTopic from "effect-ktables/TableTopic"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
-import { backoffMillis } from "../../src/internal/topic/backoff.ts"
+import { backoffMillis } from "../../src/internal/backoff.ts"
 import { describeWithin } from "../../src/internal/topic/describe.ts"
 import {
   brokerError,

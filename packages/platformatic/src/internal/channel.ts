@@ -51,7 +51,7 @@ export const makeChannel = (broker: string, connection: Connection): Channel => 
   })
   connection.on("error", (error: Error) => {
     const cause = deepest(error)
-    if (cause instanceof UnexpectedCorrelationIdError) return channel.lose("it sent what is no answer", cause)
+    if (cause instanceof UnexpectedCorrelationIdError) return channel.close("it sent what is no answer", cause)
     channel.hungUp(`the connection broke: ${cause.message}`, cause)
   })
   connection.on("close", () => channel.hungUp("the broker closed the connection"))

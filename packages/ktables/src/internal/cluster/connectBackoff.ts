@@ -8,7 +8,7 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress } from "../../KafkaTransport.ts"
 import { formatAddress } from "../../TransportSupport.ts"
 import { monotonic } from "../moment.ts"
-import { backoffMillis } from "../topic/backoff.ts"
+import { backoffMillis } from "../backoff.ts"
 import type { BrokerConnection } from "./brokerConnection.ts"
 
 export interface ConnectBackoff {

@@ -4,7 +4,7 @@
  */
 import type { LogError } from "./logError.ts"
 import { Deferred, Effect, Random } from "effect"
-import { backoffMillis } from "../topic/backoff.ts"
+import { backoffMillis } from "../backoff.ts"
 import type { Description } from "./description.ts"
 import type { Elections } from "./elections.ts"
 import type { FetchLoops } from "./fetchLoops.ts"

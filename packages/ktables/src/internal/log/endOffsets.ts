@@ -1,6 +1,6 @@
 /** The ends of all of a topic's partitions: what a barrier waits for, and so nothing that was seen or added before may be missing. */
 import { Effect } from "effect"
-import { backoff } from "../topic/backoff.ts"
+import { backoff } from "../backoff.ts"
 import type { Partition } from "./partition.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
 import type { SessionContext } from "./sessionContext.ts"

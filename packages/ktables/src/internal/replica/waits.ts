@@ -8,7 +8,7 @@ import type { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { PlacedAck } from "../log/recentBatches.ts"
 import type { Session } from "../log/session.ts"
 import { monotonicMillis } from "../moment.ts"
-import { backoff } from "../topic/backoff.ts"
+import { backoff } from "../backoff.ts"
 import type { CurrentSession } from "./currentSession.ts"
 
 /** Milliseconds after which a wait asks brokers whether what it waits for can still come. */

@@ -7,7 +7,7 @@ import { Duration, Effect, Option, Result } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { BrokerError, KafkaError, UnsupportedRequest } from "../../KafkaError.ts"
 import { type AuthenticationRefused, ClusterRefused, Unreachable } from "../../TableError.ts"
-import { backoff } from "./backoff.ts"
+import { backoff } from "../backoff.ts"
 import { authenticationRefused, clusterRefused } from "./refusal.ts"
 import type { TopicView } from "./topicView.ts"
 

@@ -5,6 +5,7 @@
 import { Effect, Result, type Scope, Semaphore } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { BrokerError, KafkaError, UnsupportedRequest } from "../../KafkaError.ts"
+import { Listeners } from "./listeners.ts"
 import { isNotAuthorized } from "./refusal.ts"
 import type { Settings } from "./settings.ts"
 
@@ -44,7 +45,7 @@ export interface TopicSettings {
 }
 
 export const make = (client: KafkaClient.Service, topic: string, now: () => number): TopicSettings => {
-  const listeners = new Set<() => void>()
+  const listeners = new Listeners()
   const one = Semaphore.makeUnsafe(1)
   let retention: number | undefined
   let refusal: string | undefined
@@ -56,7 +57,7 @@ export const make = (client: KafkaClient.Service, topic: string, now: () => numb
   const tell = (): void => {
     failures = 0
     learnedAt = now()
-    for (const listener of listeners) listener()
+    listeners.call()
   }
   const refused = (why: string): void => {
     refusal = why
@@ -98,13 +99,7 @@ export const make = (client: KafkaClient.Service, topic: string, now: () => numb
           })
         })
       ),
-    subscribe: (listener) =>
-      Effect.asVoid(
-        Effect.acquireRelease(
-          Effect.sync(() => listeners.add(listener)),
-          () => Effect.sync(() => listeners.delete(listener))
-        )
-      ),
+    subscribe: listeners.subscribe,
     forget: () => {
       retention = undefined
       refusal = undefined

@@ -12,7 +12,8 @@ import type { BrokerError, KafkaError } from "../../KafkaError.ts"
 import { differs } from "../differs.ts"
 import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import { ErrorCode } from "../protocol/errorCodes.ts"
-import { backoffMillis } from "./backoff.ts"
+import { backoffMillis } from "../backoff.ts"
+import { Listeners } from "./listeners.ts"
 import * as TopicSettings from "./topicSettings.ts"
 
 /** Another topic is believed when it was said by two descriptions in a row, the later one asked for this many milliseconds after. */
@@ -127,7 +128,7 @@ interface Repetition {
 }
 
 const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, scope: Scope.Scope): TopicView => {
-  const listeners = new Set<(sighting: Sighting) => void>()
+  const listeners = new Listeners<Sighting>()
   let current: SeenTopic | undefined
   let change: Difference | undefined
   let doubt: (Difference & { readonly since: number }) | undefined
@@ -243,7 +244,7 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
     }
     latest = sighting
     version++
-    for (const listener of listeners) listener(sighting)
+    listeners.call(sighting)
     if ("error" in sighting) yield* Effect.logDebug(`${topic} could not be described: ${sighting.error.message}`)
     return sighting
   })
@@ -329,12 +330,6 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
       notBefore = Number.NEGATIVE_INFINITY
     },
     settled,
-    subscribe: (listener) =>
-      Effect.asVoid(
-        Effect.acquireRelease(
-          Effect.sync(() => listeners.add(listener)),
-          () => Effect.sync(() => listeners.delete(listener))
-        )
-      )
+    subscribe: listeners.subscribe
   }
 }

@@ -9,7 +9,7 @@ import { type WriteError, WriteOutcomeUnknown, WriterClosed, WriteTimeout } from
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Compression } from "../records/compression.ts"
 import { encodeBatch } from "../records/batchWriter.ts"
-import { backoff } from "../topic/backoff.ts"
+import { backoff } from "../backoff.ts"
 import { type Batch, halves, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
 import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"

@@ -9,6 +9,20 @@ export const DAY = String(86_400_000)
 
 export const topicOf = (name: string) => TableTopic.make({ name, key: Schema.String, value: Schema.String })
 
+/** Has partition 0 hold one more batch, as it is given; milliseconds that the broker may take. */
+export const append = Effect.fnUntraced(function* (topic: string, batch: Buffer, timeout: number) {
+  const client = yield* KafkaClient.KafkaClient
+  const { partitions, topicId } = yield* client.describeTopic(topic)
+  const [answer] = yield* client.produce(partitions[0]!.leader, {
+    topic,
+    topicId,
+    acks: -1,
+    timeout,
+    partitions: [{ partition: 0, records: batch }]
+  })
+  assert.equal(answer?.errorCode, 0)
+})
+
 /** Everybody's way to one partition around the proxies: writes that roll segments, and what a broker's own copy holds. */
 export const rawLog = Effect.fnUntraced(function* (topic: string) {
   const client = yield* KafkaClient.KafkaClient
@@ -18,9 +32,8 @@ export const rawLog = Effect.fnUntraced(function* (topic: string) {
   return {
     write: (records: ReadonlyArray<readonly [key: string, value: string | null]>) =>
       Effect.gen(function* () {
-        const { partitions, topicId } = yield* describe
         timestamp += 2000
-        const bytes = encodeBatch(
+        const batch = encodeBatch(
           records.map(([key, value], offsetDelta) => ({
             offsetDelta,
             timestamp,
@@ -28,14 +41,7 @@ export const rawLog = Effect.fnUntraced(function* (topic: string) {
             value: value === null ? null : Buffer.from(JSON.stringify(value))
           }))
         )
-        const [answer] = yield* client.produce(partitions[0]!.leader, {
-          topic,
-          topicId,
-          acks: -1,
-          timeout: 10_000,
-          partitions: [{ partition: 0, records: bytes }]
-        })
-        assert.equal(answer?.errorCode, 0)
+        yield* Effect.provideService(append(topic, batch, 10_000), KafkaClient.KafkaClient, client)
       }),
     /** The keys of a broker's copy, in the order of their offsets. */
     keysAt: Effect.fnUntraced(function* (broker: number) {
