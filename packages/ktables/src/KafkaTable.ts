@@ -109,6 +109,11 @@ export interface Stats {
   /** Bytes of record batches, as fetched. */
   readonly bytes: number
   readonly rebuilds: number
+  /**
+   * Times a load began again without being a rebuild: of one partition, since its leader moved meanwhile or tombstones may
+   * have expired unread, or of the topic, since it turned out to be another before any of it was shown.
+   */
+  readonly reloads: number
   /** Milliseconds: the longest time the table kept the event loop to itself. */
   readonly longestSlice: number
   /** How long the last load took, and how many records it replayed; none before the first. */
@@ -615,7 +620,7 @@ const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, 
 }
 
 const statsOf = (metrics: Metrics.ReaderMetrics, reader: Replica.Replica, entries: number): Stats => {
-  const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, tombstones, valueErrors } =
+  const { bytes, foreign, keyErrors, keyless, longestSlice, rebuilds, records, reloads, tombstones, valueErrors } =
     metrics.counts
   return {
     entries,
@@ -627,6 +632,7 @@ const statsOf = (metrics: Metrics.ReaderMetrics, reader: Replica.Replica, entrie
     foreign,
     bytes,
     rebuilds,
+    reloads,
     longestSlice,
     catchUp: Option.map(Option.fromUndefinedOr(reader.catchUp()), ({ millis, records }) => ({
       duration: Duration.millis(millis),

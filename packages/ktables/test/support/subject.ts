@@ -191,12 +191,9 @@ export const observe = Effect.fnUntraced(function* <K, V>(
   const faults: Array<string> = []
   let generation = 0
   const sample: Effect.Effect<void> = Effect.gen(function* () {
-    const { partitions, stats, status } = yield* table.health
-    const isReplaying = status._tag === "Loading" || status._tag === "Rebuilding" || status._tag === "Degraded"
-    if (stats.rebuilds !== generation || isReplaying) positions.clear()
-    generation = stats.rebuilds
-    // A replay may begin again.
-    if (isReplaying) return
+    const { partitions, stats } = yield* table.health
+    if (stats.rebuilds + stats.reloads !== generation) positions.clear()
+    generation = stats.rebuilds + stats.reloads
     for (const { partition, position } of partitions) {
       const known = positions.get(partition)
       if (known !== undefined && position < known)

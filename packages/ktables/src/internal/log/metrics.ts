@@ -17,6 +17,10 @@ const rebuilds = Metric.counter("ktables_rebuilds_total", {
   incremental: true,
   description: "Times a table was built again"
 })
+const reloads = Metric.counter("ktables_reloads_total", {
+  incremental: true,
+  description: "Times a load began again, of a partition or of a topic that was not shown yet"
+})
 const stall = Metric.gauge("ktables_longest_slice_seconds", {
   description: "The longest time a table kept the event loop to itself"
 })
@@ -38,6 +42,7 @@ export interface ReaderMetrics {
     foreign: number
     bytes: number
     rebuilds: number
+    reloads: number
     longestSlice: number
   }
   readonly read: (length: number) => Effect.Effect<void>
@@ -53,6 +58,7 @@ export interface ReaderMetrics {
   readonly sized: (entries: number) => Effect.Effect<void>
   readonly caughtUp: (seconds: number) => Effect.Effect<void>
   readonly rebuilt: Effect.Effect<void>
+  readonly reloaded: () => void
   /** Notes how long a slice took, in milliseconds. */
   readonly slice: (millis: number) => void
 }
@@ -63,6 +69,7 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
   const recordsOf = of(records)
   const bytesOf = of(bytes)
   const sizeOf = of(size)
+  const reloadsOf = of(reloads)
   const stallOf = of(stall)
   const connectedOf = of(connected)
   /** By partition: its metric, and what that says. */
@@ -93,6 +100,7 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
     foreign: 0,
     bytes: 0,
     rebuilds: 0,
+    reloads: 0,
     longestSlice: 0
   }
   let reported = 0
@@ -136,6 +144,10 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
       counts.rebuilds++
       return Metric.update(of(rebuilds), 1)
     }),
+    reloaded: () => {
+      counts.reloads++
+      reloadsOf.updateUnsafe(1, context)
+    },
     slice: (millis) => {
       if (millis > counts.longestSlice) counts.longestSlice = millis
     }

@@ -127,6 +127,7 @@ export const make = (surroundings: Surroundings): SessionContext => {
     restart: (partition) => {
       partition.invalidate()
       unplaced.add(partition)
+      surroundings.metrics.reloaded()
       surroundings.onRestart(partition)
       wakeup.call()
     },

@@ -272,6 +272,7 @@ export const make = <K, V>(options: {
         const error = yield* read(seen)
         if (isOfLog(error) && !hasShown()) {
           // Nothing was shown yet, so nothing is lost: the load begins again.
+          metrics.reloaded()
           yield* Effect.logInfo(`loading ${topic} again: ${error.message}`)
         } else {
           if (error._tag !== "KeysMoved" && recoveryFrom(error) !== "rebuild") return yield* Effect.fail(error)

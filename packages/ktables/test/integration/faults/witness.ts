@@ -19,7 +19,7 @@ export const watch = Effect.fnUntraced(function* (
   const violations: Array<string> = []
   const statuses: Array<TableStatus> = []
   const positions = new Map<number, number>()
-  let rebuilds = -1
+  let readings = -1
   let snapshots = 0
 
   const take = (change: TableChange<string, number>): void => {
@@ -41,8 +41,8 @@ export const watch = Effect.fnUntraced(function* (
   }
 
   const look = Effect.map(table.health, ({ partitions, stats }) => {
-    if (stats.rebuilds !== rebuilds) positions.clear()
-    rebuilds = stats.rebuilds
+    if (stats.rebuilds + stats.reloads !== readings) positions.clear()
+    readings = stats.rebuilds + stats.reloads
     for (const { partition, position } of partitions) {
       const before = positions.get(partition) ?? 0
       if (position < before) violations.push(`[${partition}] went back from ${before} to ${position}`)
