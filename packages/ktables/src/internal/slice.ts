@@ -1,5 +1,5 @@
 /** How long a reader may keep the event loop, in milliseconds, and how often it looks at the clock. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 
 /** Where others have a table to read meanwhile. */
 export const SLICE = 4

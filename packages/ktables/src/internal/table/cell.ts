@@ -2,7 +2,9 @@
  * The heart of a table: its contents, and whoever follows them. It knows nothing of where entries come from. One writer
  * fills it, by `commit` and `replace`; tables that are derived from it attach to it.
  */
-import { Deferred, Effect, Exit } from "effect"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { TableClosed } from "../../TableError.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 import { ChangeFeed } from "./changeFeed.ts"

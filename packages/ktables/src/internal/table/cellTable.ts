@@ -1,5 +1,9 @@
 /** A cell as its readers see it. */
-import { Effect, Equal, type Option, Pipeable, Stream } from "effect"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import type * as Option from "effect/Option"
+import * as Pipeable from "effect/Pipeable"
+import * as Stream from "effect/Stream"
 import type { Table } from "../../Table.ts"
 import type { TableChange } from "../../TableChange.ts"
 import type { TableStatus } from "../../TableStatus.ts"

@@ -2,7 +2,12 @@
  * Hands what a table applied to everybody who follows it, in order and without gaps, and never waits for any of them: each
  * batch of changes to its subscribers, each key's values to those who watch the key, and word of a new state.
  */
-import { Cause, Effect, type Exit, type HashMap, Option, Stream } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type { Change, Contents } from "./contents.ts"
 import { KeyIndex } from "./keyIndex.ts"
 import { Mailbox } from "./mailbox.ts"

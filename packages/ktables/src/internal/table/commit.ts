@@ -4,7 +4,7 @@
  * First contents: those of the table, and of each table derived from it after all of its sources, once. Then whoever waits:
  * a fiber that is resumed runs at once, on the stack of whoever resumes it, and must find all contents in step.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Change, Contents } from "./contents.ts"
 
 /** A table that is derived from others, as those see it. */

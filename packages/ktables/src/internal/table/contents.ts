@@ -7,7 +7,9 @@
  * An entry lies in a slot, a small whole number, for as long as it is there. Whoever fills a table may keep more about its
  * entries in arrays of its own, by their slots.
  */
-import { Effect, HashMap, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 import type { TableChange } from "../../TableChange.ts"
 import { SLICE } from "../slice.ts"
 import { KeyIndex } from "./keyIndex.ts"

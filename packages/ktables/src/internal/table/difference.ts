@@ -1,5 +1,6 @@
 /** What has to change in the contents of a table to make others of them, by what was encoded. */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Change, Contents } from "./contents.ts"
 import { inSlices } from "../slice.ts"
 

@@ -1,5 +1,6 @@
 /** Finds what belongs to a key: by its identity where the language can tell, else by its structure. */
-import { MutableHashMap, Option } from "effect"
+import * as MutableHashMap from "effect/MutableHashMap"
+import * as Option from "effect/Option"
 import { keyText } from "./keyText.ts"
 
 /**

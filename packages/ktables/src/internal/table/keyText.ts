@@ -2,7 +2,10 @@
  * A text for a key that is an object: two keys have one text when `Equal` calls them equal, and else never. A native map of
  * such texts has a hash that nobody can choose keys for, which Effect's own has not.
  */
-import { Equal, Hash, Option, Result } from "effect"
+import * as Equal from "effect/Equal"
+import * as Hash from "effect/Hash"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 
 /** Below this depth an object is looked for among those that it lies in. */
 const DEEP = 32
@@ -34,10 +37,20 @@ const fieldsOf = (it: object): ReadonlyArray<string> | undefined => {
   return (fields as Array<string>).sort()
 }
 
+/** Arguments that a call surely takes. */
+const PIECE = 4096
+
+/** A character per byte. */
+const textOfBytes = (it: Uint8Array): string => {
+  let text = ""
+  for (let at = 0; at < it.length; at += PIECE) text += String.fromCharCode(...it.subarray(at, at + PIECE))
+  return text
+}
+
 /** Arrays of numbers are equal where they hold the same and take as many bytes, of whatever type. */
 const textOfNumbers = (it: ArrayBufferView): string | undefined => {
   if (it instanceof Uint8Array) {
-    return `B${it.byteLength}:${Buffer.from(it.buffer, it.byteOffset, it.byteLength).toString("latin1")}`
+    return `B${it.byteLength}:${textOfBytes(it)}`
   }
   if (it.byteLength === 0) return "B0:"
   if (it instanceof DataView) return undefined

@@ -2,7 +2,7 @@
  * What one subscriber has yet to take. It holds at most `capacity` changes; one that falls behind further loses them all,
  * and is told so: a stuck subscriber costs at most that many changes, and nobody waits for it.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 
 export class Mailbox<A> {
   readonly #capacity: number

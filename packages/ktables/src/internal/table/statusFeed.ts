@@ -1,5 +1,7 @@
 /** A table's status, and whoever follows it: set in one step, so that nobody finds an older one after what came of it. */
-import { Cause, Effect, Stream } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import type { TableStatus } from "../../TableStatus.ts"
 
 /** The most that are kept for a subscriber that does not take them; the newest is always among them. */
