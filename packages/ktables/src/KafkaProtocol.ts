@@ -42,9 +42,9 @@ const checkOptions = Check.record<Options>({
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function* (
-  options: Options = {}
+  given: Options = {}
 ): Effect.fn.Return<Service, never, KafkaTransport | Scope.Scope> {
-  Check.assertValid(checkOptions, options)
+  const options = Check.takenOrThrow(checkOptions, given)
   const transport = yield* KafkaTransport
   return yield* makeProtocolClient(transport, {
     requestTimeout: Duration.toMillis(options.requestTimeout ?? "30 seconds"),
@@ -59,7 +59,5 @@ export const make = Effect.fnUntraced(function* (
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options = {}): Layer.Layer<KafkaClient, never, KafkaTransport> => {
-  Check.assertValid(checkOptions, options)
-  return Layer.effect(KafkaClient, make({ ...options }))
-}
+export const layer = (options: Options = {}): Layer.Layer<KafkaClient, never, KafkaTransport> =>
+  Layer.effect(KafkaClient, make(Check.takenOrThrow(checkOptions, options)))

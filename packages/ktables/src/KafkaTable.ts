@@ -370,12 +370,15 @@ const checkOptions = Check.record<Options>({
   changesCapacity: Check.integer({ min: 1 })
 })
 
-const checkAck = Check.fields<Pick<WriteAck, "topic" | "topicId" | "partition" | "offset" | "producerId">>({
+const checkAck = Check.fields<WriteAck>({
   topic: Check.required(Check.text),
   topicId: Check.text,
   partition: Check.required(Check.integer({ min: 0 })),
   offset: Check.integer({ min: 0 }),
-  producerId: Check.satisfies("decimal digits", (value) => typeof value === "string" && /^\d{1,19}$/.test(value))
+  timestamp: Check.satisfies("a number", Number.isFinite),
+  producerId: Check.satisfies("decimal digits", (value) => typeof value === "string" && /^\d{1,19}$/.test(value)),
+  producerEpoch: Check.integer({ min: -1 }),
+  sequence: Check.integer({ min: -1 })
 })
 
 const checkBarrierOptions = Check.record<BarrierOptions>({
@@ -434,13 +437,13 @@ export type StartError =
  */
 export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = never>(
   topic: TableTopic<K, V, RD, RE>,
-  options: Options<R> = {}
+  given: Options<R> = {}
 ): Effect.fn.Return<KafkaTable<K, V>, StartError, KafkaClient | RD | R | Scope.Scope> {
   const client = yield* KafkaClient
   const context = yield* Effect.context<RD | R>()
-  yield* Check.checked(checkTopic, topic, undefined, "topic")
+  yield* Check.taken(checkTopic, topic, undefined, "topic")
   const name = topic.name
-  yield* Check.checked(checkOptions, options, name)
+  const options = yield* Check.taken(checkOptions, given, name)
   const metrics = Metrics.make(name, context as Context.Context<never>)
   const isMeasured = options.maxBytes !== undefined
   const cell = new Cell<K, V, ReaderError, LogContents<K, V>>({
@@ -543,18 +546,11 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, ReaderError, LogContents<K, V
       lastError: reader.connectivity.lastError,
       partitions: reader.partitions().map((partition) => healthOf(partition, now))
     }))
-    this.awaitOffset = (ack) =>
-      Effect.andThen(
-        Check.checked(checkAck, ack, topic, "ack"),
-        Effect.suspend(() => reader.awaitOffset(ack))
-      )
+    this.awaitOffset = (ack) => Effect.flatMap(Check.taken(checkAck, ack, topic, "ack"), reader.awaitOffset)
     this.barrier = (options) => {
       if (options === undefined) return reader.barrier(undefined)
-      return Effect.andThen(
-        Check.checked(checkBarrierOptions, options, topic),
-        Effect.suspend(() =>
-          reader.barrier(options.timeout === undefined ? undefined : Duration.toMillis(options.timeout))
-        )
+      return Effect.flatMap(Check.taken(checkBarrierOptions, options, topic), ({ timeout }) =>
+        reader.barrier(timeout === undefined ? undefined : Duration.toMillis(timeout))
       )
     }
   }

@@ -17,7 +17,7 @@
  *
  * @since 0.1.0
  */
-import { Cause, Context, Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, Exit, Layer, Result, type Scope } from "effect"
 import { KafkaClient } from "./KafkaClient.ts"
 import {
   type AuthenticationRefused,
@@ -192,9 +192,10 @@ const checkOptions = Check.every(
   (options) => {
     const { acks = "all", idempotence = "off" } = options as Options
     const expected = `"off" beside acks ${JSON.stringify(acks)}: it needs acks "all"`
-    return acks === "all"
-      ? undefined
-      : Check.satisfies(expected, (value) => value === "off")(idempotence, "idempotence")
+    return Result.map(
+      Check.satisfies(expected, (value) => acks === "all" || value === "off")(idempotence, "idempotence"),
+      () => options
+    )
   }
 )
 
@@ -243,14 +244,14 @@ const isReady = (effect: Effect.Effect<Uint8Array, EncodeError>): effect is Exit
  */
 export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
-  options: Options = {}
+  given: Options = {}
 ): Effect.fn.Return<KafkaTableWriter<K, V>, StartError, KafkaClient | RE | Scope.Scope> {
   const client = yield* KafkaClient
   const services = yield* Effect.context<RE>()
-  yield* Check.checked(checkTopic, topic, undefined, "topic")
+  yield* Check.taken(checkTopic, topic, undefined, "topic")
   const invalid = invalidTopic(topic)
   if (invalid !== undefined) return yield* invalid
-  yield* Check.checked(checkOptions, options, topic.name)
+  const options = yield* Check.taken(checkOptions, given, topic.name)
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   const view = yield* TopicView.acquire(client, topic.name)
   const ensured =

@@ -95,9 +95,12 @@ export interface Options {
 
 const checkOptions = Check.record<Options>({
   brokers: Check.integer({ min: 1 }),
-  racks: Check.satisfies(
-    "an array of racks, one for each broker",
-    (value) => Array.isArray(value) && value.every((rack) => typeof rack === "string" && rack !== "")
+  racks: Check.copied(
+    Check.copyOfArray,
+    Check.satisfies(
+      "an array of racks, one for each broker",
+      (value) => Array.isArray(value) && value.every((rack) => typeof rack === "string" && rack !== "")
+    )
   ),
   requestTimeout: Check.duration({ min: 1 })
 })
@@ -126,7 +129,5 @@ export const layer: Layer.Layer<KafkaClient | MemoryKafka> = Layer.effectContext
  * @category layers
  * @since 0.1.0
  */
-export const layerWith = (options: Options): Layer.Layer<KafkaClient | MemoryKafka> => {
-  Check.assertValid(checkOptions, options)
-  return Layer.effectContext(make(options))
-}
+export const layerWith = (options: Options): Layer.Layer<KafkaClient | MemoryKafka> =>
+  Layer.effectContext(make(Check.takenOrThrow(checkOptions, options)))

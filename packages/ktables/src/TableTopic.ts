@@ -107,9 +107,9 @@ const checkOptions = Check.record<Options<KeySchema, Schema.Constraint>>({
  * @since 0.1.0
  */
 export const make = <const Key extends KeySchema | Codec.Any, const Value extends Schema.Constraint | Codec.Any>(
-  options: Options<Key, Value>
+  given: Options<Key, Value>
 ): TableTopic<TypeOf<Key>, TypeOf<Value>, DecodingOf<Key> | DecodingOf<Value>, EncodingOf<Key> | EncodingOf<Value>> => {
-  Check.assertValid(checkOptions, options)
+  const options = Check.takenOrThrow(checkOptions, given)
   const key = Codec.isCodec(options.key) ? options.key : Codec.text(options.key as KeySchema)
   const value = Codec.isCodec(options.value) ? options.value : Codec.json(options.value as Schema.Constraint)
   return Object.assign(Object.create(Proto), {

@@ -312,7 +312,9 @@ const checksOf = (mechanisms: ReadonlyArray<Mechanism>) => {
     return [mechanism, Check.record<Record<string, unknown>>(checks)] as const
   })
   return {
-    brokers: Check.required(Check.satisfies("a string or a list of strings, each host:port", isBrokers)),
+    brokers: Check.required(
+      Check.copied(Check.copyOfArray, Check.satisfies("a string or a list of strings, each host:port", isBrokers))
+    ),
     clientId: Check.text,
     ssl: Check.satisfies(
       "true, false, or an object of Node's TLS options",
@@ -335,7 +337,7 @@ const checksOf = (mechanisms: ReadonlyArray<Mechanism>) => {
 export const clientOptions = <
   Options extends TransportOptions<unknown> & { readonly requestTimeout?: Duration.Input | undefined }
 >(
-  options: Options,
+  given: Options,
   mechanisms: ReadonlyArray<Mechanism>
 ): {
   readonly protocol: {
@@ -344,9 +346,9 @@ export const clientOptions = <
   }
   readonly transport: Omit<Options, "requestTimeout">
 } => {
-  Check.assertValid(
+  const options = Check.takenOrThrow(
     Check.record<Record<string, unknown>>({ ...checksOf(mechanisms), requestTimeout: timeoutCheck }),
-    options
+    given
   )
   const { requestTimeout, ...transport } = options
   const connectTimeout = Math.min(2 * Duration.toMillis(connectionTimeoutOf(options)), LONGEST_TIMER)
@@ -647,13 +649,13 @@ const sendOver = (channel: Channel, request: RawRequest): Effect.Effect<Buffer, 
  * @since 0.1.0
  */
 export const makeTransport = <Sasl>(
-  options: TransportOptions<Sasl>,
+  given: TransportOptions<Sasl>,
   mechanisms: ReadonlyArray<Mechanism>,
   openChannel: (how: OpenOptions<Sasl>) => Effect.Effect<Channel, NotOpened>
 ): KafkaTransport["Service"] => {
-  Check.assertValid(Check.record<TransportOptions<Sasl>>(checksOf(mechanisms)), options)
+  const options = Check.takenOrThrow(Check.record<TransportOptions<Sasl>>(checksOf(mechanisms)), given)
   const bootstrap = parseBrokers(options.brokers)
-  const sasl = options.sasl === undefined ? undefined : { ...options.sasl }
+  const { sasl } = options
   const clientId = options.clientId ?? "effect-ktables"
   const tls = tlsOptions(options.ssl)
   const authenticates = sasl !== undefined

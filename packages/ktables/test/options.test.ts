@@ -1,14 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Schema } from "effect"
+import { Duration, Effect, Option, Result, Schema } from "effect"
 import { Codec, KafkaTable, KafkaTableWriter, KafkaTopic, TableError, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
+import * as TransportSupport from "effect-ktables/TransportSupport"
 import * as Options from "../src/internal/options.ts"
 import { onMemory, services } from "./table/fixtures.ts"
 
 /** Options as plain JavaScript may give them: no type has looked at them. */
 const untyped = (options: unknown) => options as never
 
-const problem = (check: Options.Check, value: unknown) => check(value, "x")
+const problem = (check: Options.Check, value: unknown) => Result.getOrUndefined(Result.flip(check(value, "x")))
 
 describe("a duration", () => {
   const check = Options.duration({ min: 1 })
@@ -210,6 +211,70 @@ describe("an option of a table", () => {
   )
 })
 
+/** An object whose properties are other values the second time that they are read. */
+const changing = (first: Record<string, unknown>, then: Record<string, unknown>): object => {
+  const read = new Set<string>()
+  return Object.defineProperties(
+    {},
+    Object.fromEntries(
+      Object.keys(first).map((name) => [
+        name,
+        {
+          enumerable: true,
+          get: () => {
+            if (read.has(name)) return then[name]
+            read.add(name)
+            return first[name]
+          }
+        }
+      ])
+    )
+  )
+}
+
+describe("what is given", () => {
+  it.effect("is looked at once, so that nothing is used that was not checked", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const fetch = changing({ maxWait: changing({ seconds: 5 }, { seconds: NaN }) }, { maxWait: "soon" })
+        const ensureTopic = changing(
+          { config: changing({ "segment.ms": "600000" }, { "segment.ms": 5 }) },
+          { config: 5 }
+        )
+        const options = changing(
+          { fetch, ensureTopic, isolation: "read_committed", metadataRefresh: "1 second" },
+          { fetch: 5, ensureTopic: 5, isolation: "read_comitted", metadataRefresh: NaN }
+        )
+        const table = yield* KafkaTable.make(services, options as KafkaTable.Options)
+        assert.strictEqual(Option.getOrThrow((yield* table.health).ensured)._tag, "Created")
+        yield* table.barrier(untyped(changing({ timeout: "10 seconds" }, { timeout: "soon" })))
+        const writing = changing({ compression: "gzip", acks: "all" }, { compression: "brotli", acks: 5 })
+        const writer = yield* KafkaTableWriter.make(services, writing as KafkaTableWriter.Options)
+        const ack = yield* writer.set("a", { host: "h", port: 1 })
+        yield* table.awaitOffset(untyped(changing({ ...ack }, { topic: 5, partition: "none", offset: NaN })))
+      })
+    )
+  )
+
+  it("to a client is looked at once, too", () => {
+    const options = changing({ requestTimeout: "5 seconds" }, { requestTimeout: "soon" })
+    assert.doesNotThrow(() => MemoryKafka.layerWith(untyped(options)))
+    const given = changing({ brokers: ["a:1"], connectionTimeout: 5 }, { brokers: 5, connectionTimeout: "soon" })
+    const { protocol, transport } = TransportSupport.clientOptions(given as TransportSupport.TransportOptions<never>, [
+      "plain"
+    ])
+    assert.strictEqual(protocol.connectTimeout, 10)
+    assert.deepStrictEqual(transport.brokers, ["a:1"])
+  })
+
+  it("may be changed later, without effect", () => {
+    const brokers = ["a:1"]
+    const { transport } = TransportSupport.clientOptions({ brokers }, ["plain"])
+    brokers[0] = "b:1"
+    assert.deepStrictEqual(transport.brokers, ["a:1"])
+  })
+})
+
 describe("an acknowledgement", () => {
   const ack = { topic: "services", partition: 0, offset: 0 }
   for (const [option, given] of [
@@ -226,7 +291,10 @@ describe("an acknowledgement", () => {
     ["ack.offset", { ...ack, offset: NaN }],
     ["ack.topicId", { ...ack, topicId: 5 }],
     ["ack.producerId", { ...ack, producerId: 5 }],
-    ["ack.producerId", { ...ack, producerId: "five" }]
+    ["ack.producerId", { ...ack, producerId: "five" }],
+    ["ack.timestamp", { ...ack, timestamp: "5" }],
+    ["ack.sequence", { ...ack, sequence: 0.5 }],
+    ["ack.producerEpoch", { ...ack, producerEpoch: null }]
   ] as const) {
     it.effect(`whose ${option} no writer gave is InvalidOption, and not waited for`, () =>
       onMemory(

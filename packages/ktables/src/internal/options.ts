@@ -1,10 +1,14 @@
 /**
- * Judges options as plain JavaScript may give them, so that a wrong name, number or string is refused when it is given,
- * and by name. A check says what is wrong with one value; `record` makes the check of a whole options object.
+ * Takes options as plain JavaScript may give them, so that a wrong name, number or string is refused when it is given, and
+ * by name. A check takes one value or says what is wrong with it; `record` makes the check of a whole options object.
+ *
+ * What was taken is a copy, in which nothing is read a second time: a getter could answer something else then, and who
+ * gave the options may change them later.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import { InvalidOption } from "../TableError.ts"
 
 /** What is wrong: at which place among the options, what stands there, and what may. */
@@ -14,8 +18,11 @@ export interface Problem {
   readonly expected: string
 }
 
-/** Undefined when `value` may stand at the place `option`. What is left out is never asked about, unless by `required`. */
-export type Check = (value: unknown, option: string) => Problem | undefined
+/** What may stand at a place, or what is wrong with it. */
+type Taken = Result.Result<unknown, Problem>
+
+/** Takes `value`, which stands at the place `option`. What is left out is never asked about, unless by `required`. */
+export type Check = (value: unknown, option: string) => Taken
 
 const LONGEST_GIVEN = 80
 
@@ -46,12 +53,12 @@ const kindOf = (value: object): string => Object.prototype.toString.call(value).
 /** A getter or a proxy throws: nobody can say what stands there, only that it may not. */
 const UNREADABLE = "what throws when it is looked at"
 
-/** The problem that a look at `option` finds; a look that throws has found one. */
-const lookedAt = (option: string, look: () => Problem | undefined): Problem | undefined => {
+/** What a look at `option` brings; one that throws has found a problem. */
+const lookedAt = (option: string, look: () => Taken): Taken => {
   try {
     return look()
   } catch {
-    return { option, given: UNREADABLE, expected: "a value that can be read" }
+    return Result.fail({ option, given: UNREADABLE, expected: "a value that can be read" })
   }
 }
 
@@ -59,13 +66,13 @@ const lookedAt = (option: string, look: () => Problem | undefined): Problem | un
 export const satisfies =
   (expected: string, holds: (value: unknown) => boolean): Check =>
   (value, option) =>
-    holds(value) ? undefined : { option, given: shown(value), expected }
+    holds(value) ? Result.succeed(value) : Result.fail({ option, given: shown(value), expected })
 
 /** As `satisfies`, of a value that may not be shown: only its type is. */
 export const secret =
   (expected: string, holds: (value: unknown) => boolean): Check =>
   (value, option) =>
-    holds(value) ? undefined : { option, given: typeof value, expected }
+    holds(value) ? Result.succeed(value) : Result.fail({ option, given: typeof value, expected })
 
 /** The largest 32-bit integer: what the protocol and Node's timers take. */
 export const MAX_INT32 = 2 ** 31 - 1
@@ -90,25 +97,33 @@ const durationFields = new Set([
   "nanoseconds"
 ])
 
-/** The milliseconds of a duration; NaN for what is none. (`Duration` itself reads NaN and unknown fields as 0.) */
-const millisOf = (value: unknown): number => {
-  if (typeof value === "number" && Number.isNaN(value)) return NaN
+/** The duration that is meant; undefined for what is none. (`Duration` itself reads NaN and unknown fields as 0.) */
+const durationOf = (value: unknown): Duration.Duration | undefined => {
+  let input = value
+  if (typeof value === "number" && Number.isNaN(value)) return undefined
   if (Array.isArray(value)) {
-    if (value.some(Number.isNaN)) return NaN
+    input = [...value]
+    if ((input as Array<unknown>).some(Number.isNaN)) return undefined
   } else if (typeof value === "object" && value !== null && !Duration.isDuration(value)) {
     const fields = Object.entries(value)
-    if (fields.length === 0) return NaN
-    for (const [name, part] of fields) if (!durationFields.has(name) || !Number.isFinite(part)) return NaN
+    if (fields.length === 0) return undefined
+    for (const [name, part] of fields) if (!durationFields.has(name) || !Number.isFinite(part)) return undefined
+    input = Object.fromEntries(fields)
   }
-  return Option.match(Duration.fromInput(value as Duration.Input), { onNone: () => NaN, onSome: Duration.toMillis })
+  return Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
 }
 
 /** A duration that a timer can wait: of `min` milliseconds at least, and of 2^31 - 1 at most. */
-export const duration = ({ min }: { readonly min: number }): Check =>
-  satisfies(
-    `a duration from ${min} to ${MAX_INT32} ms (24 days), for example "5 seconds"`,
-    (value) => millisOf(value) >= min && millisOf(value) <= MAX_INT32
-  )
+export const duration = ({ min }: { readonly min: number }): Check => {
+  const expected = `a duration from ${min} to ${MAX_INT32} ms (24 days), for example "5 seconds"`
+  return (value, option) => {
+    const taken = durationOf(value)
+    const millis = taken === undefined ? NaN : Duration.toMillis(taken)
+    return millis >= min && millis <= MAX_INT32
+      ? Result.succeed(taken)
+      : Result.fail({ option, given: shown(value), expected })
+  }
+}
 
 /** One of these values. */
 export const oneOf = (...values: ReadonlyArray<string | number | boolean>): Check =>
@@ -127,13 +142,13 @@ export const either =
   (value, option) => {
     const problems: Array<Problem> = []
     for (const check of checks) {
-      const problem = check(value, option)
-      if (problem === undefined) return undefined
-      // The value is an object that was meant for this check, and one of its own options is wrong.
-      if (problem.option !== option) return problem
-      problems.push(problem)
+      const taken = check(value, option)
+      // A problem elsewhere: the value is an object that was meant for this check, and one of its own options is wrong.
+      if (Result.isSuccess(taken) || taken.failure.option !== option) return taken
+      problems.push(taken.failure)
     }
-    return { option, given: shown(value), expected: problems.map(({ expected }) => expected).join(", or ") }
+    const expected = problems.map(({ expected }) => expected).join(", or ")
+    return Result.fail({ option, given: shown(value), expected })
   }
 
 /** A check that also refuses what is left out. */
@@ -148,28 +163,27 @@ const isOptions = (value: unknown): value is Readonly<Record<string, unknown>> =
 
 const at = (option: string, name: string): string => (option === "" ? name : `${option}.${name}`)
 
-const noOptions = (value: unknown, option: string): Problem => ({
-  option,
-  given: shown(value),
-  expected: "an object of options"
-})
+const noOptions = (value: unknown, option: string): Taken =>
+  Result.fail({ option, given: shown(value), expected: "an object of options" })
 
 /** The checks of an object, by name: the type asks for one of every name, so that a new one cannot be forgotten. */
 type ChecksOf<A> = { readonly [Name in keyof Required<A>]: Check }
 
-/** The check of an object's values under some names; under others there may be anything. */
+/** The check of an object's values under some names, which are taken; under others there may be anything. */
 export const fields =
   <A>(checks: ChecksOf<A>): Check =>
   (value, option) => {
     if (!isOptions(value)) return noOptions(value, option)
+    const all: Record<string, unknown> = {}
     for (const [name, check] of Object.entries<Check>(checks)) {
-      const problem = lookedAt(at(option, name), () => {
+      const taken = lookedAt(at(option, name), () => {
         const given = value[name]
-        return given === undefined && !isRequired(check) ? undefined : check(given, at(option, name))
+        return given === undefined && !isRequired(check) ? Result.succeed(given) : check(given, at(option, name))
       })
-      if (problem !== undefined) return problem
+      if (Result.isFailure(taken)) return taken
+      if (taken.success !== undefined) all[name] = taken.success
     }
-    return undefined
+    return Result.succeed(all)
   }
 
 /** The check of an object of options: every name in it is known, and every value that is given passes its check. */
@@ -179,55 +193,68 @@ export const record = <Options>(checks: ChecksOf<Options>): Check => {
   const known: Check = (value, option) => {
     if (!isOptions(value)) return noOptions(value, option)
     const unknown = Object.keys(value).find((name) => !Object.hasOwn(checks, name))
-    if (unknown === undefined) return undefined
+    if (unknown === undefined) return Result.succeed(value)
     const place = at(option, unknown)
-    return lookedAt(place, () => ({ option: place, given: shown(value[unknown]), expected }))
+    return lookedAt(place, () => Result.fail({ option: place, given: shown(value[unknown]), expected }))
   }
   return every(known, fields(checks))
 }
 
 /** The check of a union of options objects that `tag` tells apart. */
 export const tagged = (tag: string, cases: Readonly<Record<string, Check>>): Check => {
-  const isCase = required(oneOf(...Object.keys(cases)))
-  return every(fields({ [tag]: isCase }), (value, option) =>
-    cases[(value as Readonly<Record<string, string>>)[tag]!]!(value, option)
-  )
+  const which = fields({ [tag]: required(oneOf(...Object.keys(cases))) })
+  // The case takes the tag again, and no other than its own.
+  return (value, option) =>
+    Result.flatMap(which(value, option), (taken) =>
+      cases[(taken as Readonly<Record<string, string>>)[tag]!]!(value, option)
+    )
 }
 
-/** A check of several, in their order: the later ones may take for granted what the earlier ones took. */
+/** A check of several, in their order: each is given what the one before it took. */
 export const every =
   (...checks: ReadonlyArray<Check>): Check =>
-  (value, option) => {
-    for (const check of checks) {
-      const problem = check(value, option)
-      if (problem !== undefined) return problem
-    }
-    return undefined
-  }
+  (value, option) =>
+    checks.reduce<Taken>(
+      (taken, check) => Result.flatMap(taken, (value) => check(value, option)),
+      Result.succeed(value)
+    )
+
+/** As `check`, of a copy of what `copy` makes one of. */
+export const copied =
+  (copy: (value: unknown) => unknown, check: Check): Check =>
+  (value, option) =>
+    check(copy(value), option)
+
+/** A copy of an array, and anything else as it is. */
+export const copyOfArray = (value: unknown): unknown => (Array.isArray(value) ? [...value] : value)
 
 /** Settings of a topic or broker by their names: strings, as Kafka has them. */
-export const settings: Check = satisfies(
-  "an object of settings, each a string",
-  (value) => isOptions(value) && Object.values(value).every((setting) => typeof setting === "string")
+export const settings: Check = copied(
+  (value) => (isOptions(value) ? { ...value } : value),
+  satisfies(
+    "an object of settings, each a string",
+    (value) => isOptions(value) && Object.values(value).every((setting) => typeof setting === "string")
+  )
 )
 
-/** The error that refuses what was given, or undefined when it passes. What it is, when not `options`, is `option`. */
-export const invalidOption = (check: Check, given: unknown, topic?: string, option = ""): InvalidOption | undefined => {
-  const problem = lookedAt(option, () => check(given, option))
-  if (problem === undefined) return undefined
-  const named = { ...problem, option: problem.option === "" ? "options" : problem.option }
-  return new InvalidOption(topic === undefined ? named : { ...named, topic })
-}
-
-/** Fails with what refuses what was given. */
-export const checked = (...given: Parameters<typeof invalidOption>): Effect.Effect<void, InvalidOption> =>
-  Effect.suspend(() => {
-    const error = invalidOption(...given)
-    return error === undefined ? Effect.void : Effect.fail(error)
+/**
+ * What a check takes of what was given, or the error that refuses it. What it is, when not `options`, is `option`. A check
+ * takes what has the type, and nothing else.
+ */
+const take = <A>(check: Check, given: A, topic?: string, option = ""): Result.Result<A, InvalidOption> => {
+  const taken = lookedAt(option, () => check(given, option))
+  return Result.mapBoth(taken, {
+    onSuccess: (value) => value as A,
+    onFailure: (problem) => {
+      const named = { ...problem, option: problem.option === "" ? "options" : problem.option }
+      return new InvalidOption(topic === undefined ? named : { ...named, topic })
+    }
   })
-
-/** Throws what refuses what was given, where no effect could fail with it. */
-export const assertValid = (...given: Parameters<typeof invalidOption>): void => {
-  const error = invalidOption(...given)
-  if (error !== undefined) throw error
 }
+
+/** What was given, as a copy that was taken; fails with what refuses it. */
+export const taken = <A>(check: Check, given: A, topic?: string, option?: string): Effect.Effect<A, InvalidOption> =>
+  Effect.suspend(() => Effect.fromResult(take(check, given, topic, option)))
+
+/** As `taken`, where no effect could fail: throws what refuses it. */
+export const takenOrThrow = <A>(check: Check, given: A): A => Result.getOrThrow(take(check, given))

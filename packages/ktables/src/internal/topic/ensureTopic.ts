@@ -313,10 +313,10 @@ export const ensureTopic: <K, V, RD, RE>(
   options?: EnsureOptions & StartOptions
 ) => Effect.Effect<EnsureOutcome, EnsureTopicError, KafkaClient> = Effect.fn("KafkaTopic.ensure")(function* (
   topic: AnyTopic,
-  options: EnsureOptions & StartOptions = {}
+  given: EnsureOptions & StartOptions = {}
 ) {
-  yield* Check.checked(checkTopic, topic, undefined, "topic")
-  yield* Check.checked(checkOptions, options, topic.name)
+  yield* Check.taken(checkTopic, topic, undefined, "topic")
+  const options = yield* Check.taken(checkOptions, given, topic.name)
   const client = yield* KafkaClient
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   return (yield* Effect.scoped(ensureWith(client, topic, options, startTimeout))).outcome
