@@ -199,6 +199,10 @@ const checkOptions = Check.every(
   }
 )
 
+/** A string is none: it has characters and no entries. */
+const isIterable = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && Check.isFunction(Reflect.get(value, Symbol.iterator))
+
 /** Entries of a `setAll` that are encoded before other fibers get their turn. */
 const TURN = 256
 
@@ -329,8 +333,18 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     )
   }
 
+  /** Of what stands in the place of an entry, or of all of them. */
+  const noEntry = (given: unknown, expected: string): EncodeError =>
+    new EncodeError({ topic: topic.name, part: "key", detail: `it is ${Check.shown(given)}, expected ${expected}` })
+
   const setAll = <Key extends K>(entries: Iterable<readonly [Key, V]>) =>
     Effect.suspend(() => {
+      if (!isIterable(entries)) {
+        const error = noEntry(entries, "an iterable of [key, value] pairs")
+        return Effect.fail(
+          new SetAllError<Key>({ topic: topic.name, failures: [{ key: entries as never, error }], acks: [] })
+        )
+      }
       const keys: Array<Key> = []
       const results: Array<Exit.Exit<WriteAck, WriteError>> = []
       const records: Array<PendingRecord> = []
@@ -343,9 +357,14 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
         if (settled === open) onSettled?.()
       }
       const all = Effect.gen(function* () {
-        for (const [key, value] of entries) {
-          const index = keys.push(key) - 1
+        for (const entry of entries) {
           open++
+          if (!Array.isArray(entry)) {
+            settle(keys.push(entry as never) - 1, Exit.fail(noEntry(entry, "a [key, value] pair")))
+            continue
+          }
+          const [key, value] = entry as readonly [Key, V]
+          const index = keys.push(key) - 1
           const keyBytes = encoded("key", topic.key, key)
           const valueBytes = encoded("value", topic.value, value)
           const bytes: Exit.Exit<readonly [Uint8Array, Uint8Array], EncodeError> =
@@ -367,7 +386,8 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
         })
         return yield* summarize(topic.name, keys, results)
       })
-      return Effect.onInterrupt(all, () => Effect.sync(() => records.forEach(appender.withdraw)))
+      // Interrupted, or ended by the iterable itself, which may throw.
+      return Effect.onError(all, () => Effect.sync(() => records.forEach(appender.withdraw)))
     })
 
   const self: KafkaTableWriter<K, V> = {

@@ -27,7 +27,7 @@ export type Check = (value: unknown, option: string) => Taken
 const LONGEST_GIVEN = 80
 
 /** How a value is named to whoever gave it. Of objects nothing is shown, since they may hold secrets. */
-const shown = (value: unknown): string => {
+export const shown = (value: unknown): string => {
   switch (typeof value) {
     case "string": {
       const text = JSON.stringify(value)

@@ -1,6 +1,6 @@
 /** What a write is answered with, and which writes share a batch. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { prices, setTogether, start, startUnanswered, writerTo } from "./fixtures.ts"
 import { answered, describe as describeTopic, eventually, firstId, TOPIC, TOPIC_ID, until } from "./scriptedKafka.ts"
@@ -138,5 +138,21 @@ describe("acknowledgements", () => {
       const exit = yield* Effect.exit(writer.set("a", 1))
       assert.isTrue(Exit.hasDies(exit))
     })
+  )
+
+  it.effect(
+    "a partitioner that answers with a Promise ends the write with that word, and its rejection ends nothing",
+    () =>
+      Effect.gen(function* () {
+        const partitioner = () => Promise.reject(new Error("later")) as never
+        const { writer } = yield* start({ writer: { partitioner } })
+        const cause = yield* Effect.flip(Effect.sandbox(writer.set("a", 1)))
+        assert.include(
+          String(Cause.squash(cause)),
+          "the partitioner of prices returned a Promise, there are 1 partitions"
+        )
+        // Node looks for rejections that nobody handles once its microtasks are done.
+        yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      })
   )
 })

@@ -36,9 +36,13 @@ export const heldAnswer = Effect.gen(function* () {
 })
 
 /** As `start`, with a write of `key` on its way, alone in a batch that is accepted when the test says `answer`. */
-export const startUnanswered = Effect.fnUntraced(function* (key: string, options: KafkaTableWriter.Options = {}) {
+export const startUnanswered = Effect.fnUntraced(function* (
+  key: string,
+  options: KafkaTableWriter.Options = {},
+  setup: Setup = {}
+) {
   const { held, answer } = yield* heldAnswer
-  const { kafka, writer } = yield* start({ produces: [held], writer: options })
+  const { kafka, writer } = yield* start({ ...setup, produces: [held], writer: options })
   const first = yield* Effect.forkChild(writer.set(key, 1))
   yield* until(() => kafka.produced.length === 1)
   return { kafka, writer, first, answer }

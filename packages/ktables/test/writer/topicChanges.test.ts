@@ -1,8 +1,8 @@
 /** A topic that is deleted and made again under a writer. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
-import { start } from "./fixtures.ts"
+import { start, startUnanswered } from "./fixtures.ts"
 import { answered, describe as describeTopic, eventually, refuse } from "./scriptedKafka.ts"
 
 const topicId = "ff".repeat(16)
@@ -43,6 +43,45 @@ describe("a topic that changes", () => {
       kafka.produces = [refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)]
       const ack = yield* eventually(writer.set("a", 1))
       assert.strictEqual(ack.partition, 0)
+    })
+  )
+
+  it.effect("made again with fewer partitions, a partitioner that knows none for a key fails that write alone", () =>
+    Effect.gen(function* () {
+      const partitioner = (key: Uint8Array, count: number): number => {
+        if (count === 1 && key[0] === 0x62) throw new Error("b has no place")
+        return 1 % count
+      }
+      const { kafka, writer } = yield* start({ partitions: 2, writer: { partitioner } })
+      kafka.description = madeAnew
+      kafka.produces = [refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)]
+      const exits = yield* eventually(
+        Effect.forEach(["a", "b", "c", "b", "d"], (key) => Effect.exit(writer.set(key, 1)), {
+          concurrency: "unbounded"
+        })
+      )
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true, false, true])
+      for (const key of ["e", "f"]) assert.strictEqual((yield* eventually(writer.set(key, 1))).partition, 0)
+    })
+  )
+
+  it.effect("made again while writes wait behind a batch, each of them ends", () =>
+    Effect.gen(function* () {
+      const partitioner = (key: Uint8Array, count: number): number => {
+        if (count === 1 && key[0] === 0x62) throw new Error("b has no place")
+        return 1 % count
+      }
+      const { answer, kafka, first, writer } = yield* startUnanswered("a", { partitioner }, { partitions: 2 })
+      const behind = yield* Effect.forkChild(
+        Effect.forEach(["b", "c", "b", "d"], (key) => Effect.exit(writer.set(key, 1)), { concurrency: "unbounded" })
+      )
+      yield* Effect.yieldNow
+      kafka.description = madeAnew
+      kafka.produces = [refuse(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)]
+      yield* answer
+      yield* eventually(Fiber.join(first))
+      const exits = yield* eventually(Fiber.join(behind))
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [false, true, false, true])
     })
   )
 })

@@ -2,6 +2,7 @@
  * The engine's writer: encoded records in, acknowledgements out. Partitions write independently of each other; within
  * one, records keep the order in which they were handed in.
  */
+import { isStrayPromise, printed } from "../defects.ts"
 import { momentOf, monotonicMillis } from "../moment.ts"
 import { Clock, Effect, Exit, Fiber, Latch, Scope } from "effect"
 import { CompressionUnavailable, type NotAuthorized, WriterClosed, WriteRejected } from "../../TableError.ts"
@@ -82,9 +83,12 @@ export const make = Effect.fnUntraced(function* (
 
   const partitionOf = (key: Uint8Array): number => {
     const count = access.current().partitions.length
-    const partition = options.partitioner(key, count)
-    if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition
-    throw new RangeError(`the partitioner of ${topic} returned ${partition}, there are ${count} partitions`)
+    const partition: unknown = options.partitioner(key, count)
+    if (Number.isInteger(partition) && (partition as number) >= 0 && (partition as number) < count) {
+      return partition as number
+    }
+    const given = isStrayPromise(partition) ? "a Promise" : printed(partition)
+    throw new RangeError(`the partitioner of ${topic} returned ${given}, there are ${count} partitions`)
   }
 
   /** What the view saw is followed in the same step, so that no record can be given to a partition without a sender. */
@@ -114,7 +118,12 @@ export const make = Effect.fnUntraced(function* (
     outage: new Outage(topic, clock, metrics),
     reroute: (record) => {
       record.state = "queued"
-      record.partition = partitionOf(record.key)
+      try {
+        record.partition = partitionOf(record.key)
+      } catch (thrown) {
+        // The partitioner is the caller's code: it is this record's defect, and no other's.
+        return buffer.settle(record, Exit.die(thrown))
+      }
       senders[record.partition]!.append(record)
     },
     identity
@@ -189,7 +198,13 @@ export const make = Effect.fnUntraced(function* (
         settle(Exit.fail(new WriterClosed({ topic })))
         return undefined
       }
-      const partition = partitionOf(key)
+      let partition: number
+      try {
+        partition = partitionOf(key)
+      } catch (thrown) {
+        settle(Exit.die(thrown))
+        return undefined
+      }
       const size = estimateRecordSize(key.length, value === null ? 0 : value.length)
       if (BATCH_OVERHEAD + size > options.maxBatchBytes) {
         settle(Exit.fail(tooLarge(topic, partition, size, options.maxBatchBytes)))
