@@ -193,7 +193,9 @@ describe("how a load ends", () => {
         yield* kafka.truncate("numbers", 0, 0)
         yield* write("numbers", keys(4))
         yield* subject.saw("Rebuilding", 10_000)
-        yield* subject.pass(5000)
+        // For several times as long as the catch-up may take: a rebuild has no time-out.
+        yield* subject.pass(30_000)
+        assert.strictEqual((yield* subject.table.status)._tag, "Rebuilding")
         script.clear("fetch")
         yield* subject.become("CaughtUp")
         yield* Fiber.interrupt(watching)
