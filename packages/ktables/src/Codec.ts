@@ -294,11 +294,26 @@ const mapSchemaError = <A, R>(effect: Effect.Effect<A, Schema.SchemaError, R>): 
 }
 
 /**
+ * What a function of the user's encoded, as bytes of their own: it may use its buffer again before they are sent. What is no
+ * effect, or no array of bytes, is left to the writer, which refuses it.
+ */
+const copied = (bytes: Uint8Array): Exit.Exit<Uint8Array, CodecError> => {
+  if (!(bytes instanceof Uint8Array)) return Exit.succeed(bytes)
+  try {
+    return Exit.succeed(new Uint8Array(bytes))
+  } catch (thrown) {
+    // Its memory was handed over to somebody else.
+    return refuseThrown(thrown)
+  }
+}
+
+/**
  * A codec from two functions. Return an `Exit` (`Exit.succeed`, `Exit.fail`) where no effect is needed.
  *
  * **Gotchas**
  *
- * The bytes that `decode` gets lie in a larger buffer: copy what is to be kept. What fails for reasons outside the bytes
+ * The bytes that `decode` gets lie in a larger buffer, which is filled again: copy what is to be kept. Those that `encode`
+ * gives are copied, so that it may use one buffer for all. What fails for reasons outside the bytes
  * should fail with `isTransient: true`, so that the table waits instead of passing over the record.
  *
  * **Example** (Numbers in eight bytes)
@@ -329,7 +344,10 @@ export const make = <A, RD = never, RE = never>(options: {
 }): Codec<A, RD, RE> =>
   new CodecImpl<A, RD, RE>({
     decodeSlice: (buffer, start, end) => options.decode(buffer.subarray(start, end)),
-    encode: options.encode,
+    encode: (value) => {
+      const encoded = options.encode(value)
+      return Effect.isEffect(encoded) ? onDone(encoded, copied) : encoded
+    },
     decode: options.decode
   })
 

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { KafkaClient, type KafkaError, KafkaTableWriter, type WriteAck } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
+import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { failureOf, requestsWhile } from "../support/subject.ts"
 import { onScript } from "../support/script.ts"
@@ -138,6 +139,29 @@ describe("waits for one's own writes", () => {
         const error = yield* subject.within("the wait", 5000, failureOf(subject.table.awaitOffset(ack)))
         assert.strictEqual(error._tag, "DataLoss")
         yield* subject.agrees()
+      })
+    )
+  )
+
+  it.effect("row 45: a wait for a write to a partition that the topic has not, for long, ends with data loss", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const { kafka, subject } = yield* tableOfTen({ metadataRefresh: "10 minutes" })
+        const { awaitOffset } = subject.table
+        const none = yield* Effect.forkScoped(failureOf(awaitOffset({ ...ackAt(0), partition: 5 })))
+        const later = yield* Effect.forkScoped(Effect.exit(awaitOffset({ ...ackAt(0), partition: 1 })))
+        yield* subject.pass(2000)
+        yield* kafka.addPartitions("numbers", 2)
+        const acknowledged = { offsetDelta: 0, timestamp: 0, key: Buffer.from("late"), value: Buffer.from("0") }
+        yield* kafka.appendBatch("numbers", encodeBatch([acknowledged], { leaderEpoch: 0 }), { partition: 1 })
+        yield* subject.until("the error", 10_000, () => none.pollUnsafe() !== undefined)
+        const error = yield* Fiber.join(none)
+        assert.strictEqual(error._tag, "DataLoss")
+        assert.include(error.message, "numbers[5]")
+        assert.include(error.message, "the topic has 2 partitions, and none of that number")
+        yield* subject.within("the partition that came", 10_000, Fiber.await(later))
+        assert.isTrue(Exit.isSuccess(yield* Fiber.join(later)))
+        yield* subject.verify()
       })
     )
   )

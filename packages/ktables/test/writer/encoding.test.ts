@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Schema } from "effect"
 import { Codec, KafkaTableWriter, TableTopic } from "effect-ktables"
-import { onCluster } from "../support/kafka.ts"
+import { memory, onCluster } from "../support/kafka.ts"
 import { failureOf } from "../support/subject.ts"
 
 const encodings: Record<string, unknown> = {
@@ -53,6 +53,64 @@ describe("a codec of a writer", () => {
       )
     )
   }
+
+  it.effect("that uses one buffer for all values has each of them written as it was", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* memory
+        const buffer = Buffer.alloc(1)
+        const topic = TableTopic.make({
+          name: "numbers",
+          key: Schema.String,
+          value: Codec.make<number>({
+            decode: (bytes) => Exit.succeed(bytes[0]!),
+            encode: (value) => {
+              buffer[0] = value
+              return value < 3 ? Exit.succeed(buffer) : Effect.as(Effect.yieldNow, buffer)
+            }
+          })
+        })
+        const writer = yield* KafkaTableWriter.make(topic)
+        yield* writer.setAll([1, 2, 3, 4].map((value) => [`k${value}`, value]))
+        const log = yield* kafka.log("numbers")
+        assert.deepStrictEqual(
+          log.map(({ value }) => value?.[0]),
+          [1, 2, 3, 4]
+        )
+      })
+    )
+  )
+
+  it.effect("that gives memory which it has handed over to somebody else fails that write alone", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const topic = TableTopic.make({
+          name: "numbers",
+          key: Schema.String,
+          value: Codec.make<string>({
+            decode: () => Exit.succeed(""),
+            encode: (value) => {
+              const bytes = Uint8Array.of(1, 2)
+              if (value === "bad") structuredClone(bytes, { transfer: [bytes.buffer] })
+              return Exit.succeed(bytes)
+            }
+          })
+        })
+        const writer = yield* KafkaTableWriter.make(topic)
+        const all = yield* failureOf(
+          writer.setAll([
+            ["a", "good"],
+            ["b", "bad"],
+            ["c", "good"]
+          ])
+        )
+        assert.deepStrictEqual(
+          all.failures.map(({ key, error }) => [key, error._tag]),
+          [["b", "EncodeError"]]
+        )
+      })
+    )
+  )
 
   it.effect("of bytes refuses what is none, from plain JavaScript", () =>
     onCluster(

@@ -78,7 +78,9 @@ export const make = (
   const onSighting = (sighting: Sighting): void => {
     switch (sighting._tag) {
       case "Described":
-        if (take(sighting.topic, false)) waiters.confirmTopic(sighting.said.topicId, sighting.topic.saidAt.monotonic)
+        if (take(sighting.topic, false)) {
+          waiters.confirmTopic(sighting.said.topicId, partitionCount, sighting.topic.saidAt.monotonic)
+        }
         return
       case "Absent":
         if (sighting.isCertain) failUnsafe(new TopicDeleted({ topic }))
@@ -96,7 +98,7 @@ export const make = (
 
   return {
     follow: Effect.suspend(() => {
-      if (take(view.current() ?? began, true)) waiters.confirmTopic(began.topicId)
+      if (take(view.current() ?? began, true)) waiters.confirmTopic(began.topicId, partitionCount)
       return view.subscribe(onSighting)
     }),
     describe: Effect.flatMap(view.look, (sighting) => {

@@ -20,8 +20,8 @@ interface PositionsWait {
 }
 
 /**
- * Milliseconds for which descriptions must name another topic than an acknowledgement does before that one counts as
- * recreated: a broker may be late to learn of the topic that was written to.
+ * Milliseconds for which descriptions must name another topic than an acknowledgement does, or no such partition, before
+ * that one counts as recreated: a broker may be late to learn of what was written to.
  */
 const ANOTHER_FOR = 3000
 
@@ -38,6 +38,13 @@ export const deleted = (ack: PlacedAck, logStart: number): DataLoss =>
 
 const recreated = (ack: PlacedAck): DataLoss => lost(ack, 0, "the topic was recreated after the write")
 
+const nowhere = (ack: PlacedAck, partitions: number): DataLoss =>
+  lost(
+    ack,
+    0,
+    `the topic has ${partitions === 1 ? "one partition" : `${partitions} partitions`}, and none of that number`
+  )
+
 export class OffsetWaiters {
   readonly #outdone: Outdone
   readonly #positions = new Set<PositionsWait>()
@@ -47,6 +54,8 @@ export class OffsetWaiters {
   #closed: WaitEnd | undefined
   /** The topic that positions count in; undefined while unknown, or where brokers have no ids. */
   #topicId: string | undefined
+  /** How many partitions the topic has; undefined while unknown. */
+  #partitions: number | undefined
   /** Topics of the same name that were followed before. */
   readonly #former = new Set<string>()
 
@@ -62,9 +71,11 @@ export class OffsetWaiters {
     return [...this.#acks].flatMap(([partition, waits]) => (waits.isEmpty ? [] : [partition]))
   }
 
-  /** Whether somebody waits for a write to another topic than the one that is read. */
+  /** Whether somebody waits for a write to another topic than the one that is read, or to a partition that it has not. */
   get awaitsAnother(): boolean {
-    for (const waits of this.#acks.values()) for (const { ack } of waits) if (!this.#speaksOf(ack)) return true
+    for (const waits of this.#acks.values()) {
+      for (const { ack } of waits) if (!this.#speaksOf(ack) || !this.#hasPartition(ack)) return true
+    }
     return false
   }
 
@@ -198,21 +209,24 @@ export class OffsetWaiters {
 
   /**
    * The cluster says that this is the topic: acknowledgements of one that was followed before can no longer be met, nor can
-   * those of one that nobody has learned of for long.
+   * those of one, or of a partition, that nobody has learned of for long.
    *
    * @param askedAt when the cluster was asked, by the monotonic clock; undefined where that is long ago
    */
-  confirmTopic(topicId: string | undefined, askedAt?: number): void {
+  confirmTopic(topicId: string | undefined, partitions: number, askedAt?: number): void {
     if (this.#topicId !== undefined && topicId !== undefined && topicId !== this.#topicId) {
       this.#former.add(this.#topicId)
     }
     this.#topicId = topicId
+    this.#partitions = partitions
     if (topicId !== undefined) this.#former.delete(topicId)
     const isGone = (wait: AckWait): boolean =>
-      !this.#speaksOf(wait.ack) && (this.#former.has(wait.ack.topicId!) || isDenied(wait, askedAt))
+      this.#speaksOf(wait.ack)
+        ? !this.#hasPartition(wait.ack) && isDenied(wait, askedAt)
+        : this.#former.has(wait.ack.topicId!) || isDenied(wait, askedAt)
     for (const waits of this.#acks.values()) {
       for (const wait of waits.take(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, isGone)) {
-        end(wait, Effect.fail(recreated(wait.ack)))
+        end(wait, Effect.fail(this.#speaksOf(wait.ack) ? nowhere(wait.ack, partitions) : recreated(wait.ack)))
       }
     }
   }
@@ -229,6 +243,10 @@ export class OffsetWaiters {
 
   #speaksOf(ack: PlacedAck): boolean {
     return ack.topicId === undefined || this.#topicId === undefined || ack.topicId === this.#topicId
+  }
+
+  #hasPartition({ partition }: PlacedAck): boolean {
+    return this.#partitions === undefined || partition < this.#partitions
   }
 
   /** Positions count from scratch: targets have to be taken again. */
@@ -255,7 +273,7 @@ const applied: Effect.Effect<Found> = Effect.succeed("applied")
 const unknown: Effect.Effect<Found> = Effect.succeed("unknown")
 
 /**
- * Whether descriptions have named another topic for long enough.
+ * Whether descriptions have named another topic, or no such partition, for long enough.
  *
  * @param askedAt as in `confirmTopic`
  */

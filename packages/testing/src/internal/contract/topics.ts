@@ -9,6 +9,7 @@ import {
   Code,
   createAgain,
   createTopicRequest,
+  eventually,
   freshTopic,
   listOffset,
   produce,
@@ -94,8 +95,9 @@ export const topics = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>): 
       const client = yield* KafkaClient
       const { topic } = yield* freshTopic({ config: { "cleanup.policy": "delete", "max.message.bytes": "5000" } })
       yield* client.alterConfig(topic, { "cleanup.policy": "compact" })
-      const config = yield* client.describeConfig(topic)
-      assert.strictEqual(config.get("cleanup.policy"), "compact")
+      // The broker that answers may learn of it a moment later than the controller.
+      const isAltered = (config: ReadonlyMap<string, string | undefined>) => config.get("cleanup.policy") === "compact"
+      const config = yield* eventually(client.describeConfig(topic), isAltered)
       assert.strictEqual(config.get("max.message.bytes"), "5000")
     })
   )
