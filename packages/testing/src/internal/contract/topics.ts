@@ -96,8 +96,10 @@ export const topics = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>): 
       const { topic } = yield* freshTopic({ config: { "cleanup.policy": "delete", "max.message.bytes": "5000" } })
       yield* client.alterConfig(topic, { "cleanup.policy": "compact" })
       // The broker that answers may learn of it a moment later than the controller.
-      const isAltered = (config: ReadonlyMap<string, string | undefined>) => config.get("cleanup.policy") === "compact"
-      const config = yield* eventually(client.describeConfig(topic), isAltered)
+      const config = yield* eventually(
+        client.describeConfig(topic),
+        (config) => config.get("cleanup.policy") === "compact"
+      )
       assert.strictEqual(config.get("max.message.bytes"), "5000")
     })
   )
