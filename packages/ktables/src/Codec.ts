@@ -141,6 +141,7 @@ const fromText = <A, RD, RE>(
   })
 
 const toBytes = (text: string): Exit.Exit<Uint8Array, CodecError> => {
+  if (typeof text !== "string") return refuse("what is to be encoded is no string")
   const bytes = encodeUtf8(text)
   return bytes === undefined ? refuse("the text has a lone surrogate, which UTF-8 cannot hold") : Exit.succeed(bytes)
 }

@@ -8,8 +8,8 @@
  *
  * @since 0.1.0
  */
-import { Duration, Effect, Redacted, type Scope } from "effect"
-import type { ConnectionOptions } from "node:tls"
+import { Duration, Effect, Redacted, Result, type Scope } from "effect"
+import { type ConnectionOptions, createSecureContext } from "node:tls"
 import {
   AuthenticationFailed,
   ConnectionFailed,
@@ -209,13 +209,16 @@ const diagnoseClosed = (options: {
   })
 }
 
+/** What says where to connect: `brokers` does. */
+type Place = "host" | "port" | "path" | "socket"
+
 /**
  * Node's TLS options, secrets redacted or not. Without `ca` the system's certificate authorities are trusted.
  *
  * @category options
  * @since 0.1.0
  */
-export interface Tls extends Omit<ConnectionOptions, "key" | "passphrase"> {
+export interface Tls extends Omit<ConnectionOptions, "key" | "passphrase" | Place> {
   /** PEM of the client's private key. */
   readonly key?: Redacted.Redacted<string> | string | Buffer | undefined
   readonly passphrase?: Redacted.Redacted<string> | string | undefined
@@ -306,6 +309,38 @@ const isBrokers = (value: unknown): boolean =>
 
 const timeoutCheck = Check.duration({ min: 1 })
 
+const places: ReadonlyArray<Place> = ["host", "port", "path", "socket"]
+
+/** What Node says of TLS options that it does not take, without the value, which may be a secret. */
+const tlsFault = (ssl: Tls): string | undefined => {
+  const place = places.find((name) => name in ssl)
+  if (place !== undefined) return `brokers says where to connect, and not ${place}`
+  if (ssl.servername !== undefined && typeof ssl.servername !== "string") return "servername is no string"
+  if (ssl.checkServerIdentity !== undefined && typeof ssl.checkServerIdentity !== "function") {
+    return "checkServerIdentity is no function"
+  }
+  if (ssl.secureContext !== undefined) return undefined
+  try {
+    createSecureContext(tlsOptions(ssl))
+    return undefined
+  } catch (thrown) {
+    return (thrown instanceof Error ? thrown.message : String(thrown)).replace(/ Received .*/s, "")
+  }
+}
+
+/** Certificates and keys are read here, so that a wrong one is told of when it is given and not when it is used. */
+const sslCheck: Check.Check = (value, option) => {
+  if (typeof value === "boolean") return Result.succeed(value)
+  const given = Check.shown(value)
+  const expected = "true, false, or an object of Node's TLS options"
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return Result.fail({ option, given, expected })
+  }
+  const ssl = { ...value } as Tls
+  const fault = tlsFault(ssl)
+  return fault === undefined ? Result.succeed(ssl) : Result.fail({ option, given, expected: `${expected}: ${fault}` })
+}
+
 const checksOf = (mechanisms: ReadonlyArray<Mechanism>) => {
   const sasl = mechanisms.map((mechanism) => {
     const checks = { ...saslChecks[mechanism], mechanism: Check.text }
@@ -316,10 +351,7 @@ const checksOf = (mechanisms: ReadonlyArray<Mechanism>) => {
       Check.copied(Check.copyOfArray, Check.satisfies("a string or a list of strings, each host:port", isBrokers))
     ),
     clientId: Check.text,
-    ssl: Check.satisfies(
-      "true, false, or an object of Node's TLS options",
-      (value) => typeof value === "boolean" || (typeof value === "object" && value !== null && !Array.isArray(value))
-    ),
+    ssl: sslCheck,
     sasl: Check.tagged("mechanism", Object.fromEntries(sasl)),
     connectionTimeout: timeoutCheck
   }

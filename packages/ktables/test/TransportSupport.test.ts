@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration } from "effect"
+import { Duration, Redacted } from "effect"
 import {
   behindTaggedFields,
   clientOptions,
@@ -7,6 +7,7 @@ import {
   formatAddress,
   parseBrokers
 } from "effect-ktables/TransportSupport"
+import { InvalidOption } from "effect-ktables/TableError"
 
 const behind = (bytes: ReadonlyArray<number>): ReadonlyArray<number> | undefined => {
   const rest = behindTaggedFields(Buffer.from(bytes))
@@ -33,6 +34,36 @@ describe("TransportSupport", () => {
       assert.throws(() => parseBrokers(text), /brokers/)
     })
   }
+
+  for (const [what, ssl, said] of [
+    ["a certificate that is none", { cert: "PEM", key: Redacted.make("PEM") }, "PEM"],
+    ["an authority of another type", { ca: 5 }, "options.ca"],
+    ["a key of another type", { key: 123456 }, "options.key"],
+    ["a version that Node does not know", { minVersion: "TLSv9" }, "TLSv9"],
+    ["a server's name of another type", { servername: 5 }, "servername"],
+    ["a check of the server's that is no function", { checkServerIdentity: true }, "checkServerIdentity"],
+    ["a host of its own", { host: "elsewhere" }, "host"],
+    ["a socket of its own", { socket: {} }, "socket"]
+  ] as const) {
+    it(`refuses TLS with ${what} when it is given, by name and without secrets`, () => {
+      try {
+        clientOptions({ brokers: "a:1", ssl: ssl as never }, [])
+      } catch (error) {
+        if (!(error instanceof InvalidOption)) throw error
+        assert.deepInclude(error, { option: "ssl", given: "an object" })
+        assert.include(error.expected, said)
+        assert.notInclude(error.message, "123456")
+        return
+      }
+      assert.fail("it was taken")
+    })
+  }
+
+  it("takes TLS as Node does", () => {
+    for (const ssl of [true, false, {}, { rejectUnauthorized: false }, { servername: "a", minVersion: "TLSv1.3" }]) {
+      assert.deepStrictEqual(clientOptions({ brokers: "a:1", ssl: ssl as never }, []).transport.ssl, ssl as never)
+    }
+  })
 
   it("gives a broker that was connected to as long again as connecting may take", () => {
     const connectTimeout = (options: { readonly connectionTimeout?: Duration.Input }) =>

@@ -122,7 +122,7 @@ describe("a codec of a writer", () => {
           assert.strictEqual(error._tag, "EncodeError")
         }
         const error = yield* failureOf(writer.set(5 as unknown as string, Uint8Array.of(1)))
-        assert.strictEqual(error._tag, "EncodeError")
+        assert.strictEqual(error.message, "a key for bytes does not encode: what is to be encoded is no string")
       })
     )
   )
