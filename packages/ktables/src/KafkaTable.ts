@@ -22,6 +22,7 @@
  * 8. Aborted transactions are never visible under `read_committed`.
  * 9. No rebuild is ever seen half-done.
  * 10. Acknowledged writes are in the log exactly once and in order per key (`KafkaTableWriter`).
+ * 11. A derived table is of its source's version whenever anybody looks (`Table`).
  *
  * @since 0.1.0
  */

@@ -1,10 +1,19 @@
 /**
- * A live table in memory, whatever it is filled from: the one interface that every shape of table has.
+ * A live table in memory, whatever it is filled from: the one interface that every shape of table has, and the operators
+ * that derive tables from tables.
  *
  * **When to use**
  *
  * Take a `Table` where a function reads or follows a table and does not care for Kafka: a `KafkaTable` is one, and so is
  * whatever is derived from it.
+ *
+ * **Details**
+ *
+ * A derived table is of its source's version. What a commit changes in the source, it changes in everything that stands on
+ * it before anybody is resumed: after `awaitOffset` or `barrier` the derived table shows the write, too. All changes of a
+ * commit arrive as one batch. When the source is rebuilt, the derived table is made again beside its contents and put in
+ * place in the same step; whoever follows it gets the difference. Its status is the source's, and closing the source closes
+ * it, as closing its own scope does.
  *
  * **Example** (A function of any table)
  *
@@ -18,14 +27,21 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import type * as HashMap from "effect/HashMap"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
+import type * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Mapped from "./internal/operators/map.ts"
+import type { Derived } from "./internal/operators/operator.ts"
+import type { Cell } from "./internal/table/cell.ts"
+import { CellTable } from "./internal/table/cellTable.ts"
 import { TypeId } from "./internal/table/typeId.ts"
 import type { TableChange } from "./TableChange.ts"
-import type { TableClosed } from "./TableError.ts"
+import type { DerivationFailed, TableClosed } from "./TableError.ts"
 import type { TableStatus } from "./TableStatus.ts"
 
 export {
@@ -147,3 +163,195 @@ export type Error<T> = T extends Table<infer _K, infer _V, infer E> ? E : never
  * @since 0.1.0
  */
 export const isTable = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
+
+// ---------------------------------------------------------------------------------------------------------------------
+// operators
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What becomes of a table when a function that it is derived with throws: it fails with `DerivationFailed` and keeps its last
+ * whole version, or only the entry is left out for as long as the function throws for it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type OnError = "fail" | "skip"
+
+/**
+ * Options of operators.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface OperatorOptions<Policy extends OnError = OnError> {
+  /** When a function throws. Default: `"fail"`. */
+  readonly onError?: Policy
+}
+
+/**
+ * What can end a derived table beside what ends its source.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type OperatorError<Policy extends OnError> = "fail" extends Policy ? DerivationFailed : never
+
+const cellOf = <K, V, E>(table: Table<K, V, E>): Cell<K, V, E> => CellTable.cellOf(table)
+
+const tableOf = <K, V, E>(derived: Derived<K, V, E>): Effect.Effect<Table<K, V, E>, never, Scope.Scope> =>
+  Effect.map(derived, (cell) => new CellTable(cell))
+
+const isDataFirst = (args: IArguments): boolean => isTable(args[0])
+
+/**
+ * The table with each value changed by a function, under the same keys.
+ *
+ * **Details**
+ *
+ * The function runs within the commit of the source, once for each change: it should be quick, give the same for the same
+ * value and key, and must not call back into the table. Changes that come to the same plain data are not passed on.
+ *
+ * **Gotchas**
+ *
+ * A function that throws fails the derived table, also while it is made: it is `Failed` then, and empty. See `OnError`.
+ *
+ * **Example** (Prices with tax)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const net = yield* KafkaTable.make(prices)
+ *   const gross = yield* net.pipe(Table.map((price) => price * 1.19))
+ *   return yield* gross.get("apple")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const map: {
+  <K, V, B, Policy extends OnError = "fail">(
+    f: (value: NoInfer<V>, key: NoInfer<K>) => B,
+    options?: OperatorOptions<Policy>
+  ): <E>(self: Table<K, V, E>) => Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
+  <K, V, E, B, Policy extends OnError = "fail">(
+    self: Table<K, V, E>,
+    f: (value: V, key: K) => B,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
+} = dual(
+  isDataFirst,
+  <K, V, E, B, Policy extends OnError>(
+    self: Table<K, V, E>,
+    f: (value: V, key: K) => B,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope> =>
+    tableOf(Mapped.map(cellOf(self), f, options?.onError))
+)
+
+/**
+ * The entries that a predicate holds for.
+ *
+ * **Example** (Services that are up)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const services = TableTopic.make({
+ *   name: "services",
+ *   key: Schema.String,
+ *   value: Schema.Struct({ host: Schema.String, isUp: Schema.Boolean })
+ * })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const all = yield* KafkaTable.make(services)
+ *   const up = yield* all.pipe(Table.filter(({ isUp }) => isUp))
+ *   return yield* up.size
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const filter: {
+  <K, V, B extends V, Policy extends OnError = "fail">(
+    refinement: (value: NoInfer<V>, key: NoInfer<K>) => value is B,
+    options?: OperatorOptions<Policy>
+  ): <E>(self: Table<K, V, E>) => Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
+  <K, V, Policy extends OnError = "fail">(
+    predicate: (value: NoInfer<V>, key: NoInfer<K>) => boolean,
+    options?: OperatorOptions<Policy>
+  ): <E>(self: Table<K, V, E>) => Effect.Effect<Table<K, V, E | OperatorError<Policy>>, never, Scope.Scope>
+  <K, V, E, B extends V, Policy extends OnError = "fail">(
+    self: Table<K, V, E>,
+    refinement: (value: V, key: K) => value is B,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
+  <K, V, E, Policy extends OnError = "fail">(
+    self: Table<K, V, E>,
+    predicate: (value: V, key: K) => boolean,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, V, E | OperatorError<Policy>>, never, Scope.Scope>
+} = dual(
+  isDataFirst,
+  <K, V, E, Policy extends OnError>(
+    self: Table<K, V, E>,
+    predicate: (value: V, key: K) => boolean,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, V, E | OperatorError<Policy>>, never, Scope.Scope> =>
+    tableOf(Mapped.filter(cellOf(self), predicate, options?.onError))
+)
+
+/**
+ * `map` and `filter` in one: the entries for which a function gives a `Result` that is a success, with what it gives.
+ *
+ * **Example** (Addresses that are complete)
+ *
+ * ```ts
+ * import { Effect, Result, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const services = TableTopic.make({
+ *   name: "services",
+ *   key: Schema.String,
+ *   value: Schema.Struct({ host: Schema.String, port: Schema.optionalKey(Schema.Int) })
+ * })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const all = yield* KafkaTable.make(services)
+ *   const addresses = yield* all.pipe(
+ *     Table.filterMap(({ host, port }) =>
+ *       port === undefined ? Result.failVoid : Result.succeed(`${host}:${port}`)
+ *     )
+ *   )
+ *   return yield* addresses.get("billing")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const filterMap: {
+  <K, V, B, X, Policy extends OnError = "fail">(
+    f: (value: NoInfer<V>, key: NoInfer<K>) => Result.Result<B, X>,
+    options?: OperatorOptions<Policy>
+  ): <E>(self: Table<K, V, E>) => Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
+  <K, V, E, B, X, Policy extends OnError = "fail">(
+    self: Table<K, V, E>,
+    f: (value: V, key: K) => Result.Result<B, X>,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
+} = dual(
+  isDataFirst,
+  <K, V, E, B, X, Policy extends OnError>(
+    self: Table<K, V, E>,
+    f: (value: V, key: K) => Result.Result<B, X>,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope> =>
+    tableOf(Mapped.filterMap(cellOf(self), f, options?.onError))
+)

@@ -409,6 +409,24 @@ export class ReaderDied extends TaggedError<ReaderDied>()("ReaderDied", { topic,
 }
 
 /**
+ * A function that a derived table was made with threw: the table keeps what it showed before, for good.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DerivationFailed extends TaggedError<DerivationFailed>()("DerivationFailed", {
+  /** The operator, and the table that it was used on: `map(prices)`. */
+  table: Schema.String,
+  /** The key that it threw for, as text. */
+  key: Schema.String,
+  cause: Schema.Defect()
+}) {
+  override get message(): string {
+    return `${this.table} failed: its function threw for the key ${this.key}: ${reasonOf(this.cause)}; let it give another value, or leave such entries out with onError: "skip"`
+  }
+}
+
+/**
  * A table that was made with `catchUp: { mode: "background" }` did not get as far as reading; `reason` says why. Made with
  * `await`, the table is not made then, and that reason is what making it fails with.
  *

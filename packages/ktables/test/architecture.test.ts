@@ -14,7 +14,6 @@ const vocabulary = [
   "KafkaClient",
   "KafkaError",
   "KafkaTransport",
-  "Table",
   "TableChange",
   "TableError",
   "TableStatus",
@@ -31,6 +30,7 @@ const rooms: Readonly<Record<string, ReadonlyArray<string>>> = {
   writer: ["topic", "records", "protocol"],
   log: ["topic", "records", "protocol"],
   table: [],
+  operators: ["table"],
   replica: ["table", "log", "topic", "records"],
   memory: ["records", "protocol"]
 }

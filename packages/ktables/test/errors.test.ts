@@ -42,6 +42,11 @@ const errors = {
   }),
   NotAwaitable: new TableError.NotAwaitable({ topic, detail }),
   TableClosed: new TableError.TableClosed({ topic }),
+  DerivationFailed: new TableError.DerivationFailed({
+    table: "map(prices)",
+    key: "1",
+    cause: new TypeError("of a function")
+  }),
   ReaderDied: new TableError.ReaderDied({ topic, cause: new TypeError("of the codec's") }),
   EncodeError: new TableError.EncodeError({ topic, part: "value", detail }),
   WriteRejected: new TableError.WriteRejected({ topic, partition: 0, reason: "MESSAGE_TOO_LARGE", detail }),

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Stream } from "effect"
 import { Cell } from "../../src/internal/table/cell.ts"
-import type { Commit, Receiver, Replacement } from "../../src/internal/table/commit.ts"
+import type { Commit, Dependent, Receiver, Replacement } from "../../src/internal/table/commit.ts"
 import { type Change, Contents } from "../../src/internal/table/contents.ts"
 import { TopicDeleted } from "../../src/TableError.ts"
 import { chance } from "../support/chance.ts"
@@ -32,7 +32,8 @@ const record = (contents: Contents<string, number>): Record<string, number> =>
   Object.fromEntries([...contents].sort(([a], [b]) => (a < b ? -1 : 1)))
 
 /** The sum of a key's values in all sources; absent where it is absent in one. */
-class Sum implements Receiver<string, number> {
+class Sum implements Receiver<string, number>, Dependent {
+  readonly dependent = this
   readonly height: number
   readonly cell: Numbers
   readonly sources: ReadonlyArray<Numbers>
@@ -57,6 +58,9 @@ class Sum implements Receiver<string, number> {
     for (const { key } of changes) this.#pending.add(key)
   }
 
+  // Its roots are not replaced while others change.
+  receiveNext(): void {}
+
   propagate(commit: Commit): void {
     this.runs++
     const contents = this.sources.map(({ contents }) => contents)
@@ -71,7 +75,7 @@ class Sum implements Receiver<string, number> {
       const next = new Contents<string, number>()
       const contents = this.sources.map((source) => replacement.nextOf(source) ?? source.contents)
       next.mutate(() => this.#write(contents, next, this.#keysOf(contents)), false)
-      this.cell.prepare(replacement, next)
+      this.cell.prepare(replacement, next, false)
     })
   }
 

@@ -9,8 +9,8 @@ import { TableClosed } from "../../TableError.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 import { ChangeFeed } from "./changeFeed.ts"
 import { Commit, type Receiver, Replacement } from "./commit.ts"
-import type { Change, Contents } from "./contents.ts"
-import { difference } from "./difference.ts"
+import type { Contents } from "./contents.ts"
+import { Difference } from "./difference.ts"
 import { StatusFeed } from "./statusFeed.ts"
 
 export interface CellOptions<K, V, C extends Contents<K, V>> {
@@ -39,22 +39,48 @@ const completion = <E>(status: TableStatus<E>, name: string): Effect.Effect<void
   }
 }
 
+/** How a table's filling has ended for good. */
+export type End<E> = { readonly _tag: "Failed"; readonly error: E } | { readonly _tag: "Closed" }
+
+/** What is to run once all tables of a step have taken their states. */
+export interface Wakes {
+  readonly push: (wake: () => void) => void
+}
+
+/** What a table that stands on another hears of its state: before anybody is woken by it. */
+export interface Follower<E> {
+  readonly statusChanged: (wakes: Wakes) => void
+  readonly ended: (end: End<E>, wakes: Wakes) => void
+}
+
+/** What a cell is to contain when a replacement ends. */
+interface Next<K, V, C> {
+  readonly contents: C
+  /** To those that it has, as far as somebody wants it. */
+  difference: Difference<K, V> | undefined
+}
+
 export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   readonly name: string
   readonly height: number
   readonly feed: ChangeFeed<K, V, E>
   readonly statuses: StatusFeed<E> = new StatusFeed<E>({ _tag: "Loading", replayed: 0, target: 0 })
   readonly #same: (a: V, b: V) => boolean
+  readonly capacity: number
   readonly #receivers = new Set<Receiver<K, V>>()
+  readonly #followers = new Set<Follower<E>>()
   readonly #completions = new Set<(outcome: Effect.Effect<void, E | TableClosed>) => void>()
   readonly #failure = Deferred.makeUnsafe<never, E | TableClosed>()
   #contents: C
+  #next: Next<K, V, C> | undefined
+  #end: End<E> | undefined
 
   constructor({ capacity, contents, height = 0, name, same }: CellOptions<K, V, C>) {
     this.name = name
     this.height = height
     this.#same = same
     this.#contents = contents
+    this.capacity = capacity
     this.feed = new ChangeFeed(this, capacity)
   }
 
@@ -64,7 +90,7 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
 
   /** Whether anybody wants change objects: else none are made. */
   get #isFollowed(): boolean {
-    return this.feed.wantsChanges || this.#receivers.size > 0
+    return this.feed.wantsChanges || this.#receivers.size > 0 || this.#next !== undefined
   }
 
   // ---------------------------------------------------------------------------------------------- the write port
@@ -84,7 +110,19 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
     const before = this.#contents.version
     const changes = this.#contents.mutate(write, this.#isFollowed)
     const { version } = this.#contents
-    if (version !== before) commit.changed(this.#receivers, changes, () => this.feed.publish(changes, version))
+    if (version === before) return
+    commit.changed(this.#receivers, changes, () => this.feed.publish(changes, version))
+    this.#next?.difference?.touch(changes)
+  }
+
+  /** As `write`, of the contents that it is to have. */
+  writeNext(commit: Commit, write: () => void): void {
+    const { contents, difference } = this.#next!
+    const before = contents.version
+    const changes = contents.mutate(write, difference !== undefined || this.#receivers.size > 0)
+    if (contents.version === before) return
+    commit.changedNext(this.#receivers, changes)
+    difference?.touch(changes)
   }
 
   /**
@@ -95,31 +133,46 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   replace(next: C, reached: () => void): Effect.Effect<void> {
     return Effect.suspend(() => {
       const replacement = new Replacement()
-      this.prepare(replacement, next)
+      this.prepare(replacement, next, false)
       return replacement.run(reached)
     })
   }
 
-  /** As `replace`, as a part of one that began at the root. */
-  prepare(replacement: Replacement, next: C): void {
-    let changes: ReadonlyArray<Change<K, V>> | undefined
+  /**
+   * As `replace`, as a part of one that began at the root.
+   *
+   * @param isLive whether these contents and the next ones may change before the end.
+   * @param over hears whether the next contents came in place.
+   */
+  prepare(replacement: Replacement, next: C, isLive: boolean, over: (isSwapped: boolean) => void = nothing): void {
+    const pending: Next<K, V, C> = { contents: next, difference: undefined }
+    this.#next = pending
+    let isSwapped = false
     replacement.add(
       this,
       next,
+      isLive,
       {
-        compare: () =>
-          this.#contents.hasMap && !next.isMapped
-            ? next.prepareMap
-            : changes === undefined && this.feed.wantsChanges
-              ? Effect.map(difference(this.#contents, next, this.#same), (found) => {
-                  changes = found
-                })
-              : undefined,
+        compare: () => {
+          if (this.#end !== undefined) return undefined
+          if (this.#contents.hasMap && !next.isMapped) return next.prepareMap
+          if (pending.difference !== undefined || !this.feed.wantsChanges) return undefined
+          pending.difference = new Difference(this.#contents, next, this.#same, isLive)
+          return pending.difference.find
+        },
         swap: () => {
+          // It shows the last contents that it had.
+          if (this.#end !== undefined) return nothing
           next.version = this.#contents.version + 1
           this.#contents = next
+          isSwapped = true
           const { version } = next
-          return () => this.feed.publish(changes ?? [], version)
+          const changes = pending.difference?.changes() ?? []
+          return () => this.feed.publish(changes, version)
+        },
+        over: () => {
+          if (this.#next === pending) this.#next = undefined
+          over(isSwapped)
         }
       },
       () => this.#receivers
@@ -135,34 +188,68 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
     return () => this.#receivers.delete(receiver)
   }
 
+  /** Before anybody reads it: what it contained so far does not count. */
+  discard(empty: C): void {
+    this.#contents = empty
+  }
+
   // ---------------------------------------------------------------------------------------------- lifecycle
 
   get status(): TableStatus<E> {
     return this.statuses.current
   }
 
+  /** How it ended for good; undefined while it may go on. */
+  get end(): End<E> | undefined {
+    return this.#end
+  }
+
+  /** From here on `follower` hears of each state, until the returned function is called. */
+  follow(follower: Follower<E>): () => void {
+    this.#followers.add(follower)
+    return () => this.#followers.delete(follower)
+  }
+
   /** Nothing follows `Closed`. */
   setStatus(status: TableStatus<E>): void {
-    if (this.status._tag === "Closed") return
-    this.statuses.set(status)
-    const outcome = completion(status, this.name)
-    if (outcome === undefined) return
-    const waiting = [...this.#completions]
-    this.#completions.clear()
-    for (const resume of waiting) resume(outcome)
+    settle((wakes) => this.become(status, wakes))
   }
 
   /** The writer has failed for good: the contents stay as they are. */
   fail(error: E): void {
-    if (this.status._tag !== "Failed") this.setStatus({ _tag: "Failed", error })
-    this.feed.end(Exit.fail(error))
-    Deferred.doneUnsafe(this.#failure, Effect.fail(error))
+    settle((wakes) => this.ended({ _tag: "Failed", error }, wakes))
   }
 
   close(): void {
-    this.setStatus({ _tag: "Closed" })
-    this.feed.end("closed")
-    Deferred.doneUnsafe(this.#failure, Effect.fail(new TableClosed({ topic: this.name })))
+    settle((wakes) => this.ended({ _tag: "Closed" }, wakes))
+  }
+
+  /** As `setStatus`, as a part of a step in which other tables take their states, too. */
+  become(status: TableStatus<E>, wakes: Wakes): void {
+    if (this.status._tag === "Closed") return
+    this.statuses.set(status)
+    wakes.push(() => {
+      this.statuses.wake()
+      const outcome = completion(status, this.name)
+      if (outcome === undefined) return
+      const waiting = [...this.#completions]
+      this.#completions.clear()
+      for (const resume of waiting) resume(outcome)
+    })
+    for (const follower of this.#followers) follower.statusChanged(wakes)
+  }
+
+  /** As `fail` and `close`, as a part of a step in which other tables take their states, too. */
+  ended(end: End<E>, wakes: Wakes): void {
+    if (this.#end?._tag === "Closed") return
+    this.#end = end
+    if (end._tag === "Closed" || this.status._tag !== "Failed") this.become(end, wakes)
+    wakes.push(() => {
+      this.feed.end(end._tag === "Failed" ? Exit.fail(end.error) : "closed")
+      const error = end._tag === "Failed" ? end.error : new TableClosed({ topic: this.name })
+      Deferred.doneUnsafe(this.#failure, Effect.fail(error))
+    })
+    for (const follower of this.#followers) follower.ended(end, wakes)
   }
 
   /** Never succeeds. */
@@ -179,4 +266,13 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
         return Effect.sync(() => this.#completions.delete(resume))
       })
   )
+}
+
+const nothing = () => {}
+
+/** Lets all tables take their states, and only then anybody run who waits for one. */
+export const settle = (take: (wakes: Wakes) => void): void => {
+  const wakes: Array<() => void> = []
+  take(wakes)
+  for (const wake of wakes) wake()
 }

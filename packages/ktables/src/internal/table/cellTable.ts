@@ -1,21 +1,19 @@
-/** A cell as its readers see it. */
+/** A cell as its readers see it: what `Table` says of a table. */
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import type * as HashMap from "effect/HashMap"
 import type * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import * as Stream from "effect/Stream"
-import type { Table } from "../../Table.ts"
 import type { TableChange } from "../../TableChange.ts"
+import type { TableClosed } from "../../TableError.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 import type { Cell } from "./cell.ts"
 import type { Contents } from "./contents.ts"
 import { TypeId } from "./typeId.ts"
 import { TableView } from "./view.ts"
 
-export class CellTable<K, V, E, C extends Contents<K, V> = Contents<K, V>>
-  extends Pipeable.Class
-  implements Table<K, V, E>
-{
+export class CellTable<K, V, E, C extends Contents<K, V> = Contents<K, V>> extends Pipeable.Class {
   readonly [TypeId]: typeof TypeId = TypeId
   readonly #cell: Cell<K, V, E, C>
   readonly view: ReadonlyMap<K, V>
@@ -23,14 +21,14 @@ export class CellTable<K, V, E, C extends Contents<K, V> = Contents<K, V>>
   readonly keys: Effect.Effect<ReadonlyArray<K>>
   readonly values: Effect.Effect<ReadonlyArray<V>>
   readonly entries: Effect.Effect<ReadonlyArray<readonly [K, V]>>
-  readonly snapshot: Table<K, V, E>["snapshot"]
+  readonly snapshot: Effect.Effect<HashMap.HashMap<K, V>>
   readonly changes: Stream.Stream<TableChange<K, V>, E>
   readonly changeBatches: Stream.Stream<ReadonlyArray<TableChange<K, V>>, E>
-  readonly states: Table<K, V, E>["states"]
+  readonly states: Stream.Stream<HashMap.HashMap<K, V>, E>
   readonly status: Effect.Effect<TableStatus<E>>
   readonly statusChanges: Stream.Stream<TableStatus<E>>
-  readonly failure: Table<K, V, E>["failure"]
-  readonly awaitCaughtUp: Table<K, V, E>["awaitCaughtUp"]
+  readonly failure: Effect.Effect<never, E | TableClosed>
+  readonly awaitCaughtUp: Effect.Effect<void, E | TableClosed>
   readonly isCaughtUp: Effect.Effect<boolean>
 
   constructor(cell: Cell<K, V, E, C>) {
@@ -56,6 +54,12 @@ export class CellTable<K, V, E, C extends Contents<K, V> = Contents<K, V>>
     this.isCaughtUp = Effect.sync(() => cell.status._tag === "CaughtUp")
     // Its fields say nothing of what it holds.
     Equal.byReferenceUnsafe(this)
+  }
+
+  /** What is behind a table. */
+  static cellOf<K, V, E>(table: object): Cell<K, V, E> {
+    if (!(#cell in table)) throw new TypeError("it is no table that this library made")
+    return table.#cell as unknown as Cell<K, V, E>
   }
 
   readonly get = (key: K): Effect.Effect<Option.Option<V>> => Effect.sync(() => this.#cell.contents.find(key))

@@ -5,6 +5,7 @@
  * a fiber that is resumed runs at once, on the stack of whoever resumes it, and must find all contents in step.
  */
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import type { Change, Contents } from "./contents.ts"
 
 /** A table that is derived from others, as those see it. */
@@ -17,16 +18,20 @@ export interface Dependent {
    */
   readonly propagate: (commit: Commit) => void
   /**
-   * Makes what it is to contain when its sources are replaced, in slices, and adds that to `replacement`. It runs once, after
-   * all its sources that are replaced.
+   * Adds what it is to contain when its sources are replaced to `replacement`, and makes it in slices. It runs once, after
+   * all its sources that are replaced. Where it has a source that is not, that one may change meanwhile, and what is made
+   * has to follow: `propagate` writes to it, too.
    */
   readonly prepare: (replacement: Replacement) => Effect.Effect<void>
 }
 
 /** What a dependent is handed by one of its sources. */
-export interface Receiver<K, V> extends Dependent {
+export interface Receiver<K, V> {
+  readonly dependent: Dependent
   /** Takes in changes of a source. Nothing comes of them yet: those of another source may follow. */
   readonly receive: (changes: ReadonlyArray<Change<K, V>>) => void
+  /** As `receive`, of what the source is to contain when the replacement that is under way ends. */
+  readonly receiveNext: (changes: ReadonlyArray<Change<K, V>>) => void
 }
 
 /** Dependents that are yet to be visited: lower ones first, each once. */
@@ -44,6 +49,10 @@ class Visits {
   next(): Dependent | undefined {
     return this.#waiting.pop()
   }
+
+  clear(): void {
+    this.#waiting.length = 0
+  }
 }
 
 /** One change of a root on its way. */
@@ -56,8 +65,21 @@ export class Commit {
     this.#publications.push(publish)
     for (const receiver of receivers) {
       receiver.receive(changes)
-      this.#visits.add(receiver)
+      this.#visits.add(receiver.dependent)
     }
+  }
+
+  /** As `changed`, of contents that a cell does not have yet. */
+  changedNext<K, V>(receivers: Iterable<Receiver<K, V>>, changes: ReadonlyArray<Change<K, V>>): void {
+    for (const receiver of receivers) {
+      receiver.receiveNext(changes)
+      this.#visits.add(receiver.dependent)
+    }
+  }
+
+  /** Runs `wake` with what is published, once all contents stand. */
+  afterwards(wake: () => void): void {
+    this.#publications.push(wake)
   }
 
   /** Brings all contents in step, and only then lets anybody know: `reached` first. */
@@ -92,48 +114,85 @@ export interface Replaceable {
   readonly compare: () => Effect.Effect<void> | undefined
   /** Puts the next contents in place; hands back what is to run when all stand. */
   readonly swap: () => () => void
+  /** Runs at the end, whether it came to the swap or not. */
+  readonly over: () => void
 }
+
+/** What a cell is to have, and how it gets it. */
+interface Part {
+  readonly next: Contents<never, never>
+  readonly isLive: boolean
+  readonly replaceable: Replaceable
+}
+
+/**
+ * One after another where tables stand on what is replaced: they may stand on several roots, and what they are to contain
+ * is made of what the others contain then. It is all work of this process, so that waiting makes nothing later.
+ */
+const oneAtATime = Semaphore.makeUnsafe(1).withPermits(1)
 
 /** A root's next contents and those of everything that stands on it, until they are put in place all at once. */
 export class Replacement {
   readonly #visits = new Visits()
   readonly #visited = new Set<Dependent>()
-  readonly #parts = new Map<object, { readonly next: Contents<never, never>; readonly part: Replaceable }>()
-  readonly #dependents: Array<() => Iterable<Dependent>> = []
+  readonly #parts = new Map<object, Part>()
+  readonly #receivers: Array<() => Iterable<Pick<Receiver<never, never>, "dependent">>> = []
+  #isAlone = false
 
   /** The contents that a cell is to have; undefined where it keeps those that it has. */
   nextOf<K, V>(cell: { readonly contents: Contents<K, V> }): Contents<K, V> | undefined {
     return this.#parts.get(cell)?.next as Contents<K, V> | undefined
   }
 
+  /** Whether what a cell contains after this may change before it: while it is made, or once it is. */
+  isLive(cell: object): boolean {
+    return this.#parts.get(cell)?.isLive ?? true
+  }
+
   add<K, V>(
     cell: object,
     next: Contents<K, V>,
-    part: Replaceable,
-    /** Those that stand on it now: more may come, and some may go, while others are prepared. */
-    dependents: () => Iterable<Dependent>
+    isLive: boolean,
+    replaceable: Replaceable,
+    /** Those of what stands on it now: more may come, and some may go, while others are prepared. */
+    receivers: () => Iterable<Receiver<K, V>>
   ): void {
-    this.#parts.set(cell, { next: next as unknown as Contents<never, never>, part })
-    this.#dependents.push(dependents)
+    this.#parts.set(cell, { next: next as unknown as Contents<never, never>, isLive, replaceable })
+    this.#receivers.push(receivers)
   }
 
   /** Prepares all that stands on what was added, and puts it in place in one step. */
   run(reached: () => void): Effect.Effect<void> {
+    return Effect.ensuring(
+      this.#advance(reached),
+      Effect.sync(() => {
+        for (const { replaceable } of this.#parts.values()) replaceable.over()
+      })
+    )
+  }
+
+  #advance(reached: () => void): Effect.Effect<void> {
     return Effect.suspend(() => {
-      for (const dependents of this.#dependents) {
-        for (const dependent of dependents()) if (!this.#visited.has(dependent)) this.#visits.add(dependent)
+      for (const receivers of this.#receivers) {
+        for (const { dependent } of receivers()) if (!this.#visited.has(dependent)) this.#visits.add(dependent)
       }
       const dependent = this.#visits.next()
       if (dependent !== undefined) {
+        if (!this.#isAlone) {
+          this.#isAlone = true
+          // Asked for again then: who waited may have been closed meanwhile.
+          this.#visits.clear()
+          return oneAtATime(this.#advance(reached))
+        }
         this.#visited.add(dependent)
-        return Effect.andThen(dependent.prepare(this), this.run(reached))
+        return Effect.andThen(dependent.prepare(this), this.#advance(reached))
       }
-      for (const { part } of this.#parts.values()) {
-        const comparing = part.compare()
-        if (comparing !== undefined) return Effect.andThen(comparing, this.run(reached))
+      for (const { replaceable } of this.#parts.values()) {
+        const comparing = replaceable.compare()
+        if (comparing !== undefined) return Effect.andThen(comparing, this.#advance(reached))
       }
       notify(
-        Array.from(this.#parts.values(), ({ part }) => part.swap()),
+        Array.from(this.#parts.values(), ({ replaceable }) => replaceable.swap()),
         reached
       )
       return Effect.void

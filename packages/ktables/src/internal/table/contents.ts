@@ -76,6 +76,10 @@ export class Contents<K, V> {
   slotOf(key: K): number | undefined {
     return this.#index.get(key)
   }
+  /** The value of the entry that lies there. */
+  valueAt(slot: number): V {
+    return this.#values[slot] as V
+  }
   /** Keys and the slots of their entries. */
   slots(): Iterator<readonly [K, number]> {
     return this.#index[Symbol.iterator]()
@@ -159,6 +163,21 @@ export class Contents<K, V> {
     }
     this.#write(slot, key, value)
     return slot
+  }
+
+  /** As `set`, unless the key has the same value. */
+  update(key: K, value: V, same: (a: V, b: V) => boolean): void {
+    const slot = this.#index.get(key)
+    if (slot === undefined) {
+      this.add(key, value)
+      return
+    }
+    const previous = this.#values[slot] as V
+    if (same(previous, value)) return
+    if (this.#changes !== undefined) {
+      this.#changes.push({ _tag: "Set", key, value, previous: Option.some(previous) })
+    }
+    this.#write(slot, key, value)
   }
 
   /** As `set`, of a key that is known to be absent. */

@@ -30,15 +30,19 @@ export class StatusFeed<E> {
     return this.#current
   }
 
-  /** Nothing follows `Closed`. */
+  /** Nothing follows `Closed`. Whoever follows is to be woken after it. */
   set(status: TableStatus<E>): void {
     if (this.#current._tag === "Closed") return
     this.#current = status
-    for (const subscriber of this.#subscribers) {
-      const { pending } = subscriber
+    for (const { pending } of this.#subscribers) {
       if (isProgress(pending.at(-1), status)) pending.pop()
       else if (pending.length >= KEPT) pending.shift()
       pending.push(status)
+    }
+  }
+
+  wake(): void {
+    for (const subscriber of this.#subscribers) {
       const { wake } = subscriber
       subscriber.wake = undefined
       wake?.()

@@ -1,0 +1,202 @@
+/**
+ * The laws of operators: at every version that anybody can read, each derived table is what plain code makes of its roots'
+ * contents, whatever is committed, replaced, made and closed meanwhile.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Option, Result, type Scope, Stream } from "effect"
+import { Table } from "effect-ktables"
+import { type Chance, chance, propertyTimeout, seedsOf } from "../support/chance.ts"
+import { contentsOf, hurried, put, type Root, rootOf, shown } from "./fixtures.ts"
+
+type Numbers = Map<string, number>
+type NumberTable<E = unknown> = Table.Table<string, number, E>
+
+/** A table, and what it has to contain. */
+interface Node {
+  readonly name: string
+  readonly table: NumberTable
+  readonly wanted: () => Numbers
+}
+
+/** An operator in two ways: as it is, and in plain code over whole maps. */
+interface Operator {
+  readonly sources: number
+  readonly derive: (...tables: ReadonlyArray<NumberTable>) => Effect.Effect<NumberTable, never, Scope.Scope>
+  readonly plain: (...maps: ReadonlyArray<Numbers>) => Numbers
+}
+
+const entriesOf = (map: Numbers, f: (value: number, key: string) => number | undefined): Numbers => {
+  const made: Numbers = new Map()
+  for (const [key, value] of map) {
+    const output = f(value, key)
+    if (output !== undefined) made.set(key, output)
+  }
+  return made
+}
+
+const isEven = (n: number): boolean => n % 2 === 0
+
+/** Throws for some values. */
+const half = (n: number): number => {
+  if (n % 3 === 0) throw new Error(`${n} is odd`)
+  return n / 2
+}
+
+const operators: Readonly<Record<string, Operator>> = {
+  map: {
+    sources: 1,
+    derive: (table) => Table.map(table!, (n, key) => n * 2 + key.length),
+    plain: (map) => entriesOf(map!, (n, key) => n * 2 + key.length)
+  },
+  "map to few values": {
+    sources: 1,
+    derive: (table) => Table.map(table!, (n) => n % 3),
+    plain: (map) => entriesOf(map!, (n) => n % 3)
+  },
+  "map that skips": {
+    sources: 1,
+    derive: (table) => Table.map(table!, half, { onError: "skip" }),
+    plain: (map) => entriesOf(map!, (n) => (n % 3 === 0 ? undefined : half(n)))
+  },
+  filter: {
+    sources: 1,
+    derive: (table) => Table.filter(table!, isEven),
+    plain: (map) => entriesOf(map!, (n) => (isEven(n) ? n : undefined))
+  },
+  filterMap: {
+    sources: 1,
+    derive: (table) => Table.filterMap(table!, (n) => (isEven(n) ? Result.succeed(n + 1) : Result.failVoid)),
+    plain: (map) => entriesOf(map!, (n) => (isEven(n) ? n + 1 : undefined))
+  }
+}
+
+/** More than are done between two looks at the clock, so that what is done in slices takes several. */
+const KEYS = 200
+
+const keyOf = ({ below }: Chance): string => `k${below(KEYS)}`
+
+/** Follows a node by its changes: they have to add up to what it contains, whenever they come. */
+const followed = Effect.fnUntraced(function* (node: Node, problems: Array<string>, look: (where: string) => void) {
+  const model = new Map<string, number>()
+  yield* Effect.forkScoped(
+    Stream.runForEach(node.table.changeBatches, (batch) =>
+      Effect.sync(() => {
+        const keys = new Set<string>()
+        for (const change of batch) {
+          if (change._tag === "Snapshot") {
+            model.clear()
+            for (const [key, value] of change.entries) model.set(key, value)
+            continue
+          }
+          const before = model.get(change.key)
+          const previous = change._tag === "Deleted" ? change.previous : Option.getOrUndefined(change.previous)
+          if (previous !== before) problems.push(`${node.name}: ${change.key} was ${before}, not ${previous}`)
+          if (keys.has(change.key)) problems.push(`${node.name}: ${change.key} changed twice in a batch`)
+          keys.add(change.key)
+          if (change._tag === "Set") model.set(change.key, change.value)
+          else model.delete(change.key)
+        }
+        look(`a change of ${node.name}`)
+      })
+    ),
+    { startImmediately: true }
+  )
+  return model
+})
+
+const cases = seedsOf(12, 2000)
+
+describe("derived tables", () => {
+  for (const seed of cases) {
+    it.effect(
+      `contain what plain code makes of their roots, at every version that can be read (seed ${seed})`,
+      () =>
+        Effect.gen(function* () {
+          yield* hurried
+          const random = chance(seed)
+          const { below, happens, pick } = random
+          const entries = (most: number) =>
+            // Each key once: a root's batch may hold a key twice, and so may what is made of it.
+            new Map(Array.from({ length: below(most) }, () => [keyOf(random), below(50)] as const))
+          const roots: ReadonlyArray<Root<string, number>> = [
+            rootOf("a", entries(2 * KEYS)),
+            rootOf("b", entries(2 * KEYS))
+          ]
+          const nodes: Array<Node> = roots.map(({ cell, table }) => ({
+            name: cell.name,
+            table,
+            wanted: () => new Map(cell.contents)
+          }))
+          const problems: Array<string> = []
+          let looks = 0
+          const look = (where: string): void => {
+            looks++
+            for (const { name, table, wanted } of nodes) {
+              const should = wanted()
+              if (table.view.size !== should.size) {
+                problems.push(`${name} at ${where}: ${table.view.size} entries and not ${should.size}`)
+              }
+              for (const [key, value] of should) {
+                const is = table.view.get(key)
+                if (is !== value) problems.push(`${name} at ${where}: ${key} is ${is} and not ${value}`)
+              }
+            }
+          }
+          const models = new Map<Node, Map<string, number>>()
+          const follow = (node: Node) =>
+            Effect.map(followed(node, problems, look), (model) => void models.set(node, model))
+          for (const node of nodes) yield* follow(node)
+
+          const commit = (root: Root<string, number>) =>
+            put(
+              root,
+              Array.from(entries(6), ([key, value]) => [key, happens(0.3) ? undefined : value] as const),
+              () => look(`a write to ${root.cell.name}`)
+            )
+          const derived = Effect.gen(function* () {
+            const [name, { derive, plain, sources }] = pick(Object.entries(operators))
+            const from = Array.from({ length: sources }, () => pick(nodes))
+            const table = yield* derive(...from.map(({ table }) => table))
+            const node: Node = {
+              name: `${name}(${from.map(({ name }) => name).join(", ")})`,
+              table,
+              wanted: () => plain(...from.map(({ wanted }) => wanted()))
+            }
+            nodes.push(node)
+            if (happens(0.7)) yield* follow(node)
+            look(`the making of ${node.name}`)
+          })
+
+          for (let step = 0; step < 40; step++) {
+            const busy: Array<Fiber.Fiber<void>> = []
+            /** Roots that must not be committed to, since they are replaced. */
+            const replaced = new Set<Root<string, number>>()
+            const replace = (root: Root<string, number>) => {
+              replaced.add(root)
+              return root.cell.replace(contentsOf(entries(2 * KEYS)), () =>
+                look(`the replacement of ${root.cell.name}`)
+              )
+            }
+            if (nodes.length < 9 && happens(0.4)) busy.push(yield* Effect.forkScoped(derived))
+            if (happens(0.3)) busy.push(yield* Effect.forkScoped(replace(pick(roots))))
+            if (happens(0.15)) {
+              for (const root of roots) if (!replaced.has(root)) busy.push(yield* Effect.forkScoped(replace(root)))
+            }
+            const isBusy = () => busy.some((fiber) => fiber.pollUnsafe() === undefined)
+            do {
+              const free = roots.filter((root) => !replaced.has(root))
+              if (free.length > 0) commit(pick(free))
+              look("a step")
+              yield* Effect.yieldNow
+            } while (isBusy())
+            yield* Fiber.joinAll(busy)
+          }
+          yield* Effect.yieldNow
+          assert.deepStrictEqual(problems.slice(0, 3), [])
+          assert.isAbove(looks, 80)
+          for (const [{ name, table }, model] of models) assert.deepStrictEqual(shown(model), shown(table.view), name)
+        }),
+      propertyTimeout
+    )
+  }
+})

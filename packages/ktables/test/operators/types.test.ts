@@ -1,0 +1,58 @@
+/** What the types of operators say: keys, values, and what can end a derived table. */
+import { describe, expectTypeOf, it } from "@effect/vitest"
+import { type Effect, Option, Result, type Scope } from "effect"
+import { type KafkaTable, Table, type TableError } from "effect-ktables"
+
+type Fruit = { readonly name: string; readonly price: number }
+type Fruits = KafkaTable.KafkaTable<string, Fruit>
+type Made<A> = A extends Effect.Effect<infer T, infer _E, infer _R> ? T : never
+type Tables<E> = Table.Table<string, number, E>
+
+declare const fruits: Fruits
+declare const plain: Table.Table<string, Fruit>
+
+/** Types alone are looked at. */
+const never = (run: () => unknown): void => {
+  expectTypeOf(run).toBeFunction()
+}
+
+describe("map, filter and filterMap", () => {
+  it("find keys and values by themselves, in pipes and without", () => {
+    never(() => {
+      const piped = fruits.pipe(
+        Table.map((fruit, key) => {
+          expectTypeOf(fruit).toEqualTypeOf<Fruit>()
+          expectTypeOf(key).toEqualTypeOf<string>()
+          return fruit.price
+        })
+      )
+      const called = Table.map(fruits, ({ price }) => price)
+      type Expected = Tables<TableError.ReaderError | TableError.DerivationFailed>
+      expectTypeOf(piped).toEqualTypeOf<Effect.Effect<Expected, never, Scope.Scope>>()
+      expectTypeOf(called).toEqualTypeOf<Effect.Effect<Expected, never, Scope.Scope>>()
+    })
+  })
+
+  it("leave errors out that cannot be", () => {
+    never(() => {
+      const skipping = plain.pipe(Table.map(({ price }) => price, { onError: "skip" }))
+      expectTypeOf<Made<typeof skipping>>().toEqualTypeOf<Tables<never>>()
+      const either = (onError: Table.OnError) => Table.map(plain, ({ price }) => price, { onError })
+      expectTypeOf<Made<ReturnType<typeof either>>>().toEqualTypeOf<Tables<TableError.DerivationFailed>>()
+    })
+  })
+
+  it("narrow values", () => {
+    never(() => {
+      const optional = null as unknown as Table.Table<string, Option.Option<number>>
+      const some = optional.pipe(Table.filter(Option.isSome))
+      expectTypeOf<Table.Value<Made<typeof some>>>().toEqualTypeOf<Option.Some<number>>()
+      const cheap = Table.filter(plain, ({ price }) => price < 1)
+      expectTypeOf<Table.Value<Made<typeof cheap>>>().toEqualTypeOf<Fruit>()
+      const prices = plain.pipe(
+        Table.filterMap(({ price }) => (price > 0 ? Result.succeed(price) : Result.fail("free" as const)))
+      )
+      expectTypeOf<Table.Value<Made<typeof prices>>>().toEqualTypeOf<number>()
+    })
+  })
+})
