@@ -35,6 +35,7 @@ import type * as Pipeable from "effect/Pipeable"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Grouping from "./internal/operators/grouping.ts"
 import * as Mapped from "./internal/operators/map.ts"
 import type { Derived } from "./internal/operators/operator.ts"
 import type { Cell } from "./internal/table/cell.ts"
@@ -354,4 +355,73 @@ export const filterMap: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope> =>
     tableOf(Mapped.filterMap(cellOf(self), f, options?.onError))
+)
+
+/**
+ * The key of groups that a function gives: itself, or the elements of an array.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type IndexKey<A> = A extends ReadonlyArray<infer I> ? I : A
+
+/**
+ * The entries in groups, by what a function gives for each: a secondary index. A read by group costs what it gives, whatever
+ * the size of the table.
+ *
+ * **Details**
+ *
+ * An array means several groups, or none when it is empty; so a group whose key is an array goes into another array. Keys of
+ * groups are compared as `Equal` does. A group that loses its last entry is gone. All that a commit does to a group is one
+ * change of it.
+ *
+ * **Gotchas**
+ *
+ * Groups are kept as native maps. The `HashMap` of a group is made when it is first read, in time proportional to the group,
+ * and kept in step from then on.
+ *
+ * **Example** (Services by zone, and by their tags)
+ *
+ * ```ts
+ * import { Effect, HashMap, Option, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const services = TableTopic.make({
+ *   name: "services",
+ *   key: Schema.String,
+ *   value: Schema.Struct({ host: Schema.String, zone: Schema.String, tags: Schema.Array(Schema.String) })
+ * })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const all = yield* KafkaTable.make(services)
+ *   const byZone = yield* all.pipe(Table.index(({ zone }) => zone))
+ *   const byTag = yield* all.pipe(Table.index(({ tags }) => tags))
+ *   const inEurope = Option.getOrElse(yield* byZone.get("eu-1"), () => HashMap.empty())
+ *   return [HashMap.size(inEurope), yield* byTag.has("beta")]
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const index: {
+  <K, V, I, Policy extends OnError = "fail">(
+    f: (value: NoInfer<V>, key: NoInfer<K>) => I,
+    options?: OperatorOptions<Policy>
+  ): <E>(
+    self: Table<K, V, E>
+  ) => Effect.Effect<Table<IndexKey<I>, HashMap.HashMap<K, V>, E | OperatorError<Policy>>, never, Scope.Scope>
+  <K, V, E, I, Policy extends OnError = "fail">(
+    self: Table<K, V, E>,
+    f: (value: V, key: K) => I,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<IndexKey<I>, HashMap.HashMap<K, V>, E | OperatorError<Policy>>, never, Scope.Scope>
+} = dual(
+  isDataFirst,
+  <K, V, E, I, Policy extends OnError>(
+    self: Table<K, V, E>,
+    f: (value: V, key: K) => Grouping.Indices<I>,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<I, HashMap.HashMap<K, V>, E | OperatorError<Policy>>, never, Scope.Scope> =>
+    tableOf(Grouping.index(cellOf(self), f, options?.onError))
 )

@@ -3,7 +3,7 @@
  * contents, whatever is committed, replaced, made and closed meanwhile.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Result, type Scope, Stream } from "effect"
+import { Effect, Fiber, HashMap, Option, Result, type Scope, Stream } from "effect"
 import { Table } from "effect-ktables"
 import { type Chance, chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { contentsOf, hurried, put, type Root, rootOf, shown } from "./fixtures.ts"
@@ -42,6 +42,22 @@ const half = (n: number): number => {
   return n / 2
 }
 
+const groupOf = (n: number): string => `k${n % 5}`
+
+const groupsOf = (n: number): ReadonlyArray<string> => {
+  if (n % 11 === 3) throw new Error(`${n} has no groups`)
+  return n % 7 === 0 ? [] : [`k${n % 5}`, `k${n % 3}`]
+}
+
+const sumOf = (group: HashMap.HashMap<string, number>): number => HashMap.reduce(group, 0, (sum, n) => sum + n)
+
+const grouped = (map: Numbers, f: (value: number) => ReadonlyArray<string>): Numbers => {
+  const sums: Numbers = new Map()
+  for (const value of map.values())
+    for (const group of new Set(f(value))) sums.set(group, (sums.get(group) ?? 0) + value)
+  return sums
+}
+
 const operators: Readonly<Record<string, Operator>> = {
   map: {
     sources: 1,
@@ -67,6 +83,16 @@ const operators: Readonly<Record<string, Operator>> = {
     sources: 1,
     derive: (table) => Table.filterMap(table!, (n) => (isEven(n) ? Result.succeed(n + 1) : Result.failVoid)),
     plain: (map) => entriesOf(map!, (n) => (isEven(n) ? n + 1 : undefined))
+  },
+  "index, summed": {
+    sources: 1,
+    derive: (table) => Effect.flatMap(Table.index(table!, groupOf), Table.map(sumOf)),
+    plain: (map) => grouped(map!, (n) => [groupOf(n)])
+  },
+  "index by several, summed": {
+    sources: 1,
+    derive: (table) => Effect.flatMap(Table.index(table!, groupsOf, { onError: "skip" }), Table.map(sumOf)),
+    plain: (map) => grouped(map!, (n) => (n % 11 === 3 ? [] : groupsOf(n)))
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the types of operators say: keys, values, and what can end a derived table. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { type Effect, Option, Result, type Scope } from "effect"
+import { type Effect, type HashMap, Option, Result, type Scope } from "effect"
 import { type KafkaTable, Table, type TableError } from "effect-ktables"
 
 type Fruit = { readonly name: string; readonly price: number }
@@ -53,6 +53,20 @@ describe("map, filter and filterMap", () => {
         Table.filterMap(({ price }) => (price > 0 ? Result.succeed(price) : Result.fail("free" as const)))
       )
       expectTypeOf<Table.Value<Made<typeof prices>>>().toEqualTypeOf<number>()
+    })
+  })
+})
+
+describe("index", () => {
+  it("takes the elements of an array for keys of groups, and anything else for one", () => {
+    never(() => {
+      const one = plain.pipe(Table.index(({ price }, key) => ({ price, key })))
+      expectTypeOf<Table.Key<Made<typeof one>>>().toEqualTypeOf<{ price: number; key: string }>()
+      expectTypeOf<Table.Value<Made<typeof one>>>().toEqualTypeOf<HashMap.HashMap<string, Fruit>>()
+      const several = Table.index(plain, ({ name, price }) => (price > 0 ? [name, name.length] : []))
+      expectTypeOf<Table.Key<Made<typeof several>>>().toEqualTypeOf<string | number>()
+      const either = Table.index(plain, ({ name, price }) => (price > 0 ? [name] : "free"), { onError: "skip" })
+      expectTypeOf<Made<typeof either>>().toEqualTypeOf<Table.Table<string, HashMap.HashMap<string, Fruit>>>()
     })
   })
 })

@@ -53,6 +53,7 @@ type AnyInput<E> = Pick<
   | "hasReceived"
   | "hasReceivedNext"
   | "over"
+  | "prepare"
   | "status"
   | "unfollow"
 > & { readonly cell: { readonly height: number; readonly capacity: number; readonly end: End<E> | undefined } }
@@ -110,7 +111,7 @@ class Operator<K, V, E> implements Dependent, Follower<E> {
   })
 
   #fill(derivation: Derivation<K, V>, isWanted: () => boolean): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    const fill = Effect.suspend(() => {
       let thrown: { readonly error: unknown } | undefined
       const step = derivation.fill()
       return Effect.andThen(
@@ -131,6 +132,10 @@ class Operator<K, V, E> implements Dependent, Follower<E> {
         })
       )
     })
+    return Effect.andThen(
+      Effect.forEach(this.#inputs, ({ prepare }) => prepare, { discard: true }),
+      fill
+    )
   }
 
   propagate(commit: Commit): void {

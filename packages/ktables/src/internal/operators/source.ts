@@ -1,9 +1,9 @@
 /** A source of an operator: what it contains, and what of it has changed since the operator last looked. */
-import type { Cell } from "../table/cell.ts"
+import * as Effect from "effect/Effect"
+import type { Cell, Follower } from "../table/cell.ts"
 import type { Dependent, Receiver, Replacement } from "../table/commit.ts"
 import type { Change, Contents } from "../table/contents.ts"
 import type { TableStatus } from "../../TableStatus.ts"
-import type { Follower } from "../table/cell.ts"
 
 /** A source as those see it who derive from it. */
 export class Source<K, V> {
@@ -51,6 +51,11 @@ export class Input<K, V, E> implements Receiver<K, V> {
   /** The source of what is derived next. */
   get newest(): Source<K, V> {
     return this.#next ?? this.#source
+  }
+
+  /** Makes what of it has to be made to be read. */
+  get prepare(): Effect.Effect<void> {
+    return Effect.suspend(() => this.newest.contents.prepareValues)
   }
 
   // ---------------------------------------------------------------------------------------------- its changes

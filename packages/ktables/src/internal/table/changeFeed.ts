@@ -117,7 +117,7 @@ export class ChangeFeed<K, V, E> {
         this.#watched--
       })
     return Stream.unwrap(
-      Effect.map(Effect.acquireRelease(register, leave), (mailbox) => {
+      Effect.map(this.#readable(Effect.acquireRelease(register, leave)), (mailbox) => {
         let last: Option.Option<V> | undefined
         return Stream.flattenIterable(
           this.#follow<Option.Option<V>, ReadonlyArray<Option.Option<V>>>(
@@ -178,6 +178,13 @@ export class ChangeFeed<K, V, E> {
       }
     )
   )
+
+  #readable<A, E, R>(subscribe: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.andThen(
+      Effect.suspend(() => this.#source.contents.prepareValues),
+      subscribe
+    )
+  }
 
   #prepared<A, E, R>(subscribe: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.andThen(

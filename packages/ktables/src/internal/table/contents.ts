@@ -49,24 +49,24 @@ export class Contents<K, V> {
   }
   get(key: K): V | undefined {
     const slot = this.#index.get(key)
-    return slot === undefined ? undefined : this.#values[slot]
+    return slot === undefined ? undefined : this.valueAt(slot)
   }
   find(key: K): Option.Option<V> {
     const slot = this.#index.get(key)
-    return slot === undefined ? Option.none() : Option.some(this.#values[slot] as V)
+    return slot === undefined ? Option.none() : Option.some(this.valueAt(slot))
   }
   keys(): Array<K> {
     return Array.from(this.#index, ([key]) => key)
   }
   values(): Array<V> {
-    return Array.from(this.#index, ([, slot]) => this.#values[slot] as V)
+    return Array.from(this.#index, ([, slot]) => this.valueAt(slot))
   }
   entries(): Array<readonly [K, V]> {
-    return Array.from(this.#index, ([key, slot]) => [key, this.#values[slot] as V] as const)
+    return Array.from(this.#index, ([key, slot]) => [key, this.valueAt(slot)] as const)
   }
   /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
   *[Symbol.iterator](): Generator<[K, V], undefined> {
-    for (const [key, slot] of this.#index) yield [key, this.#values[slot] as V]
+    for (const [key, slot] of this.#index) yield [key, this.valueAt(slot)]
     return undefined
   }
 
@@ -76,13 +76,18 @@ export class Contents<K, V> {
   slotOf(key: K): number | undefined {
     return this.#index.get(key)
   }
-  /** The value of the entry that lies there. */
+  /** The value of the entry that lies there. Where values are made on demand, this makes it. */
   valueAt(slot: number): V {
     return this.#values[slot] as V
   }
   /** Keys and the slots of their entries. */
   slots(): Iterator<readonly [K, number]> {
     return this.#index[Symbol.iterator]()
+  }
+
+  /** Makes what reads would have to make, in slices: nothing, where values are simply there. */
+  get prepareValues(): Effect.Effect<void> {
+    return Effect.void
   }
 
   // ---------------------------------------------------------------------------------------------- the immutable map
@@ -104,9 +109,13 @@ export class Contents<K, V> {
 
   /** Makes the map in slices, so that `map` finds it made. */
   readonly prepareMap: Effect.Effect<void> = Effect.suspend(() =>
+    this.isMapped ? Effect.void : Effect.andThen(this.prepareValues, this.#prepareMap)
+  )
+
+  readonly #prepareMap: Effect.Effect<void> = Effect.suspend(() =>
     this.isMapped || this.#make(performance.now() + SLICE)
       ? Effect.void
-      : Effect.andThen(Effect.yieldNow, this.prepareMap)
+      : Effect.andThen(Effect.yieldNow, this.#prepareMap)
   )
 
   #make(deadline: number): boolean {
@@ -119,7 +128,7 @@ export class Contents<K, V> {
           done = true
           return
         }
-        HashMap.set(draft, next.value[0], this.#values[next.value[1]] as V)
+        HashMap.set(draft, next.value[0], this.valueAt(next.value[1]))
         if (n % MAP_STRIDE === 0 && performance.now() > deadline) return
       }
     })
@@ -193,6 +202,16 @@ export class Contents<K, V> {
   #write(slot: number, key: K, value: V): void {
     this.#values[slot] = value
     if (this.#draft !== undefined) HashMap.set(this.#draft, key, value)
+    this.#touched = true
+  }
+
+  /** As `set`, of an entry whose slot is known, and without a change of it. */
+  protected rewrite(slot: number, key: K, value: V): void {
+    this.#write(slot, key, value)
+  }
+
+  /** The running `mutate` changes something that is not written here. */
+  protected touch(): void {
     this.#touched = true
   }
 

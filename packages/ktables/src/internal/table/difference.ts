@@ -1,5 +1,5 @@
 /** What has to change in the contents of a table to make others of them, by what was encoded. */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Change, Contents } from "./contents.ts"
 import { inSlices } from "../slice.ts"
@@ -26,7 +26,7 @@ export class Difference<K, V> {
     const removed = this.#from[Symbol.iterator]()
     const added = this.#to[Symbol.iterator]()
     let isAdding = true
-    return inSlices(() => {
+    const look = inSlices(() => {
       const next = isAdding ? added.next() : removed.next()
       if (next.done !== true) {
         const [key, value] = next.value
@@ -38,6 +38,7 @@ export class Difference<K, V> {
       isAdding = false
       return true
     })
+    return Effect.andThen(Effect.andThen(this.#from.prepareValues, this.#to.prepareValues), look)
   }
 
   /** Looks again at keys that changed in either. */

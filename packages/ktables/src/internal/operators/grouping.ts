@@ -1,0 +1,129 @@
+/** Tables of groups: the entries of a table by what a function gives for each. */
+import * as Equal from "effect/Equal"
+import * as Hash from "effect/Hash"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import type { Cell } from "../table/cell.ts"
+import { KeyIndex } from "../table/keyIndex.ts"
+import { keyText } from "../table/keyText.ts"
+import { type OnError, refusal, type Refuse } from "./guarded.ts"
+import { Groups } from "./groups.ts"
+import { isSame } from "./isSame.ts"
+import { type Derivation, type Derived, make } from "./operator.ts"
+import { Input, type Source } from "./source.ts"
+
+/** What a function gives: a key of groups, or several. */
+export type Indices<I> = I | ReadonlyArray<I>
+
+class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
+  readonly contents = new Groups<I, K, V>()
+  readonly #source: Source<K, V>
+  readonly #f: (value: V, key: K) => Indices<I>
+  readonly #refuse: Refuse
+  /** The groups that a key of the source is in, where it is in one: the array, if there are several. */
+  readonly #memberships = new KeyIndex<K, Indices<I> & {}>()
+  #outputs: Array<Indices<I> & {}> = []
+
+  constructor(source: Source<K, V>, f: (value: V, key: K) => Indices<I>, refuse: Refuse) {
+    this.#source = source
+    this.#f = f
+    this.#refuse = refuse
+  }
+
+  compute(): void {
+    const outputs: Array<Indices<I> & {}> = []
+    for (const changes of this.#source.received) {
+      for (const change of changes) {
+        outputs.push(change._tag === "Set" ? this.#indicesOf(change.value, change.key) : nowhere)
+      }
+    }
+    this.#outputs = outputs
+  }
+
+  write(): void {
+    let at = 0
+    for (const changes of this.#source.received) {
+      for (const change of changes) {
+        this.#move(change.key, this.#outputs[at++]!, change._tag === "Set" ? change.value : undefined)
+      }
+    }
+    this.#outputs = []
+  }
+
+  fill(): () => boolean {
+    const entries = this.#source.contents[Symbol.iterator]()
+    return () => {
+      const next = entries.next()
+      if (next.done === true) return false
+      const [key, value] = next.value
+      this.#move(key, this.#indicesOf(value, key), value)
+      return true
+    }
+  }
+
+  #indicesOf(value: V, key: K): Indices<I> & {} {
+    try {
+      const given = this.#f(value, key)
+      if (!Array.isArray(given)) {
+        look(given)
+        return given ?? [given as I]
+      }
+      given.forEach(look)
+      return distinct(given)
+    } catch (cause) {
+      this.#refuse(key, cause)
+      return nowhere
+    }
+  }
+
+  /** @param value of the key, which has no meaning where it is to be in no group. */
+  #move(key: K, to: Indices<I> & {}, value: V | undefined): void {
+    const from = this.#memberships.get(key) ?? nowhere
+    const isOne = !Array.isArray(to)
+    if (isOne && Object.is(from, to)) return this.contents.put(to as I, key, value as V, false)
+    const before: ReadonlyArray<I> = Array.isArray(from) ? from : [from as I]
+    const after: ReadonlyArray<I> = isOne ? [to as I] : (to as ReadonlyArray<I>)
+    const stays = (index: I, among: ReadonlyArray<I>): boolean => among.some((other) => Equal.equals(index, other))
+    for (const index of before) if (!stays(index, after)) this.contents.remove(index, key)
+    for (const index of after) this.contents.put(index, key, value as V, !stays(index, before))
+    if (after.length === 0) {
+      if (before.length > 0) this.#memberships.delete(key)
+    } else this.#memberships.set(key, to)
+  }
+}
+
+const nowhere: ReadonlyArray<never> = []
+
+/** A key that cannot be looked for throws here, where nothing is written yet. */
+const look = (key: unknown): void => {
+  if (typeof key === "object" && key !== null && keyText(key) === undefined) Hash.hash(key)
+}
+
+const distinct = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
+  all.length < 2 ? all : all.filter((one, i) => !all.some((other, j) => j < i && Equal.equals(one, other)))
+
+export const index = <K, V, E, I, E2>(
+  source: Cell<K, V, E>,
+  f: (value: V, key: K) => Indices<I>,
+  onError: OnError | undefined
+): Derived<I, HashMap.HashMap<K, V>, E | E2> => {
+  const input = new Input(source)
+  const name = `index(${source.name})`
+  const refuse = refusal(name, onError)
+  return make<I, HashMap.HashMap<K, V>, E | E2>({
+    name,
+    inputs: [input],
+    derive: () => new Grouped(input.newest, f, refuse),
+    same: isSameGroup
+  })
+}
+
+const isSameGroup = <K, V>(a: HashMap.HashMap<K, V>, b: HashMap.HashMap<K, V>): boolean => {
+  if (a === b) return true
+  if (HashMap.size(a) !== HashMap.size(b)) return false
+  for (const [key, value] of a) {
+    const other = HashMap.get(b, key)
+    if (Option.isNone(other) || !isSame(other.value, value)) return false
+  }
+  return true
+}

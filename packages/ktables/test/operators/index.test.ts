@@ -1,0 +1,192 @@
+/** Groups of a table's entries. */
+import { assert, describe, it } from "@effect/vitest"
+import { Data, Effect, Equal, Hash, HashMap, Option, Stream } from "effect"
+import { Table } from "effect-ktables"
+import { chance, propertyTimeout, seedsOf } from "../support/chance.ts"
+import { contentsOf, hurried, onBatch, put, rootOf, shown } from "./fixtures.ts"
+
+interface Service {
+  readonly zone: string
+  readonly tags: ReadonlyArray<string>
+}
+
+const services = () =>
+  rootOf<string, Service>("services", [
+    ["a", { zone: "eu", tags: ["x", "y"] }],
+    ["b", { zone: "us", tags: [] }],
+    ["c", { zone: "eu", tags: ["y", "y"] }]
+  ])
+
+const keysIn = <K extends string | number>(table: Table.Table<string, HashMap.HashMap<K, unknown>, unknown>) =>
+  shown(Array.from(table.view, ([group, members]) => [group, Array.from(HashMap.keys(members)).sort().join()] as const))
+
+describe("an index", () => {
+  it.effect("holds the entries in groups, which go when they are emptied", () =>
+    Effect.gen(function* () {
+      const root = services()
+      const byZone = yield* root.table.pipe(Table.index(({ zone }) => zone))
+      const byTag = yield* root.table.pipe(Table.index(({ tags }) => tags))
+      assert.deepStrictEqual(keysIn(byZone), [["eu", "a,c"], ["us", "b"]]) // prettier-ignore
+      assert.deepStrictEqual(keysIn(byTag), [["x", "a"], ["y", "a,c"]]) // prettier-ignore
+      put(root, [["a", { zone: "us", tags: ["z"] }], ["c", undefined]]) // prettier-ignore
+      assert.deepStrictEqual(keysIn(byZone), [["us", "a,b"]])
+      assert.deepStrictEqual(keysIn(byTag), [["z", "a"]])
+      assert.deepStrictEqual([yield* byZone.has("eu"), yield* byZone.size], [false, 1])
+      assert.deepStrictEqual(yield* byZone.get("eu"), Option.none())
+    })
+  )
+
+  it.effect("gives a map of one version, which later changes leave as it is", () =>
+    Effect.gen(function* () {
+      const root = services()
+      const byZone = yield* Table.index(root.table, ({ zone }) => zone)
+      const before = byZone.view.get("eu")!
+      put(root, [["d", { zone: "eu", tags: [] }]])
+      const after = byZone.view.get("eu")!
+      assert.deepStrictEqual([HashMap.size(before), HashMap.size(after)], [2, 3])
+      assert.strictEqual(byZone.view.get("eu"), after)
+    })
+  )
+
+  it.effect("hands on one change of a group for all that a commit does to it", () =>
+    Effect.gen(function* () {
+      const root = rootOf<string, number>("numbers", [
+        ["a", 1],
+        ["b", 2],
+        ["c", 3]
+      ])
+      const byParity = yield* Table.index(root.table, (n) => n % 2)
+      const changes: Array<unknown> = []
+      yield* onBatch(byParity, (batch) =>
+        changes.push(
+          batch.map((change) => {
+            const previous = change._tag === "Set" ? Option.getOrUndefined(change.previous) : change.previous
+            return [
+              change.key,
+              change._tag === "Set" ? shown(HashMap.entries(change.value)) : undefined,
+              previous && shown(HashMap.entries(previous))
+            ]
+          })
+        )
+      )
+      put(root, [["a", 5], ["d", 7], ["a", 9]]) // prettier-ignore
+      put(root, [["b", undefined], ["e", undefined]]) // prettier-ignore
+      put(root, [["a", 9]])
+      put(root, [["f", 2], ["f", undefined]]) // prettier-ignore
+      assert.deepStrictEqual(changes, [
+        [[1, [["a", 9], ["c", 3], ["d", 7]], [["a", 1], ["c", 3]]]],
+        [[0, undefined, [["b", 2]]]]
+      ]) // prettier-ignore
+    })
+  )
+
+  it.effect("takes whatever is a key: structs, undefined, arrays within arrays", () =>
+    Effect.gen(function* () {
+      class Zone extends Data.Class<{ readonly name: string }> {}
+      const root = rootOf<string, string | undefined>("zones", [
+        ["a", "eu"],
+        ["b", undefined],
+        ["c", "eu"]
+      ])
+      const byStruct = yield* Table.index(root.table, (name) => ({ name }))
+      const byClass = yield* Table.index(root.table, (name) => new Zone({ name: name ?? "none" }))
+      const byValue = yield* Table.index(root.table, (name) => name)
+      const byArray = yield* Table.index(root.table, (name) => [[name, 1] as const])
+      const sizeOf = (group: HashMap.HashMap<string, unknown> | undefined) => group && HashMap.size(group)
+      assert.strictEqual(sizeOf(byStruct.view.get({ name: "eu" })), 2)
+      assert.strictEqual(sizeOf(byClass.view.get(new Zone({ name: "eu" }))), 2)
+      assert.strictEqual(sizeOf(byArray.view.get(["eu", 1])), 2)
+      assert.deepStrictEqual(shown(HashMap.entries(byValue.view.get(undefined)!)), [["b", undefined]])
+      put(root, [["a", "us"], ["c", "us"]]) // prettier-ignore
+      for (const table of [byStruct, byClass, byValue, byArray]) assert.strictEqual(table.view.size, 2)
+      put(root, [["b", "us"]])
+      for (const table of [byStruct, byClass, byValue, byArray]) assert.strictEqual(table.view.size, 1)
+    })
+  )
+
+  it.effect("fails before it has written anything when a key cannot be compared", () =>
+    Effect.gen(function* () {
+      const bad = {
+        [Equal.symbol]: () => true,
+        [Hash.symbol]: () => {
+          throw new Error("no hash")
+        }
+      }
+      const root = rootOf<string, number>("numbers", [["a", 1]])
+      const table = yield* Table.index(root.table, (n) => (n === 2 ? (bad as unknown as number) : n))
+      put(root, [["a", 3], ["b", 2]]) // prettier-ignore
+      const error = yield* Effect.flip(table.awaitCaughtUp)
+      assert.strictEqual(error._tag, "DerivationFailed")
+      assert.deepStrictEqual(Array.from(table.view.keys()), [1])
+    })
+  )
+})
+
+describe("groups", () => {
+  for (const seed of seedsOf(20, 2000)) {
+    it.effect(
+      `are what plain code makes, and their changes add up to them (seed ${seed})`,
+      () =>
+        Effect.gen(function* () {
+          yield* hurried
+          const { below, happens } = chance(seed)
+          const most = 1 + below(400)
+          const random = () => Array.from({ length: below(most) }, () => [`k${below(most)}`, below(60)] as const)
+          const root = rootOf<string, number>("numbers", new Map(random()))
+          const f = (n: number): ReadonlyArray<number> => (n % 7 === 0 ? [] : n % 5 === 0 ? [n % 3, n % 4] : [n % 4])
+          const table = yield* Table.index(root.table, f)
+          const wanted = () => {
+            const groups = new Map<number, Map<string, number>>()
+            for (const [key, n] of root.cell.contents) {
+              for (const i of f(n)) groups.set(i, (groups.get(i) ?? new Map()).set(key, n))
+            }
+            return shown(Array.from(groups, ([i, group]) => [i, shown(group)] as const))
+          }
+          const contained = () => shown(table.view)
+          const model = new Map<number, HashMap.HashMap<string, number>>()
+          const problems: Array<unknown> = []
+          const follow = Effect.forkScoped(
+            Stream.runForEach(table.changes, (change) =>
+              Effect.sync(() => {
+                if (change._tag === "Snapshot") {
+                  model.clear()
+                  for (const [i, group] of change.entries) model.set(i, group)
+                  return
+                }
+                const previous = change._tag === "Deleted" ? change.previous : Option.getOrUndefined(change.previous)
+                const before = model.get(change.key)
+                if (JSON.stringify(before && shown(before)) !== JSON.stringify(previous && shown(previous))) {
+                  problems.push([change.key, before, previous])
+                }
+                if (change._tag === "Set") model.set(change.key, change.value)
+                else model.delete(change.key)
+              })
+            ),
+            { startImmediately: true }
+          )
+          let isFollowed = false
+          for (let step = 0; step < 60; step++) {
+            if (!isFollowed && happens(0.1)) {
+              yield* follow
+              yield* Effect.yieldNow
+              isFollowed = true
+            }
+            if (happens(0.1)) yield* root.cell.replace(contentsOf(new Map(random())), () => {})
+            const changes = Array.from({ length: below(8) }, () => [`k${below(most)}`, below(60)] as const)
+            put(
+              root,
+              changes.map(([key, n]) => [key, happens(0.3) ? undefined : n] as const)
+            )
+            // Whoever reads only now and then finds groups that have changed much meanwhile.
+            if (happens(0.3)) assert.deepStrictEqual(contained(), wanted())
+          }
+          assert.deepStrictEqual(contained(), wanted())
+          yield* Effect.yieldNow
+          yield* Effect.yieldNow
+          assert.deepStrictEqual(problems, [])
+          if (isFollowed) assert.deepStrictEqual(shown(model), wanted())
+        }),
+      propertyTimeout
+    )
+  }
+})
