@@ -163,9 +163,11 @@ export class CatchUpTimeout extends TaggedError<CatchUpTimeout>()("CatchUpTimeou
 }) {
   override get message(): string {
     const next =
-      this.away.length === 0
-        ? "raise catchUp.timeout, or start degraded"
-        : `not connected: ${this.away.join("; ")}; can these addresses be reached from here?`
+      this.away.length > 0
+        ? `not connected: ${this.away.join("; ")}; can these addresses be reached from here?`
+        : this.target > 0 && this.replayed >= this.target
+          ? "what was read is still being decoded: does a codec wait for something?"
+          : "raise catchUp.timeout, or start degraded"
     return `${this.topic} was not caught up within ${this.waited} ms: ${this.replayed} of ${this.target} offsets replayed; ${next}`
   }
 }

@@ -1,13 +1,15 @@
 /** How a load ends, whatever the log holds and brokers answer meanwhile. */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
+import { KafkaTable } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { numberDecoding } from "../support/oracle.ts"
 import { altered, fetched, onScript, refused } from "../support/script.ts"
-import { observe } from "../support/subject.ts"
+import { failureOf, observe } from "../support/subject.ts"
+import { within } from "../support/time.ts"
 import {
   cut,
   failureOfStart,
@@ -248,6 +250,22 @@ describe("how a load ends", () => {
         yield* Deferred.succeed(there, undefined)
         yield* subject.become("CaughtUp")
         yield* subject.verify()
+      })
+    )
+  )
+})
+
+describe("a load whose codec waits", () => {
+  it.effect("row 12: is said to be decoding, and not to be short of time, when it fails for that", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(3))
+        const topic = numbersDecodedBy(() => Effect.never)
+        const start = KafkaTable.make(topic, { catchUp: { mode: "await", timeout: "2 seconds", onTimeout: "fail" } })
+        const error = yield* within("the failure", 4000, failureOf(Effect.scoped(start)))
+        assert.strictEqual(error._tag, "CatchUpTimeout")
+        assert.include(error.message, "3 of 3 offsets replayed; what was read is still being decoded")
       })
     )
   )
