@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Fiber, Scope, Tracer } from "effect"
 import type { FetchRequest, ProduceRequest, Service } from "effect-ktables/KafkaClient"
 import { RequestTimedOut } from "effect-ktables/KafkaError"
 import type { RawRequest } from "effect-ktables/KafkaTransport"
@@ -673,6 +673,56 @@ describe("changes", () => {
         })
     )
   )
+
+  it.effect("and questions have spans that say of which topic they are, and which broker was asked", () => {
+    const spans: Array<Tracer.Span> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        spans.push(span)
+        return span
+      }
+    })
+    const door = answering({
+      Metadata: aboutTopic({ 1: a }, 1),
+      ListOffsets: captured("ListOffsets 7: the start"),
+      OffsetForLeaderEpoch: captured("OffsetForLeaderEpoch 4: the end of an epoch"),
+      InitProducerId: captured("InitProducerId 4: a producer without transactions"),
+      CreateTopics: always(created(0)),
+      DescribeConfigs: captured("DescribeConfigs 4: a topic"),
+      IncrementalAlterConfigs: captured("IncrementalAlterConfigs 1: a setting")
+    })
+    return withClient([a], { [a]: door }, (client) =>
+      Effect.gen(function* () {
+        yield* client.describeTopic(topic)
+        yield* client.listOffsets(1, listRequest)
+        yield* client.endOffsetForEpoch(1, {
+          topic,
+          partitions: [{ partition: 0, currentLeaderEpoch: 0, leaderEpoch: 0 }]
+        })
+        yield* client.initProducerId
+        yield* client.createTopic(creation)
+        yield* client.describeConfig(topic)
+        yield* client.alterConfig(topic, { "max.message.bytes": "5000" })
+        assert.deepStrictEqual(
+          spans.map(({ attributes, name }) => [name, attributes.get("topic"), attributes.get("broker")]),
+          [
+            ["KafkaClient.describeTopic", topic, a],
+            ["KafkaClient.listOffsets", topic, a],
+            ["KafkaClient.endOffsetForEpoch", topic, a],
+            ["KafkaClient.initProducerId", undefined, a],
+            ["KafkaClient.createTopic", topic, a],
+            ["KafkaClient.describeConfig", topic, a],
+            ["KafkaClient.alterConfig", topic, a]
+          ]
+        )
+        assert.deepStrictEqual(
+          spans.filter(({ status }) => status._tag === "Started"),
+          []
+        )
+      })
+    ).pipe(Effect.withTracer(tracer))
+  })
 
   it.effect("are not sent twice when their outcome is unknown", () =>
     withClient([a, b], { [a]: answering({ CreateTopics: () => Effect.never }), [b]: one }, (client, cluster) =>

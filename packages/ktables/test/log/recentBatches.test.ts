@@ -86,6 +86,18 @@ describe("the batches that a partition remembers", () => {
     }
   })
 
+  it("take little memory where there are few, however many partitions there are", () => {
+    const before = process.memoryUsage().arrayBuffers
+    const partitions = Array.from({ length: 40_000 }, () => new RecentBatches())
+    const batch = { first: 0, last: 9, producerId: 1, producerEpoch: 0, sequence: 0, earliest: 0, latest: 0 }
+    for (const partition of partitions) add(partition, batch)
+    const each = (process.memoryUsage().arrayBuffers - before) / partitions.length
+    assert.isAbove(each, 0)
+    // Room for all that may be remembered would be 12 KiB.
+    assert.isBelow(each, 512)
+    for (const partition of partitions) assert.isTrue(partition.holds(ackOf(batch, 9)))
+  })
+
   it("of one producer are remembered whole, however many they are", () => {
     const batches = new RecentBatches()
     const batchAt = (first: number): Batch => ({

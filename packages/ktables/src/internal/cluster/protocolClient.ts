@@ -36,10 +36,12 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     ask: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
   ): Effect.fn.Return<A, KafkaError> {
     const connection = yield* connections.anyBroker(Effect.succeed)
-    return yield* ask(connection).pipe(
+    const asking = (connection: BrokerConnection) =>
+      Effect.andThen(Effect.annotateCurrentSpan({ broker: connection.broker }), ask(connection))
+    return yield* asking(connection).pipe(
       Effect.catchIf(
         (error) => error._tag === "BrokerError" && error.code === ErrorCode.NOT_CONTROLLER,
-        () => connections.metadata(undefined).pipe(Effect.andThen(connections.controller), Effect.flatMap(ask))
+        () => connections.metadata(undefined).pipe(Effect.andThen(connections.controller), Effect.flatMap(asking))
       )
     )
   })
@@ -87,6 +89,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     initProducerId: connections
       .anyBroker(
         Effect.fnUntraced(function* (connection) {
+          yield* Effect.annotateCurrentSpan({ broker: connection.broker })
           const { clusterId } = yield* homes.clusterOf(connection)
           const { errorCode, producerEpoch, producerId } = yield* connection.call(initProducerId, undefined)
           if (errorCode === ErrorCode.NONE) return { producerId, producerEpoch, clusterId }
@@ -128,7 +131,8 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     describeConfig: Effect.fn("KafkaClient.describeConfig")(function* (topic: string) {
       yield* Effect.annotateCurrentSpan({ topic })
       return yield* connections.anyBroker((connection) =>
-        connection.call(describeConfigs, { topic }).pipe(
+        Effect.annotateCurrentSpan({ broker: connection.broker }).pipe(
+          Effect.andThen(connection.call(describeConfigs, { topic })),
           Effect.tap((answer) => checked(connection.broker, describeConfigs.name, topic, answer)),
           Effect.map(({ settings }) => settings)
         )
