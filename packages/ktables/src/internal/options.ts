@@ -53,12 +53,15 @@ const kindOf = (value: object): string => Object.prototype.toString.call(value).
 /** A getter or a proxy throws: nobody can say what stands there, only that it may not. */
 const UNREADABLE = "what throws when it is looked at"
 
+const unreadable = (option: string): Taken =>
+  Result.fail({ option, given: UNREADABLE, expected: "a value that can be read" })
+
 /** What a look at `option` brings; one that throws has found a problem. */
 const lookedAt = (option: string, look: () => Taken): Taken => {
   try {
     return look()
   } catch {
-    return Result.fail({ option, given: UNREADABLE, expected: "a value that can be read" })
+    return unreadable(option)
   }
 }
 
@@ -170,21 +173,28 @@ const noOptions = (value: unknown, option: string): Taken =>
 type ChecksOf<A> = { readonly [Name in keyof Required<A>]: Check }
 
 /** The check of an object's values under some names, which are taken; under others there may be anything. */
-export const fields =
-  <A>(checks: ChecksOf<A>): Check =>
-  (value, option) => {
+export const fields = <A>(checks: ChecksOf<A>): Check => {
+  const entries = Object.entries<Check>(checks)
+  return (value, option) => {
     if (!isOptions(value)) return noOptions(value, option)
     const all: Record<string, unknown> = {}
-    for (const [name, check] of Object.entries<Check>(checks)) {
-      const taken = lookedAt(at(option, name), () => {
+    // An acknowledgement passes here for each wait: one `try` for all its fields.
+    let place = option
+    try {
+      for (const [name, check] of entries) {
+        place = at(option, name)
         const given = value[name]
-        return given === undefined && !isRequired(check) ? Result.succeed(given) : check(given, at(option, name))
-      })
-      if (Result.isFailure(taken)) return taken
-      if (taken.success !== undefined) all[name] = taken.success
+        if (given === undefined && !isRequired(check)) continue
+        const taken = check(given, place)
+        if (Result.isFailure(taken)) return taken
+        if (taken.success !== undefined) all[name] = taken.success
+      }
+    } catch {
+      return unreadable(place)
     }
     return Result.succeed(all)
   }
+}
 
 /** The check of an object of options: every name in it is known, and every value that is given passes its check. */
 export const record = <Options>(checks: ChecksOf<Options>): Check => {

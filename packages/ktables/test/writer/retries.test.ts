@@ -129,13 +129,17 @@ describe("answers that pass by themselves", () => {
 
 describe("batches that are unresolved for as long as brokers remember a producer id", () => {
   const never = { deliveryTimeout: "2 days" } as const
+  /** Each attempt takes long, so that a day holds few. */
+  const slowly =
+    (script: typeof cut): typeof cut =>
+    (produced, cluster) =>
+      Effect.delay(script(produced, cluster), "20 minutes")
 
   it.effect("are not sent again, and are WriteOutcomeUnknown; what follows goes under the next epoch", () =>
     Effect.gen(function* () {
-      const { kafka, writer } = yield* start({ produces: [appendAndCut], otherwise: cut, writer: never })
+      const { kafka, writer } = yield* start({ produces: [appendAndCut], otherwise: slowly(cut), writer: never })
       const first = yield* Effect.forkChild(Effect.flip(writer.set("a", 1)))
       yield* until(() => kafka.produced.length === 1)
-      // Suspended, with the answer outstanding: nothing runs until the day is nearly over.
       yield* TestClock.adjust("22 hours")
       kafka.otherwise = accept
       const error = yield* eventually(Fiber.join(first))
@@ -149,7 +153,7 @@ describe("batches that are unresolved for as long as brokers remember a producer
 
   it.effect("are sent for as long as it takes where no attempt can have been written", () =>
     Effect.gen(function* () {
-      const { kafka, writer } = yield* start({ otherwise: unreachable, writer: never })
+      const { kafka, writer } = yield* start({ otherwise: slowly(unreachable), writer: never })
       const first = yield* Effect.forkChild(writer.set("a", 1))
       yield* until(() => kafka.produced.length === 1)
       yield* TestClock.adjust("25 hours")

@@ -1,6 +1,6 @@
 /** Waits for acknowledged records of one partition, by their offsets. */
 import type { ReaderError, TableClosed, WriteSuperseded } from "../../TableError.ts"
-import type { Deferred } from "effect"
+import type { Effect } from "effect"
 import type { PlacedAck } from "./recentBatches.ts"
 
 /** What a wait that ends without an error has found: the record, or a position past it and nothing that tells whose it is. */
@@ -18,7 +18,9 @@ export interface AckWait {
   readonly number: number
   /** When the first description was asked for that names another topic, by the monotonic clock; undefined before it. */
   deniedSince: number | undefined
-  readonly done: Deferred.Deferred<Found, RecordWaitEnd>
+  /** When it was registered, by the monotonic clock. */
+  readonly since: number
+  readonly end: (outcome: Effect.Effect<Found, RecordWaitEnd>) => void
   /** Whether the record that was read at the offset is the acknowledged one; undefined while none was read there. */
   isThere: boolean | undefined
 }

@@ -8,7 +8,7 @@ import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import { backoff } from "../backoff.ts"
 import type { Partition } from "./partition.ts"
-import { byLeader, type Offsets } from "./offsets.ts"
+import { eachLeader, type Offsets } from "./offsets.ts"
 import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 
@@ -155,10 +155,9 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
     verifyAwaited: Effect.suspend(() => {
       if (waiters.awaitsAnother) wakeup.refresh()
       const awaited = waiters.awaitedPartitions.flatMap((number) => partitions.get(number) ?? [])
-      return Effect.forEach(
-        byLeader(awaited.filter(({ leaderEpoch }) => leaderEpoch >= 0)),
-        ([leader, group]) => verifyOn(leader, group),
-        { concurrency: "unbounded", discard: true }
+      return eachLeader(
+        awaited.filter(({ leaderEpoch }) => leaderEpoch >= 0),
+        verifyOn
       )
     })
   }

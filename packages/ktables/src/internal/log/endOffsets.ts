@@ -2,8 +2,9 @@
 import { Effect } from "effect"
 import { backoff } from "../backoff.ts"
 import type { Partition } from "./partition.ts"
-import { byLeader, type Offsets } from "./offsets.ts"
+import { eachLeader, type Offsets } from "./offsets.ts"
 import type { SessionContext } from "./sessionContext.ts"
+import type { Sighting } from "../topic/topicView.ts"
 
 /** How often an end offset below one that was seen is asked for again. */
 const REGRESSIONS = 10
@@ -29,22 +30,24 @@ export const make = (
         }
       })
     const listLeft = Effect.suspend(() =>
-      Effect.forEach(
-        byLeader([...partitions.values()].filter((partition) => !ends.has(partition.partition))),
-        ([leader, group]) => listOf(leader, group),
-        { concurrency: "unbounded", discard: true }
+      eachLeader(
+        [...partitions.values()].filter((partition) => !ends.has(partition.partition)),
+        listOf
       )
     )
     // Partitions that were added since the topic was last described belong to the promise, too.
     let isCurrent = false
-    const describeAgain = Effect.map(view.look, (sighting) => {
+    const take = (sighting: Sighting): void => {
       isCurrent = sighting._tag === "Described" && sighting.topic.generation === generation
       // Another topic by now, or none: this session is about to end, or the broker lags.
       if (!isCurrent) wakeup.refresh()
-    })
-    yield* Effect.all([describeAgain, listLeft], { concurrency: 2, discard: true })
+    }
+    // Beside each other: both questions are on their way before either is answered.
+    const seen = yield* view.begin
+    yield* listLeft
+    take(yield* seen)
     for (let failures = 1; ; failures++) {
-      if (!isCurrent) yield* describeAgain
+      if (!isCurrent) take(yield* view.look)
       if (isCurrent && ends.size < partitions.size) yield* listLeft
       if (isCurrent && ends.size >= partitions.size) break
       yield* backoff(failures)

@@ -5,18 +5,21 @@
  * One that comes later is judged by the batches that are remembered, and where those do not reach back, by a look into the
  * log, which is not this module's (`unknown`).
  */
-import { Deferred, Effect } from "effect"
+import { type Clock, Effect, Latch } from "effect"
 import { DataLoss, WriteSuperseded } from "../../TableError.ts"
 import type { BatchListener } from "../records/batchReader.ts"
 import { type AckWait, AckWaits, type Found, type RecordWaitEnd, type WaitEnd } from "./ackWaits.ts"
 import type { Outdone } from "./outdone.ts"
 import type { Partition } from "./partition.ts"
 import type { PlacedAck } from "./recentBatches.ts"
+import { monotonicMillis } from "../moment.ts"
 
 interface PositionsWait {
   /** What each partition must have been read to; met ones are removed. */
   readonly targets: Map<number, number>
-  readonly done: Deferred.Deferred<"reached" | "again", WaitEnd>
+  /** When it was registered, by the monotonic clock. */
+  readonly since: number
+  readonly end: (outcome: Effect.Effect<"reached" | "again", WaitEnd>) => void
 }
 
 /**
@@ -47,6 +50,9 @@ const nowhere = (ack: PlacedAck, partitions: number): DataLoss =>
 
 export class OffsetWaiters {
   readonly #outdone: Outdone
+  readonly #clock: Clock.Clock
+  /** Open while somebody may wait. */
+  readonly #awaited = Latch.makeUnsafe(false)
   readonly #positions = new Set<PositionsWait>()
   /** Waits for acknowledged records, by partition. */
   readonly #acks = new Map<number, AckWaits>()
@@ -62,9 +68,39 @@ export class OffsetWaiters {
   /** While contents are being built, positions are ahead of what can be read: nothing is met until `release`. */
   #held = true
 
-  constructor(outdone: Outdone) {
+  constructor(outdone: Outdone, clock: Clock.Clock) {
     this.#outdone = outdone
+    this.#clock = clock
   }
+
+  /** Since when the oldest wait for a record goes on, by the monotonic clock; infinite where there is none. */
+  get ackAwaitedSince(): number {
+    let since = Number.POSITIVE_INFINITY
+    for (const waits of this.#acks.values()) for (const wait of waits) since = Math.min(since, wait.since)
+    return since
+  }
+
+  /** As `ackAwaitedSince`, of the waits for positions. */
+  get positionsAwaitedSince(): number {
+    let since = Number.POSITIVE_INFINITY
+    for (const wait of this.#positions) since = Math.min(since, wait.since)
+    return since
+  }
+
+  /** What the waits for positions wait for. */
+  get awaitedPositions(): ReadonlyMap<number, number> {
+    const highest = new Map<number, number>()
+    for (const { targets } of this.#positions) {
+      for (const [partition, target] of targets) highest.set(partition, Math.max(target, highest.get(partition) ?? 0))
+    }
+    return highest
+  }
+
+  /** Waits for the next wait, once there is none. */
+  readonly someone: Effect.Effect<void> = Effect.suspend(() => {
+    this.#awaited.closeUnsafe()
+    return this.#awaited.await
+  })
 
   /** Partitions that somebody waits for an acknowledged write in. */
   get awaitedPartitions(): ReadonlyArray<number> {
@@ -103,13 +139,12 @@ export class OffsetWaiters {
       for (const [partition, target] of targets) {
         if (this.#held || (partitions.get(partition)?.readTo ?? 0) < target) left.set(partition, target)
       }
-      if (left.size === 0) return Effect.succeed("reached")
-      const wait: PositionsWait = { targets: left, done: Deferred.makeUnsafe() }
-      this.#positions.add(wait)
-      return Effect.ensuring(
-        Deferred.await(wait.done),
-        Effect.sync(() => this.#positions.delete(wait))
-      )
+      if (left.size === 0) return reached
+      return Effect.callback((end) => {
+        const wait: PositionsWait = { targets: left, since: this.#now(), end }
+        this.#positions.add(wait)
+        return Effect.sync(() => this.#positions.delete(wait))
+      })
     })
   }
 
@@ -133,19 +168,19 @@ export class OffsetWaiters {
       if (known !== undefined) return known
       let waits = this.#acks.get(ack.partition)
       if (waits === undefined) this.#acks.set(ack.partition, (waits = new AckWaits()))
-      const wait: AckWait = {
-        ack,
-        number: this.#registered++,
-        deniedSince: undefined,
-        done: Deferred.makeUnsafe(),
-        // Its batch may have been entered already.
-        isThere: this.#speaksOf(ack) ? partitions.get(ack.partition)?.recent.holds(ack) : undefined
-      }
-      waits.add(wait)
-      return Effect.ensuring(
-        Deferred.await(wait.done),
-        Effect.sync(() => waits.remove(wait))
-      )
+      return Effect.callback((end) => {
+        const wait: AckWait = {
+          ack,
+          number: this.#registered++,
+          since: this.#now(),
+          deniedSince: undefined,
+          end,
+          // Its batch may have been entered already.
+          isThere: this.#speaksOf(ack) ? partitions.get(ack.partition)?.recent.holds(ack) : undefined
+        }
+        waits.add(wait)
+        return Effect.sync(() => waits.remove(wait))
+      })
     })
   }
 
@@ -162,6 +197,12 @@ export class OffsetWaiters {
     }
   }
 
+  /** When a wait begins. */
+  #now(): number {
+    this.#awaited.openUnsafe()
+    return monotonicMillis(this.#clock)
+  }
+
   /** To be called after a partition's position or `readTo` rose. */
   advance(partition: Partition): void {
     if (this.#held) return
@@ -170,13 +211,15 @@ export class OffsetWaiters {
         const target = wait.targets.get(partition.partition)
         if (target === undefined || partition.readTo < target) continue
         wait.targets.delete(partition.partition)
-        if (wait.targets.size === 0) Deferred.doneUnsafe(wait.done, Effect.succeed("reached"))
+        if (wait.targets.size > 0) continue
+        this.#positions.delete(wait)
+        wait.end(reached)
       }
     }
     const passed = this.#acks
       .get(partition.partition)
       ?.take(Number.NEGATIVE_INFINITY, partition.position, ({ ack }) => this.#speaksOf(ack))
-    if (passed !== undefined) for (const wait of passed) end(wait, this.#verdict(wait.ack, wait.isThere))
+    if (passed !== undefined) for (const wait of passed) wait.end(this.#verdict(wait.ack, wait.isThere))
   }
 
   /** How many waits were registered so far: a question that leaves now can only speak of these. */
@@ -200,7 +243,7 @@ export class OffsetWaiters {
       ?.take(logEnd, Number.POSITIVE_INFINITY, (wait) => this.#isLost(wait, question))
     if (gone === undefined) return
     const detail = "an election dropped a record that had been acknowledged; write with acks all"
-    for (const wait of gone) end(wait, Effect.fail(lost(wait.ack, logEnd, detail)))
+    for (const wait of gone) wait.end(Effect.fail(lost(wait.ack, logEnd, detail)))
   }
 
   #isLost({ ack, number }: AckWait, question: number): boolean {
@@ -226,7 +269,7 @@ export class OffsetWaiters {
         : this.#former.has(wait.ack.topicId!) || isDenied(wait, askedAt)
     for (const waits of this.#acks.values()) {
       for (const wait of waits.take(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, isGone)) {
-        end(wait, Effect.fail(this.#speaksOf(wait.ack) ? nowhere(wait.ack, partitions) : recreated(wait.ack)))
+        wait.end(Effect.fail(this.#speaksOf(wait.ack) ? nowhere(wait.ack, partitions) : recreated(wait.ack)))
       }
     }
   }
@@ -251,16 +294,24 @@ export class OffsetWaiters {
 
   /** Positions count from scratch: targets have to be taken again. */
   again(): void {
-    // Who is woken may wait again at once, and is not to be woken twice.
-    for (const wait of Array.from(this.#positions)) Deferred.doneUnsafe(wait.done, Effect.succeed("again"))
+    for (const wait of this.#takePositions()) wait.end(again)
+  }
+
+  /** Who is woken may wait again at once, and is not to be woken twice. */
+  #takePositions(): ReadonlyArray<PositionsWait> {
+    const all = [...this.#positions]
+    this.#positions.clear()
+    return all
   }
 
   /** Fails everything that waits, and with `closed` everything that ever will. */
   fail(error: WaitEnd, closed: boolean): void {
     if (closed) this.#closed = error
-    for (const wait of Array.from(this.#positions)) Deferred.doneUnsafe(wait.done, Effect.fail(error))
+    for (const wait of this.#takePositions()) wait.end(Effect.fail(error))
     for (const waits of this.#acks.values()) {
-      for (const wait of Array.from(waits)) end(wait, Effect.fail(error))
+      for (const wait of waits.take(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, () => true)) {
+        wait.end(Effect.fail(error))
+      }
     }
   }
 
@@ -269,6 +320,8 @@ export class OffsetWaiters {
   }
 }
 
+const reached: Effect.Effect<"reached"> = Effect.succeed("reached")
+const again: Effect.Effect<"again"> = Effect.succeed("again")
 const applied: Effect.Effect<Found> = Effect.succeed("applied")
 const unknown: Effect.Effect<Found> = Effect.succeed("unknown")
 
@@ -281,8 +334,4 @@ const isDenied = (wait: AckWait, askedAt: number | undefined): boolean => {
   if (askedAt === undefined) return false
   wait.deniedSince ??= askedAt
   return askedAt - wait.deniedSince >= ANOTHER_FOR
-}
-
-const end = (wait: AckWait, result: Effect.Effect<Found, RecordWaitEnd>): void => {
-  Deferred.doneUnsafe(wait.done, result)
 }

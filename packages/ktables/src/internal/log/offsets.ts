@@ -30,6 +30,17 @@ export const byLeader = (of: Iterable<Partition>): ReadonlyMap<number, Array<Par
   return groups
 }
 
+/** Asks each leader for its own, all beside one another. */
+export const eachLeader = (
+  of: Iterable<Partition>,
+  ask: (leader: number, group: ReadonlyArray<Partition>) => Effect.Effect<void>
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const asking = Array.from(byLeader(of), ([leader, group]) => ask(leader, group))
+    // Without a fiber for the only one.
+    return asking.length === 1 ? asking[0]! : Effect.all(asking, { concurrency: "unbounded", discard: true })
+  })
+
 export const make = ({ client, metrics, partitions, topic }: SessionContext): Offsets => {
   const list: Offsets["list"] = (broker, at, isolation, of) =>
     client.listOffsets(broker, {
@@ -69,10 +80,7 @@ export const make = ({ client, metrics, partitions, topic }: SessionContext): Of
     lookAhead: (targets) =>
       Effect.suspend(() => {
         const behind = [...partitions.values()].filter((p) => p.readTo < (targets.get(p.partition) ?? 0))
-        return Effect.forEach(byLeader(behind), ([leader, group]) => lookAheadOf(leader, group), {
-          concurrency: "unbounded",
-          discard: true
-        })
+        return eachLeader(behind, lookAheadOf)
       })
   }
 }

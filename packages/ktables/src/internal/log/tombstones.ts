@@ -7,7 +7,7 @@ import type * as KafkaClient from "../../KafkaClient.ts"
 import type { Moment } from "../moment.ts"
 import type { Partition } from "./partition.ts"
 import { SHORTEST } from "./retention.ts"
-import { byLeader, type Offsets } from "./offsets.ts"
+import { eachLeader, type Offsets } from "./offsets.ts"
 import { visibleEnd } from "./recordSet.ts"
 import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
@@ -106,21 +106,17 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
   const askLeaders = Effect.suspend(() => {
     const followed = [...partitions.values()].filter(({ leader, replica }) => replica >= 0 && replica !== leader)
     const isolation = keepsFromCleaning ? settings.isolation : "read_uncommitted"
-    return Effect.forEach(
-      byLeader(followed),
-      ([leader, group]) => {
-        const sent = moment()
-        return Effect.map(Effect.result(offsets.list(leader, "latest", isolation, group)), (listed) => {
-          if (listed._tag === "Failure") return
-          for (const { errorCode, offset, partition } of listed.success) {
-            const known = partitions.get(partition)
-            if (known === undefined || errorCode !== 0 || offset < 0 || known.leader !== leader) continue
-            known.tombstones.ends(sent, offset, known.readTo)
-          }
-        })
-      },
-      { discard: true, concurrency: "unbounded" }
-    )
+    return eachLeader(followed, (leader, group) => {
+      const sent = moment()
+      return Effect.map(Effect.result(offsets.list(leader, "latest", isolation, group)), (listed) => {
+        if (listed._tag === "Failure") return
+        for (const { errorCode, offset, partition } of listed.success) {
+          const known = partitions.get(partition)
+          if (known === undefined || errorCode !== 0 || offset < 0 || known.leader !== leader) continue
+          known.tombstones.ends(sent, offset, known.readTo)
+        }
+      })
+    })
   })
 
   return {

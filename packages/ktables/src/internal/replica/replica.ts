@@ -70,7 +70,7 @@ const statusOf = (state: State, progress: Progress): TableStatus => {
   }
 }
 
-export interface Replica extends Waits.Waits {
+export interface Replica extends Pick<Waits.Waits, "awaitOffset" | "barrier"> {
   /** Runs for ever, or until the reader has failed for good. */
   readonly run: Effect.Effect<never, ReaderError>
   /** Done once a broker has described the topic. */
@@ -127,7 +127,7 @@ export const make = <K, V>(options: {
     const clock = yield* Clock.Clock
     /** The span that the table is made in. */
     const maker = yield* Effect.serviceOption(Tracer.ParentSpan)
-    const waiters = new OffsetWaiters(applier.outdone)
+    const waiters = new OffsetWaiters(applier.outdone, clock)
     const connectivity = new Connectivity(topic, clock, metrics)
     metrics.connected(true)
     const current = new CurrentSession()
@@ -301,8 +301,10 @@ export const make = <K, V>(options: {
       Effect.annotateLogs({ topic })
     )
 
+    const waits = Waits.make({ topic, isolation: settings.isolation, clock, current, waiters, failure })
+
     return {
-      run,
+      run: Effect.raceFirst(run, waits.watch),
       started,
       degrade: (error) =>
         Effect.gen(function* () {
@@ -324,7 +326,8 @@ export const make = <K, V>(options: {
         current.fail(closed)
         return Effect.asVoid(Deferred.fail(started, closed))
       }),
-      ...Waits.make({ topic, isolation: settings.isolation, clock, current, waiters, failure }),
+      awaitOffset: waits.awaitOffset,
+      barrier: waits.barrier,
       progress: () => current.progress(),
       partitions: () => [...current.partitions.values()].sort((a, b) => a.partition - b.partition),
       away: () => [

@@ -6,7 +6,6 @@ import type { WriteAck } from "../../WriteAck.ts"
 import type { WaitEnd } from "../log/ackWaits.ts"
 import type { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { PlacedAck } from "../log/recentBatches.ts"
-import type { Session } from "../log/session.ts"
 import { monotonicMillis } from "../moment.ts"
 import { backoff } from "../backoff.ts"
 import type { CurrentSession } from "./currentSession.ts"
@@ -18,6 +17,8 @@ export interface Waits {
   readonly awaitOffset: (ack: WriteAck) => Effect.Effect<void, WaitEnd | NotAwaitable | WriteSuperseded>
   /** @param timeout milliseconds; undefined for ever */
   readonly barrier: (timeout: number | undefined) => Effect.Effect<void, WaitEnd | BarrierTimeout>
+  /** Asks brokers about what has been waited for too long, as long as it runs. */
+  readonly watch: Effect.Effect<never>
 }
 
 /** What a barrier waits for; undefined until the brokers have answered. */
@@ -36,29 +37,30 @@ export const make = (options: {
 }): Waits => {
   const { clock, current, failure, isolation, topic, waiters } = options
 
-  /** Asks again and again while there is a wait, and once for all that wait. */
-  const asking = (): ((ask: (session: Session) => Effect.Effect<void>) => Effect.Effect<never>) => {
-    let askedAt = Number.NEGATIVE_INFINITY
-    return (ask) =>
-      Effect.forever(
-        Effect.andThen(
-          Effect.sleep(SUSPICION),
-          Effect.suspend(() => {
-            const now = monotonicMillis(clock)
-            if (current.session === undefined || now - askedAt < SUSPICION) return Effect.void
-            askedAt = now
-            return ask(current.session)
-          })
-        )
-      )
-  }
-  const suspicion = asking()((session) => session.verifyAwaited)
-  const lookingAhead = asking()
+  /** Once for all that wait: a wait is to cost no fiber of its own. */
+  const watch: Effect.Effect<void> = Effect.suspend(() => {
+    const { session } = current
+    const suspicious = monotonicMillis(clock) - SUSPICION
+    const { ackAwaitedSince, positionsAwaitedSince } = waiters
+    const oldest = Math.min(ackAwaitedSince, positionsAwaitedSince)
+    if (oldest === Number.POSITIVE_INFINITY) return waiters.someone
+    if (oldest > suspicious) return Effect.sleep(oldest - suspicious)
+    if (session === undefined) return Effect.sleep(SUSPICION)
+    const questions: Array<Effect.Effect<void>> = []
+    if (ackAwaitedSince <= suspicious) questions.push(session.verifyAwaited)
+    // Whether an open transaction is in the way shows in the ends, which a long poll may keep to itself for long.
+    if (positionsAwaitedSince <= suspicious && isolation === "read_committed") {
+      questions.push(session.lookAhead(waiters.awaitedPositions))
+    }
+    return Effect.forEach(questions, (ask) => Effect.forkChild(ask), { discard: true }).pipe(
+      Effect.andThen(Effect.sleep(SUSPICION))
+    )
+  })
 
   const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, WaitEnd | WriteSuperseded> =>
     Effect.suspend(() => {
       const { partitions } = current
-      const found = waiters.look(ack, partitions) ?? Effect.raceFirst(waiters.awaitAck(ack, partitions), suspicion)
+      const found = waiters.look(ack, partitions) ?? waiters.awaitAck(ack, partitions)
       return Effect.flatMap(found, (found) => (found === "applied" ? Effect.void : lookUp(ack, attempt)))
     })
 
@@ -93,16 +95,7 @@ export const make = (options: {
         return false
       }
       barrier.targets = ends.value
-      const reached = waiters.awaitPositions(ends.value, session.partitions)
-      // Whether an open transaction is in the way shows in the ends, which a long poll may keep to itself for long.
-      const outcome =
-        isolation === "read_uncommitted"
-          ? reached
-          : Effect.raceFirst(
-              reached,
-              lookingAhead((session) => session.lookAhead(ends.value))
-            )
-      return (yield* outcome) === "reached"
+      return (yield* waiters.awaitPositions(ends.value, session.partitions)) === "reached"
     })
 
   const untilReached = (barrier: Barrier): Effect.Effect<void, WaitEnd> =>
@@ -147,6 +140,7 @@ export const make = (options: {
               duration: timeout,
               orElse: () => Effect.fail(new BarrierTimeout({ topic, waited: timeout, waitingFor: missing(barrier) }))
             })
-      })
+      }),
+    watch: Effect.forever(watch)
   }
 }

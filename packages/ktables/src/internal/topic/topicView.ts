@@ -71,9 +71,11 @@ export interface TopicView {
   /** When the newest question left, in milliseconds of the monotonic clock. */
   readonly askedAt: () => number
   /**
-   * A description that is asked for after the call, shared with all who ask meanwhile. Behind failures it waits for the end
-   * of their back-off.
+   * Begins a look, and hands back what waits for it: a description that is asked for after the call, shared with all who ask
+   * meanwhile. Behind failures it waits for the end of their back-off.
    */
+  readonly begin: Effect.Effect<Effect.Effect<Sighting>>
+  /** As `begin`, and waits. */
   readonly look: Effect.Effect<Sighting>
   /** Looks, unless there was a sighting since version `seen`; a look under way will do. */
   readonly refresh: (seen: number) => Effect.Effect<void>
@@ -276,9 +278,9 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
     })
   })
 
-  const look: TopicView["look"] = Effect.suspend(() => {
-    const asked = (waiting ??= Deferred.makeUnsafe())
-    if (isAsking) return Deferred.await(asked)
+  const beginLook: TopicView["begin"] = Effect.suspend(() => {
+    const seen = Deferred.await((waiting ??= Deferred.makeUnsafe()))
+    if (isAsking) return Effect.succeed(seen)
     isAsking = true
     const ended = Effect.onExit(asking, (exit) =>
       Effect.sync(() => {
@@ -288,8 +290,9 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
         waiting = undefined
       })
     )
-    return Effect.andThen(Effect.forkIn(ended, scope, { startImmediately: true }), Deferred.await(asked))
+    return Effect.as(Effect.forkIn(ended, scope, { startImmediately: true }), seen)
   })
+  const look: TopicView["look"] = Effect.flatten(beginLook)
 
   const settled: TopicView["settled"] = Effect.suspend(() =>
     doubt === undefined ? Effect.void : Effect.andThen(look, settled)
@@ -317,6 +320,7 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
     failures: () => failures,
     version: () => version,
     askedAt: () => askedAt,
+    begin: beginLook,
     look,
     refresh: (seen) =>
       Effect.suspend(() => {
