@@ -185,6 +185,60 @@ describe("a tombstone that expires while a table cannot read", () => {
       })
     )
   )
+
+  it.effect(
+    "is found although the monotonic clock stood still meanwhile, as it does while a machine is suspended",
+    () =>
+      onCluster(
+        Effect.gen(function* () {
+          const clock = yield* Clock.Clock
+          let shift = 0
+          const shifted = { ...clock, currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + shift }
+          yield* Effect.gen(function* () {
+            const kafka = yield* withTopic(keeping(MINUTE))
+            yield* write("numbers", keys(10))
+            const subject = yield* observeNumbers()
+            yield* subject.pass(1000)
+            yield* kafka.disconnect()
+            shift = 2 * MINUTE
+            yield* write("numbers", [["k1", null], "k2"])
+            yield* kafka.compact("numbers", { dropTombstones: true })
+            yield* subject.pass(1000)
+            yield* kafka.reconnect()
+            yield* subject.saw("Rebuilding")
+            yield* subject.become("CaughtUp")
+            assert.isFalse(subject.contents().has("k1"))
+          }).pipe(Effect.provideService(Clock.Clock, shifted))
+        })
+      )
+  )
+
+  it.effect("is found where the last answer was a minute on its way: what it says is of when it was asked for", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script } = yield* scriptedTopic(keeping(2 * MINUTE))
+        yield* write("numbers", keys(10))
+        const subject = yield* observeNumbers()
+        script.on(
+          "fetch",
+          (_asks, next) => Effect.flatMap(next, (answer) => Effect.as(Effect.sleep(MINUTE), answer)),
+          1
+        )
+        yield* subject.pass(10_000)
+        yield* write("numbers", [["k1", null], "k2"])
+        yield* kafka.compact("numbers")
+        yield* kafka.disconnect()
+        // Within the retention of the moment at which the answer came, and behind that of the one at which it was asked for.
+        yield* subject.pass(2 * MINUTE + 5000)
+        yield* kafka.compact("numbers", { dropTombstones: true })
+        yield* kafka.reconnect()
+        yield* subject.saw("Rebuilding", 30_000)
+        yield* subject.become("CaughtUp")
+        assert.isFalse(subject.contents().has("k1"))
+        yield* subject.verify()
+      })
+    )
+  )
 })
 
 describe("how long a topic keeps tombstones", () => {
