@@ -36,6 +36,7 @@ import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Grouping from "./internal/operators/grouping.ts"
+import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
 import type { Derived } from "./internal/operators/operator.ts"
 import type { Cell } from "./internal/table/cell.ts"
@@ -424,4 +425,150 @@ export const index: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<I, HashMap.HashMap<K, V>, E | OperatorError<Policy>>, never, Scope.Scope> =>
     tableOf(Grouping.index(cellOf(self), f, options?.onError))
+)
+
+/**
+ * Options of joins by a foreign key.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface JoinOn<in K, in L, out J, Policy extends OnError = OnError> extends OperatorOptions<Policy> {
+  /** The key of the right table that an entry of the left one refers to; undefined or null where it refers to none. */
+  readonly on: (left: L, key: K) => J | null | undefined
+}
+
+const isJoinDataFirst = (args: IArguments): boolean => isTable(args[1])
+
+/**
+ * The entries of one table, each with the entry of another that belongs to it: the one of the same key, or the one that `on`
+ * names. Entries without one are left out. Both sides are live: a change of either shows in the join at once.
+ *
+ * **Details**
+ *
+ * Keys are those of the left table. A change of the right table costs as much as there are entries that refer to its key. Any
+ * table may be on either side: a derived one, an `index`, or the same twice.
+ *
+ * **Gotchas**
+ *
+ * Two tables have no version in common: after every commit of either the join is of what both contain then, and a write that
+ * is awaited on one of them says nothing of the other. A change that very many entries refer to is one commit, and holds the
+ * process up for as long as they take.
+ *
+ * **Example** (Orders with what they cost now)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ * const orders = TableTopic.make({
+ *   name: "orders",
+ *   key: Schema.String,
+ *   value: Schema.Struct({ fruit: Schema.String, count: Schema.Int })
+ * })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const priceOf = yield* KafkaTable.make(prices)
+ *   const open = yield* KafkaTable.make(orders)
+ *   const costs = yield* open.pipe(
+ *     Table.join(priceOf, (order, price) => order.count * price, { on: (order) => order.fruit })
+ *   )
+ *   return yield* costs.get("order-1")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const join: {
+  <K, L, J, R, E1, A, Policy extends OnError = "fail">(
+    right: Table<J, R, E1>,
+    f: (left: NoInfer<L>, right: R, key: NoInfer<K>) => A,
+    options: JoinOn<NoInfer<K>, NoInfer<L>, NoInfer<J>, Policy>
+  ): <E>(self: Table<K, L, E>) => Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+  <K, L, R, E1, A, Policy extends OnError = "fail">(
+    right: Table<K, R, E1>,
+    f: (left: NoInfer<L>, right: R, key: K) => A,
+    options?: OperatorOptions<Policy>
+  ): <E>(self: Table<K, L, E>) => Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+  <K, L, E, J, R, E1, A, Policy extends OnError = "fail">(
+    self: Table<K, L, E>,
+    right: Table<J, R, E1>,
+    f: (left: L, right: R, key: K) => A,
+    options: JoinOn<K, L, NoInfer<J>, Policy>
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+  <K, L, E, R, E1, A, Policy extends OnError = "fail">(
+    self: Table<K, L, E>,
+    right: Table<K, R, E1>,
+    f: (left: L, right: R, key: K) => A,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+} = dual(
+  isJoinDataFirst,
+  <K, L, E, J, R, E1, A, Policy extends OnError>(
+    self: Table<K, L, E>,
+    right: Table<J, R, E1>,
+    f: (left: L, right: R, key: K) => A,
+    options?: Partial<JoinOn<K, L, J, Policy>>
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
+    tableOf(Joined.join(cellOf(self), cellOf(right), f, options?.on, options?.onError))
+)
+
+/**
+ * As `join`, but entries that nothing belongs to are there, too: the function is given an `Option` of the right value.
+ *
+ * **Example** (Categories with what is in stock)
+ *
+ * ```ts
+ * import { Effect, Option, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const names = TableTopic.make({ name: "names", key: Schema.String, value: Schema.String })
+ * const stock = TableTopic.make({ name: "stock", key: Schema.String, value: Schema.Int })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const counts = yield* KafkaTable.make(stock)
+ *   const shelf = yield* KafkaTable.make(names).pipe(
+ *     Effect.flatMap(Table.leftJoin(counts, (name, count) => `${name}: ${Option.getOrElse(count, () => 0)}`))
+ *   )
+ *   return yield* shelf.values
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const leftJoin: {
+  <K, L, J, R, E1, A, Policy extends OnError = "fail">(
+    right: Table<J, R, E1>,
+    f: (left: NoInfer<L>, right: Option.Option<R>, key: NoInfer<K>) => A,
+    options: JoinOn<NoInfer<K>, NoInfer<L>, NoInfer<J>, Policy>
+  ): <E>(self: Table<K, L, E>) => Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+  <K, L, R, E1, A, Policy extends OnError = "fail">(
+    right: Table<K, R, E1>,
+    f: (left: NoInfer<L>, right: Option.Option<R>, key: K) => A,
+    options?: OperatorOptions<Policy>
+  ): <E>(self: Table<K, L, E>) => Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+  <K, L, E, J, R, E1, A, Policy extends OnError = "fail">(
+    self: Table<K, L, E>,
+    right: Table<J, R, E1>,
+    f: (left: L, right: Option.Option<R>, key: K) => A,
+    options: JoinOn<K, L, NoInfer<J>, Policy>
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+  <K, L, E, R, E1, A, Policy extends OnError = "fail">(
+    self: Table<K, L, E>,
+    right: Table<K, R, E1>,
+    f: (left: L, right: Option.Option<R>, key: K) => A,
+    options?: OperatorOptions<Policy>
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
+} = dual(
+  isJoinDataFirst,
+  <K, L, E, J, R, E1, A, Policy extends OnError>(
+    self: Table<K, L, E>,
+    right: Table<J, R, E1>,
+    f: (left: L, right: Option.Option<R>, key: K) => A,
+    options?: Partial<JoinOn<K, L, J, Policy>>
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
+    tableOf(Joined.leftJoin(cellOf(self), cellOf(right), f, options?.on, options?.onError))
 )

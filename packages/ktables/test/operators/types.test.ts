@@ -70,3 +70,47 @@ describe("index", () => {
     })
   })
 })
+
+describe("join and leftJoin", () => {
+  type Order = { readonly fruit: string; readonly count: number }
+  type Orders = Table.Table<number, Order, Error>
+
+  it("find both sides by themselves, by a reference and on the same keys", () => {
+    never(() => {
+      const orders = null as unknown as Orders
+      const piped = orders.pipe(
+        Table.join(
+          fruits,
+          (order, fruit, key) => {
+            expectTypeOf(order).toEqualTypeOf<Order>()
+            expectTypeOf(fruit).toEqualTypeOf<Fruit>()
+            expectTypeOf(key).toEqualTypeOf<number>()
+            return order.count * fruit.price
+          },
+          { on: (order) => order.fruit }
+        )
+      )
+      type Expected = Table.Table<number, number, Error | TableError.ReaderError | TableError.DerivationFailed>
+      expectTypeOf<Made<typeof piped>>().toEqualTypeOf<Expected>()
+      const called = Table.join(orders, fruits, (order, fruit) => order.count * fruit.price, { on: (o) => o.fruit })
+      expectTypeOf<Made<typeof called>>().toEqualTypeOf<Expected>()
+      const same = plain.pipe(Table.join(plain, (a, b, key) => [a.price, b.name, key] as const, { onError: "skip" }))
+      expectTypeOf<Made<typeof same>>().toEqualTypeOf<Table.Table<string, readonly [number, string, string]>>()
+      const left = Table.leftJoin(plain, plain, (_, other) => other)
+      expectTypeOf<Table.Value<Made<typeof left>>>().toEqualTypeOf<Option.Option<Fruit>>()
+    })
+  })
+
+  it("refuse references of another type, and keys that differ without any", () => {
+    never(() => {
+      const orders = null as unknown as Orders
+      expectTypeOf<Table.Key<Orders>>().not.toEqualTypeOf<Table.Key<Fruits>>()
+      return [
+        // @ts-expect-error a count is no key of fruits
+        Table.join(orders, fruits, () => 1, { on: (order) => order.count }),
+        // @ts-expect-error orders have numbers for keys, and fruits strings
+        Table.join(orders, fruits, () => 1)
+      ]
+    })
+  })
+})
