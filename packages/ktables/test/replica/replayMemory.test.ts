@@ -65,6 +65,19 @@ describe("a replay's memory", () => {
     assert.isBelow(retained(), 300 * MIB)
   })
 
+  it("is let go as soon as nothing that survives lies in it, however little that is", () => {
+    const { answer, survivors } = replay(MIB)
+    const round = (n: number) => Array.from({ length: 10 }, (_, i) => [`key-${i}`, Buffer.alloc(10_000, n)] as const)
+    answer(round(0))
+    const { held } = survivors.bytes
+    for (let n = 1; n < 5; n++) answer(round(n))
+    assert.deepStrictEqual(survivors.bytes, { live: 100_000, held })
+    for (let i = 0; i < 10; i++) {
+      const entry = survivors.find(Buffer.from(`key-${i}`), 0, 5)
+      assert.strictEqual(survivors.valueBuffer(entry)[survivors.valueStart(entry)], 4)
+    }
+  })
+
   it("stays in proportion to the survivors while they grow", () => {
     const { answer, retained, survivors } = replay(2 * MIB)
     let seed = 1

@@ -43,12 +43,12 @@ const WORD_BYTES = 4 * WORD_COUNT
 const numbersOf = (i: number): number => i << WIDTH
 
 /** Entries lie in segments of so many, which are never copied once they are full: one that doubled would stall its reader. */
-const SEGMENT_BITS = 16
+const SEGMENT_BITS = 12
 const SEGMENT = 1 << SEGMENT_BITS
 /** Where the numbers of an entry begin in its segment. */
 const placeOf = (entry: number): number => (entry & (SEGMENT - 1)) << WIDTH
 /** The same for the bytes of keys. */
-const PAGE_BITS = 22
+const PAGE_BITS = 18
 const PAGE = 1 << PAGE_BITS
 
 const LEAST_SLOTS = 1 << 10
@@ -126,6 +126,10 @@ export class Survivors {
 
   private readonly memory: AnswerMemory
   private chunks: Array<Buffer> = []
+  /** Their numbers that are free again. */
+  private vacant: Array<number> = []
+  /** The one that records were taken from last. */
+  private current = 0
   /** Bytes of survivors' values in each chunk, and bytes of memory that it keeps from being used otherwise. */
   private live: Int32Array = new Int32Array(64)
   private held: Array<number> = []
@@ -374,25 +378,28 @@ export class Survivors {
   }
 
   private chunkFor(buffer: Buffer): number {
-    const last = this.chunks.length - 1
-    return last >= 0 && this.chunks[last] === buffer ? last : this.addChunk(buffer, 0, this.memory.retain(buffer))
+    if (this.chunks[this.current] !== buffer) this.current = this.addChunk(buffer, 0, this.memory.retain(buffer))
+    return this.current
   }
 
   private addChunk(buffer: Buffer, live: number, held: number): number {
-    const chunk = this.chunks.length
+    const chunk = this.vacant.pop() ?? this.chunks.length
     if (chunk === this.live.length) {
       const next = new Int32Array(2 * chunk)
       next.set(this.live)
       this.live = next
     }
-    this.chunks.push(buffer)
+    this.chunks[chunk] = buffer
     this.live[chunk] = live
-    this.held.push(held)
+    this.held[chunk] = held
     return chunk
   }
 
   /** Lets go of chunks without survivors, and copies the rest together when most of what is held is superseded. */
   private release(): void {
+    for (let chunk = 0; chunk < this.chunks.length; chunk++) {
+      if (this.live[chunk] === 0 && this.held[chunk]! > 0) this.drop(chunk)
+    }
     const { held, live } = this.bytes
     if (held <= 2 * live + slack) return
     const before = this.chunks
@@ -400,6 +407,7 @@ export class Survivors {
     const heldBefore = this.held
     const { moving, stays } = this.stayers()
     this.chunks = []
+    this.vacant = []
     this.live = new Int32Array(Math.max(64, before.length + 1))
     this.held = []
     /** Where a chunk is from now on; -1 where its survivors move. */
@@ -409,6 +417,14 @@ export class Survivors {
     }
     this.move(before, target, moving)
     for (const [i, chunk] of before.entries()) if (target[i]! < 0) this.memory.release(chunk)
+  }
+
+  /** Lets go of a chunk that no survivor has bytes in. */
+  private drop(chunk: number): void {
+    this.memory.release(this.chunks[chunk]!)
+    this.chunks[chunk] = noBytes
+    this.held[chunk] = 0
+    this.vacant.push(chunk)
   }
 
   /**
@@ -450,11 +466,9 @@ export class Survivors {
         used = 0
       }
       numbers[at + CHUNK] = to < 0 ? packedChunk : to
-      if (to >= 0) continue
+      if (to >= 0 || length <= 0) continue
       const valueAt = numbers[at + VALUE_AT]!
-      // Where a value without bytes lies must be within its chunk, too.
       numbers[at + VALUE_AT] = used
-      if (length <= 0) continue
       from[chunk]!.copy(packed, used, valueAt, valueAt + length)
       this.live[packedChunk]! += length
       used += length
@@ -493,7 +507,8 @@ export class Survivors {
     return this.chunks[this.numberOf(entry, CHUNK)]!
   }
   valueStart(entry: number): number {
-    return this.numberOf(entry, VALUE_AT)
+    // Where no bytes were, the chunk may be another by now.
+    return this.valueLength(entry) > 0 ? this.numberOf(entry, VALUE_AT) : 0
   }
   /** -1 for a tombstone. */
   valueLength(entry: number): number {
