@@ -276,7 +276,7 @@ export interface FetchOptions {
   readonly minBytes?: number | undefined
   /** Bytes per answer. Default: 16 MiB. */
   readonly maxBytes?: number | undefined
-  /** Bytes per partition and answer; a larger single batch still comes whole. Default: 2 MiB. */
+  /** Bytes per partition and answer; a larger single batch still comes whole. Default: 1 MiB. */
   readonly maxPartitionBytes?: number | undefined
 }
 
@@ -563,7 +563,7 @@ const settingsOf = ({ fetch = {}, ...options }: Options<unknown>): Replica.Setti
   maxWait: Duration.toMillis(fetch.maxWait ?? "5 seconds"),
   minBytes: fetch.minBytes ?? 1,
   maxBytes: fetch.maxBytes ?? 16 * 1024 * 1024,
-  maxPartitionBytes: fetch.maxPartitionBytes ?? 2 * 1024 * 1024,
+  maxPartitionBytes: fetch.maxPartitionBytes ?? 1024 * 1024,
   metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
   deleteRetention: options.deleteRetention === undefined ? undefined : Duration.toMillis(options.deleteRetention),
   onDataLoss: options.onDataLoss ?? "rebuild",
