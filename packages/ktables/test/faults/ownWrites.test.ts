@@ -193,6 +193,53 @@ describe("waits for one's own writes", () => {
     )
   )
 
+  it.effect("row 54: what a leader that was deposed says of the log's end ends no wait", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable(1, { metadataRefresh: "10 minutes" })
+        // It does not know yet that another one leads, nor what that one has taken.
+        script.on("fetch", (asks, next) =>
+          asks.broker === 1
+            ? Effect.map(Effect.andThen(Effect.sleep(asks.maxWait), next), (answer) => ({
+                ...answer,
+                partitions: answer.partitions.map((partition) => ({
+                  ...partition,
+                  errorCode: 0,
+                  highWatermark: 10,
+                  lastStableOffset: 10,
+                  logStartOffset: 0,
+                  currentLeader: undefined,
+                  records: Buffer.alloc(0)
+                }))
+              }))
+            : next
+        )
+        script.on("endOffsetForEpoch", (asks, next) =>
+          asks.broker === 1
+            ? Effect.succeed(
+                asks.partitions.map(({ leaderEpoch, partition }) => ({
+                  partition,
+                  errorCode: 0,
+                  leaderEpoch,
+                  endOffset: 10
+                }))
+              )
+            : next
+        )
+        yield* kafka.moveLeader("numbers", 0, 2)
+        yield* write("numbers", ["mine"])
+        const wait = Effect.exit(subject.table.awaitOffset(yield* ackNow(10)))
+        assert.deepStrictEqual(yield* subject.within("the wait", 20_000, wait), Exit.void)
+        assert.isTrue(
+          script.requests.endOffsetForEpoch.some(({ broker }) => broker === 1),
+          "it was asked"
+        )
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+
   it.effect("row 54: where a topic's log ends says nothing of a write to the topic that took its name", () =>
     onScript(
       Effect.gen(function* () {

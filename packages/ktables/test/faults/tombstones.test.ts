@@ -381,3 +381,59 @@ describe("a tombstone that expires while a table follows", () => {
     )
   )
 })
+
+describe("tombstones and who is asked for them", () => {
+  for (const [retention, isFollowed] of [
+    [30_000, false],
+    [2 * MINUTE, true]
+  ] as const) {
+    it.effect(
+      `a follower is ${isFollowed ? "" : "not "}read from where they are kept for ${retention} ms, and its table is never read again`,
+      () =>
+        onScript(
+          Effect.gen(function* () {
+            const { script } = yield* scriptedTopic(keeping(retention))
+            yield* write("numbers", keys(10))
+            const subject = yield* observeNumbers({ table: { rack: "b" } })
+            yield* subject.pass(20_000)
+            script.requests.fetch.length = 0
+            for (let i = 0; i < 10; i++) {
+              yield* subject.pass(MINUTE, 500)
+              yield* write("numbers", [`new-${i}`, [`k${i}`, null]])
+            }
+            yield* subject.agrees()
+            const asked = new Set(script.requests.fetch.map(({ broker }) => broker))
+            assert.deepStrictEqual([...asked], [isFollowed ? 2 : 1])
+            assert.strictEqual((yield* subject.table.health).stats.rebuilds, 0)
+            yield* subject.verify()
+          }),
+          { brokers: 2, racks: ["a", "b"] }
+        )
+    )
+  }
+
+  for (const [what, version, isReadAgain] of [
+    ["before Kafka 3.1, where they age in a transaction that is open,", 12, true],
+    ["from Kafka 3.1 on", 17, false]
+  ] as const) {
+    it.effect(`${what} a transaction that outlasts them has the topic ${isReadAgain ? "" : "not "}read again`, () =>
+      onScript(
+        Effect.gen(function* () {
+          const { kafka, script } = yield* scriptedTopic(keeping(MINUTE))
+          script.on("fetch", (_asks, next) => Effect.map(next, (answer) => ({ ...answer, version })))
+          yield* write("numbers", keys(10))
+          const subject = yield* observeNumbers()
+          const transaction = yield* kafka.beginTransaction()
+          yield* transaction.append("numbers", [{ key: "k1", value: null }])
+          yield* subject.pass(2 * MINUTE)
+          assert.strictEqual((yield* subject.table.health).stats.rebuilds > 0, isReadAgain)
+          yield* transaction.commit
+          yield* subject.become("CaughtUp")
+          yield* subject.agrees()
+          assert.isFalse(subject.contents().has("k1"))
+          yield* subject.verify()
+        })
+      )
+    )
+  }
+})

@@ -79,6 +79,21 @@ describe("deletions that are remembered", () => {
     assert.strictEqual(contents.graves, 0)
   })
 
+  it("of a key in two partitions are not pushed out by those of others, where producers hash otherwise", () => {
+    const { contents, put, remove } = following(4, true)
+    const elsewhere = (at("key", 4) + 1) % 4
+    put("key", elsewhere)
+    remove("key", at("key", 4))
+    for (let n = 0; n < 50_000; n++) {
+      const key = Buffer.from(`key-${n}`)
+      put(key.toString(), byChecksum(key, 4))
+      remove(key.toString(), byChecksum(key, 4))
+    }
+    assert.strictEqual(contents.graves, 1)
+    put("key", elsewhere)
+    assert.isFalse(contents.has("key"))
+  })
+
   it("are the owner's of a key in two partitions, where producers hash otherwise too", () => {
     const { contents, put, remove } = following(4, true)
     const elsewhere = (at("key", 4) + 1) % 4
