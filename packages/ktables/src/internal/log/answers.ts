@@ -57,7 +57,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       const result = yield* Effect.result(exit)
       if (result._tag === "Success") return
       const error = result.failure
-      yield* metrics.failed(error._tag)
+      metrics.failed(error._tag)
       switch (error._tag) {
         case "AuthenticationFailed":
           // Before anything was ever read the settings are wrong; later, credentials may be renewed.
@@ -97,7 +97,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
     const questions = new Map(asked)
     if (answer.errorCode !== 0) {
       for (const { partition, question } of questions.values()) if (partition.question === question) park(partition)
-      yield* metrics.failed(`fetch ${answer.errorCode}`)
+      metrics.failed(`fetch ${answer.errorCode}`)
       return readable
     }
     malformed = 0
@@ -138,7 +138,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
         if (partition.needsMore(summary)) continue
         if (!partition.take(summary, broker)) {
           // Nothing that was asked for: an answer that goes backwards is not obeyed.
-          yield* metrics.failed("answer behind the position")
+          metrics.failed("answer behind the position")
           park(partition)
           continue
         }
@@ -175,7 +175,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
     partition.read(cursor)
     const problem = problemOf(cursor, fetched.records, partition)
     if (problem !== undefined) {
-      yield* metrics.failed(problem.kind)
+      metrics.failed(problem.kind)
       const failure = unreadableAgain(topic, partition, problem)
       if (failure !== undefined) return yield* failure
       yield* Effect.logWarning(
@@ -191,7 +191,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       }
       tombstones.ended(partition, readable, fetched, readable.version)
     }
-    yield* metrics.read(fetched.records.length)
+    metrics.read(fetched.records.length)
     stage.moved(partition)
   })
 
@@ -203,7 +203,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
     const where = `${topic}[${partition.partition}]`
     if (fetched.diverging !== undefined) {
       const { endOffset, epoch } = fetched.diverging
-      yield* metrics.failed("truncated")
+      metrics.failed("truncated")
       // An older epoch means that the one which was read last is not in the log at all, wherever the older one ends.
       const isOlder = epoch >= 0 && epoch < partition.fetchEpoch
       if (endOffset < 0 || (endOffset >= partition.position && !isOlder)) return park(partition)
@@ -213,7 +213,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
         `the log was truncated: of epoch ${partition.epoch} it does not hold what was read, epoch ${epoch} ends at ${endOffset}`
       )
     }
-    yield* metrics.failed(`fetch ${fetched.errorCode}`)
+    metrics.failed(`fetch ${fetched.errorCode}`)
     switch (fetched.errorCode) {
       case ErrorCode.OFFSET_OUT_OF_RANGE:
         // A follower may lag: the leader is asked before anything is concluded.

@@ -103,7 +103,8 @@ export const make = (
     }),
     describe: Effect.flatMap(view.look, (sighting) => {
       if (sighting._tag === "Described") return reuse
-      return Effect.as("error" in sighting ? metrics.failed(sighting.error._tag) : Effect.void, false)
+      if ("error" in sighting) metrics.failed(sighting.error._tag)
+      return Effect.succeed(false)
     }),
     reuse,
     partitionCount: () => partitionCount

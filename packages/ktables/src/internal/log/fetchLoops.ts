@@ -2,7 +2,7 @@
  * One fetch loop per broker that serves some of a session's partitions: it asks, and asks on before what was answered is
  * read, leaves a broker alone that throttles, and cuts its long poll short for a partition that the poll does not ask for.
  */
-import { Effect, Exit, Fiber, Latch } from "effect"
+import { Cause, Effect, Exit, Fiber, Latch } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { AnswerMemory } from "./answerMemory.ts"
@@ -24,15 +24,22 @@ interface Asked {
 interface Loop {
   /** What the outstanding question asks for. */
   asked: ReadonlyMap<number, Question> | undefined
-  /** Ends the loop at once: a partition has come that its long poll does not ask for. */
-  readonly kick: Latch.Latch
+  /** What waits for its answer. */
+  fiber: Asked["fiber"] | undefined
+  isKicked: boolean
+}
+
+/** Cuts the long poll short, which ends the loop: a partition has come that is not asked for, or the load is over. */
+const kick = (loop: Loop): void => {
+  loop.isKicked = true
+  loop.fiber?.interruptUnsafe()
 }
 
 export interface FetchLoops {
   /** Starts the loops that are missing, and cuts those short that are to ask for more. */
   readonly ensure: Effect.Effect<void>
-  /** Waits until no loop runs. */
-  readonly awaitIdle: Effect.Effect<void>
+  /** Ends the loops of a load that was stopped, after the answers that they are in the middle of. */
+  readonly finish: Effect.Effect<void>
 }
 
 /**
@@ -58,7 +65,7 @@ export const make = (
 
   const ask = (fetcher: KafkaClient.Fetcher, broker: number, loop: Loop): Effect.Effect<Asked | undefined> =>
     Effect.suspend(() => {
-      loop.kick.closeUnsafe()
+      loop.isKicked = false
       const questions = new Map<number, Question>()
       const asked: Array<KafkaClient.FetchRequest["partitions"][number]> = []
       let { maxBytes } = settings
@@ -100,10 +107,10 @@ export const make = (
         partitions: asked,
         allocate: stage.isLoading ? memory.allocate : undefined
       }
-      return Effect.map(Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }), (fiber): Asked => ({
-        fiber,
-        questions
-      }))
+      return Effect.map(Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }), (fiber): Asked => {
+        loop.fiber = fiber
+        return { fiber, questions }
+      })
     })
 
   /** Until when brokers want to be left alone, in milliseconds of the monotonic clock. */
@@ -119,16 +126,13 @@ export const make = (
       Effect.gen(function* () {
         const fetcher = yield* client.openFetcher(broker)
         yield* awaitThrottle(broker)
-        let asked = yield* ask(fetcher, broker, loop)
+        let asked = stage.isStopped ? undefined : yield* ask(fetcher, broker, loop)
         while (asked !== undefined) {
           const { fiber, questions }: Asked = asked
           loop.asked = questions
-          const exit = yield* Effect.raceFirst(Fiber.await(fiber), Effect.as(stage.orStop(loop.kick.await), undefined))
-          if (exit === undefined) {
-            yield* Fiber.interrupt(fiber)
-            break
-          }
+          const exit = yield* Fiber.await(fiber)
           if (Exit.isFailure(exit)) {
+            if (loop.isKicked && Cause.hasInterruptsOnly(exit.cause)) break
             yield* answers.onFailed(exit, questions)
             break
           }
@@ -183,13 +187,13 @@ export const make = (
           loop.asked.get(partition.partition)?.question !== partition.question &&
           (partition.failures < PATIENT || mayCut(partition.source))
         ) {
-          loop.kick.openUnsafe()
+          kick(loop)
         }
       }
       return Effect.forEach(
         missing,
         (broker) => {
-          const loop: Loop = { asked: undefined, kick: Latch.makeUnsafe(false) }
+          const loop: Loop = { asked: undefined, fiber: undefined, isKicked: false }
           loops.set(broker, loop)
           idle.closeUnsafe()
           return Effect.forkIn(runLoop(broker, loop), scope)
@@ -197,6 +201,9 @@ export const make = (
         { discard: true }
       )
     }),
-    awaitIdle: idle.await
+    finish: Effect.suspend(() => {
+      loops.forEach(kick)
+      return idle.await
+    })
   }
 }

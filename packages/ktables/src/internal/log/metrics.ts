@@ -1,8 +1,9 @@
 /**
  * What a reader counts: the plain numbers of `stats`, and the `Metric`s beside them, updated once per answer or slice.
  */
-import { type Context, Effect, Metric } from "effect"
+import { type Context, Metric } from "effect"
 import type { TableStatus } from "../../TableStatus.ts"
+import { boundMetric } from "../boundMetric.ts"
 import type { Partition } from "./partition.ts"
 
 const records = Metric.counter("ktables_records_total", { incremental: true, description: "Records read" })
@@ -45,7 +46,7 @@ export interface ReaderMetrics {
     reloads: number
     longestSlice: number
   }
-  readonly read: (length: number) => Effect.Effect<void>
+  readonly read: (length: number) => void
   /** To be called after a partition's high watermark or `readTo` changed. */
   readonly lag: (partition: Partition) => void
   readonly connected: (isConnected: boolean) => void
@@ -54,40 +55,41 @@ export interface ReaderMetrics {
   readonly partitions: (count: number) => void
   /** Nothing is read any more, and nothing held. */
   readonly closed: () => void
-  readonly failed: (kind: string) => Effect.Effect<void>
-  readonly sized: (entries: number) => Effect.Effect<void>
-  readonly caughtUp: (seconds: number) => Effect.Effect<void>
-  readonly rebuilt: Effect.Effect<void>
+  readonly failed: (kind: string) => void
+  readonly sized: (entries: number) => void
+  readonly caughtUp: (seconds: number) => void
+  readonly rebuilt: () => void
   readonly reloaded: () => void
   /** Notes how long a slice took, in milliseconds. */
   readonly slice: (millis: number) => void
 }
 
 export const make = (topic: string, context: Context.Context<never>): ReaderMetrics => {
-  const of = <Input, State>(metric: Metric.Metric<Input, State>, attributes?: Record<string, string>) =>
-    Metric.withAttributes(metric, { topic, ...attributes })
-  const recordsOf = of(records)
-  const bytesOf = of(bytes)
-  const sizeOf = of(size)
-  const reloadsOf = of(reloads)
-  const stallOf = of(stall)
-  const connectedOf = of(connected)
-  /** By partition: its metric, and what that says. */
-  const lags = new Map<number, { readonly metric: Metric.Metric<number, unknown>; value: number }>()
+  const bound = <Input>(metric: Metric.Metric<Input, unknown>, attributes?: Record<string, string>) =>
+    boundMetric(metric, context, { topic, ...attributes })
+  const countRecords = bound(records)
+  const countBytes = bound(bytes)
+  const setSize = bound(size)
+  const countRebuilds = bound(rebuilds)
+  const countReloads = bound(reloads)
+  const setStall = bound(stall)
+  const setConnected = bound(connected)
+  /** By partition: sets its metric, and what that says. */
+  const lags = new Map<number, { readonly set: (lag: number) => void; value: number }>()
   const setLag = (partition: number, value: number): void => {
     let known = lags.get(partition)
     if (known === undefined) {
-      known = { metric: of(lag, { partition: String(partition) }), value: Number.NaN }
+      known = { set: bound(lag, { partition: String(partition) }), value: Number.NaN }
       lags.set(partition, known)
     }
     if (known.value === value) return
     known.value = value
-    known.metric.updateUnsafe(value, context)
+    known.set(value)
   }
   const statuses = new Map(
     (["Loading", "CaughtUp", "Degraded", "Rebuilding", "Failed", "Closed"] as const).map((tag) => [
       tag,
-      of(status, { status: tag })
+      bound(status, { status: tag })
     ])
   )
   let current: TableStatus["_tag"] | undefined
@@ -106,47 +108,40 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
   let reported = 0
   return {
     counts,
-    read: (length) =>
-      Effect.suspend(() => {
-        counts.bytes += length
-        const fresh = counts.records - reported
-        reported = counts.records
-        return Effect.all(
-          [
-            Metric.update(recordsOf, fresh),
-            Metric.update(bytesOf, length),
-            Metric.update(stallOf, counts.longestSlice / 1000)
-          ],
-          { discard: true }
-        )
-      }),
+    read: (length) => {
+      counts.bytes += length
+      countBytes(length)
+      countRecords(counts.records - reported)
+      reported = counts.records
+      setStall(counts.longestSlice / 1000)
+    },
     lag: (partition) => setLag(partition.partition, partition.lag),
-    connected: (isConnected) => connectedOf.updateUnsafe(isConnected ? 1 : 0, context),
+    connected: (isConnected) => setConnected(isConnected ? 1 : 0),
     status: (tag) => {
       if (tag === current) return
-      if (current === undefined) for (const metric of statuses.values()) metric.updateUnsafe(0, context)
-      else statuses.get(current)!.updateUnsafe(0, context)
+      if (current === undefined) for (const set of statuses.values()) set(0)
+      else statuses.get(current)!(0)
       current = tag
-      statuses.get(tag)!.updateUnsafe(1, context)
+      statuses.get(tag)!(1)
     },
     partitions: (count) => {
       for (const partition of lags.keys()) if (partition >= count) setLag(partition, 0)
     },
     closed: () => {
       for (const partition of lags.keys()) setLag(partition, 0)
-      connectedOf.updateUnsafe(0, context)
-      sizeOf.updateUnsafe(0, context)
+      setConnected(0)
+      setSize(0)
     },
-    failed: (kind) => Metric.update(of(errors, { kind }), 1),
-    sized: (entries) => Metric.update(sizeOf, entries),
-    caughtUp: (seconds) => Metric.update(of(catchUp), seconds),
-    rebuilt: Effect.suspend(() => {
+    failed: (kind) => bound(errors, { kind })(1),
+    sized: setSize,
+    caughtUp: (seconds) => bound(catchUp)(seconds),
+    rebuilt: () => {
       counts.rebuilds++
-      return Metric.update(of(rebuilds), 1)
-    }),
+      countRebuilds(1)
+    },
     reloaded: () => {
       counts.reloads++
-      reloadsOf.updateUnsafe(1, context)
+      countReloads(1)
     },
     slice: (millis) => {
       if (millis > counts.longestSlice) counts.longestSlice = millis

@@ -140,7 +140,7 @@ export const make = Effect.fnUntraced(function* (options: {
         yield* Effect.raceFirst(Effect.raceFirst(stage.awaitLoaded, Deferred.await(stop)), failure)
         // Loops end after the answer they are in the middle of; what they still take belongs to the load.
         yield* Deferred.succeed(stop, undefined)
-        yield* Effect.raceFirst(fetchLoops.awaitIdle, failure)
+        yield* Effect.raceFirst(fetchLoops.finish, failure)
         memory.close()
       }),
     follow: (take, cut) =>

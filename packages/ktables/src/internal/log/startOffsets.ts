@@ -36,7 +36,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
       )
     )
     if (listed._tag === "Failure") {
-      yield* metrics.failed(listed.failure._tag)
+      metrics.failed(listed.failure._tag)
       for (const partition of group) disconnect(partition, listed.failure.message)
       return
     }

@@ -198,7 +198,7 @@ export const make = <K, V, RD, RE, R>(options: DecodingOptions<K, V, RD, RE, R>)
     const { offset, partition } = source
     const detail = printed(refusal.detail)
     const error = withoutStack(() => new DecodeError({ topic: topic.name, partition, offset, part, detail }))
-    yield* metrics.failed(`${part} decode`)
+    metrics.failed(`${part} decode`)
     const choice = typeof onDecodeError === "string" ? onDecodeError : yield* asked(onDecodeError, error, rawOf(source))
     if (choice === "fail") return yield* error
     const example = `key ${printedKey(source)} at ${partition}:${offset}: ${printed(refusal.detail)}`

@@ -130,20 +130,20 @@ export const make = <K, V>(options: {
         },
         isLimited ? Effect.suspend(() => bounded(cell.contents.extent, progress.isComplete())) : Effect.void
       )
-      const sized = Effect.suspend(() => metrics.sized(cell.contents.size))
+      const sized = (): void => metrics.sized(cell.contents.size)
       const follow = session.follow(
         (partition, cursor) =>
-          Effect.andThen(
-            live(partition, cursor),
-            Effect.suspend(() => (progress.isComplete() ? sized : Effect.sync(progress.advanced)))
-          ),
+          Effect.map(live(partition, cursor), () => {
+            if (progress.isComplete()) sized()
+            else progress.advanced()
+          }),
         Effect.fnUntraced(function* ({ logStart, partition }) {
           const removed = yield* applier.trim(partition, logStart)
           if (removed === 0) return
           yield* Effect.logInfo(
             `${topic}[${partition}]: ${removed} entries went with their records, which lay below the log's start, ${logStart} now`
           )
-          yield* sized
+          sized()
           yield* misplaced
         })
       )

@@ -159,7 +159,7 @@ export const make = <K, V>(options: {
     let began = 0
     const completed = Effect.gen(function* () {
       const { size } = cell.contents
-      yield* metrics.sized(size)
+      metrics.sized(size)
       yield* Effect.logInfo(
         `${topic}: ${counted(size, "entry", "entries")} from ${counted(current.partitions.size, "partition", "partitions")} in ${Math.round(monotonicMillis(clock) - began)} ms`
       )
@@ -182,7 +182,7 @@ export const make = <K, V>(options: {
         },
         shown: Effect.fnUntraced(function* (took, isComplete) {
           catchUp = took
-          yield* metrics.caughtUp(took.millis / 1000)
+          metrics.caughtUp(took.millis / 1000)
           if (isComplete) yield* completed
           else show()
           yield* Deferred.succeed(shown, undefined)
@@ -211,8 +211,8 @@ export const make = <K, V>(options: {
       Effect.gen(function* () {
         connectivity.noteError(reason.message)
         become({ _tag: "Rebuilding", reason, isDegraded: false })
-        yield* metrics.rebuilt
-        yield* metrics.failed(reason._tag)
+        metrics.rebuilt()
+        metrics.failed(reason._tag)
         yield* Effect.logWarning(`building the table of ${topic} again: ${reason.message}`)
       })
 
@@ -250,7 +250,7 @@ export const make = <K, V>(options: {
         become({ _tag: "Failed", error, isFinal: hasShown() && recoveryFrom(error) === "freeze" })
         waiters.fail(error, true)
         current.fail(error)
-        yield* metrics.failed(error._tag)
+        metrics.failed(error._tag)
         yield* Effect.logError(`the reader of ${topic} failed: ${error.message}`)
         yield* Deferred.fail(started, error)
         return yield* Effect.fail(error)

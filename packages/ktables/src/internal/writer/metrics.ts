@@ -1,5 +1,6 @@
 /** The `Metric`s of a writer, updated once per batch. */
 import { type Context, Metric } from "effect"
+import { boundMetric } from "../boundMetric.ts"
 
 const written = Metric.counter("ktables_written_records_total", {
   incremental: true,
@@ -30,17 +31,17 @@ export interface WriterMetrics {
 }
 
 export const make = (topic: string, context: Context.Context<never>): WriterMetrics => {
-  const writtenOf = Metric.withAttributes(written, { topic })
-  const bytesOf = Metric.withAttributes(bytes, { topic })
-  const connectedOf = Metric.withAttributes(connected, { topic })
-  const retriesOf = Metric.withAttributes(retries, { topic })
+  const countWritten = boundMetric(written, context, { topic })
+  const countBytes = boundMetric(bytes, context, { topic })
+  const setConnected = boundMetric(connected, context, { topic })
+  const countRetries = boundMetric(retries, context, { topic })
   return {
     written: (records, size) => {
-      writtenOf.updateUnsafe(records, context)
-      bytesOf.updateUnsafe(size, context)
+      countWritten(records)
+      countBytes(size)
     },
-    retried: () => retriesOf.updateUnsafe(1, context),
-    connected: (is) => connectedOf.updateUnsafe(is ? 1 : 0, context),
-    failed: (kind, records) => Metric.withAttributes(errors, { topic, kind }).updateUnsafe(records, context)
+    retried: () => countRetries(1),
+    connected: (is) => setConnected(is ? 1 : 0),
+    failed: (kind, records) => boundMetric(errors, context, { topic, kind })(records)
   }
 }
