@@ -1,6 +1,6 @@
 /** Tombstones that expire before they are read, in every way: no deleted key stays in a table that says it is caught up. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Logger } from "effect"
 import { KafkaClient, type KafkaTable } from "effect-ktables"
 import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
@@ -435,5 +435,37 @@ describe("tombstones and who is asked for them", () => {
         })
       )
     )
+  }
+
+  for (const [what, prepare, line] of [
+    ["that brokers keep them for a second", Effect.void, "delete.retention.ms is 1000"],
+    ["that nobody may know how long they are kept", denyConfig, "delete.retention.ms cannot be read"]
+  ] as const) {
+    it.effect(`${what} is said once, however many tables there are and however often they are read again`, () => {
+      const lines: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+      return onCluster(
+        Effect.gen(function* () {
+          const kafka = yield* withTopic(keeping(1000))
+          yield* prepare
+          yield* write("numbers", keys(10))
+          const options = { isAlone: false, table: { ensureTopic: false } } as const
+          const first = yield* observeNumbers(options)
+          const second = yield* observeNumbers(options)
+          for (let round = 1; round <= 3; round++) {
+            yield* kafka.truncate("numbers", 0, 0)
+            yield* write("numbers", keys(3))
+            yield* first.pass(6000)
+            yield* first.agrees()
+            yield* second.agrees()
+          }
+          assert.isAtLeast((yield* first.table.health).stats.rebuilds, 3)
+          assert.lengthOf(
+            lines.filter((said) => said.includes(line)),
+            1
+          )
+        })
+      ).pipe(Effect.provide(logger))
+    })
   }
 })

@@ -72,15 +72,14 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
     for (const partition of partitions.values()) partition.tombstones.observe(retention.effective)
   }
 
-  /** What was said of the retention. */
-  let said: number | undefined
-  let saidRefusal: string | undefined
   const say = Effect.suspend(() => {
-    const before = said
-    const millis = (said = retention.observed)
+    const { said } = view.settings
+    const before = said.retention
+    const millis = (said.retention = retention.observed)
     const refusal = view.settings.refusal()
-    const isRefused = refusal !== undefined && saidRefusal === undefined && settings.deleteRetention === undefined
-    saidRefusal = refusal
+    const concerns = settings.deleteRetention === undefined
+    const isRefused = refusal !== undefined && said.refusal === undefined && concerns
+    if (refusal === undefined || concerns) said.refusal = refusal
     if (isRefused) {
       return Effect.logWarning(
         `${topic}: its delete.retention.ms cannot be read (${refusal}) and is assumed to be ${retention.effective} ms: a table that was cut off for longer reads the topic again; allow DescribeConfigs, or give the option deleteRetention`

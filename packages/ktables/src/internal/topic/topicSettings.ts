@@ -36,6 +36,8 @@ export interface TopicSettings {
   readonly retention: () => number | undefined
   /** Why the retention cannot be read; undefined as long as there may be an answer. */
   readonly refusal: () => string | undefined
+  /** What the log was told of the retention and of a refusal, by whichever table of the client told it: it is told once. */
+  readonly said: { retention: number | undefined; refusal: string | undefined }
   /** Reads the retention, unless that happened in the last `maxAge` milliseconds, or was refused a while ago. */
   readonly learn: (maxAge: number) => Effect.Effect<void>
   /** Calls `listener` with each answer about the retention, in the step in which it counts, until the scope closes. */
@@ -51,6 +53,7 @@ export const make = (client: KafkaClient.Service, topic: string, now: () => numb
   let refusal: string | undefined
   /** When the last answer about it came, in milliseconds of the monotonic clock. */
   let learnedAt = Number.NEGATIVE_INFINITY
+  const said: TopicSettings["said"] = { retention: undefined, refusal: undefined }
   let failures = 0
   let triedAt = Number.NEGATIVE_INFINITY
 
@@ -88,6 +91,7 @@ export const make = (client: KafkaClient.Service, topic: string, now: () => numb
     read,
     retention: () => retention,
     refusal: () => refusal,
+    said,
     learn: (maxAge) =>
       one.withPermit(
         Effect.suspend(() => {
@@ -103,6 +107,7 @@ export const make = (client: KafkaClient.Service, topic: string, now: () => numb
     forget: () => {
       retention = undefined
       refusal = undefined
+      said.retention = said.refusal = undefined
       failures = 0
       learnedAt = triedAt = Number.NEGATIVE_INFINITY
     }
