@@ -7,7 +7,7 @@
  * describes the topic after a back-off and sends it on its way again, while the others keep flowing.
  */
 import type { LogError } from "./logError.ts"
-import { Clock, Deferred, Effect, Scope } from "effect"
+import { Clock, Deferred, Effect, Fiber, Scope } from "effect"
 import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import { AnswerMemory } from "./answerMemory.ts"
 import type { Connectivity } from "./connectivity.ts"
@@ -150,7 +150,10 @@ export const make = Effect.fnUntraced(function* (options: {
         return yield* failure
       }),
     reread: (...options) => Effect.raceFirst(reread(...options), failure),
-    endOffsets: Effect.raceFirst(endOffsets, failure),
+    // The scope closes where the session fails. As a race it would cost a fiber more.
+    endOffsets: Effect.flatMap(Effect.forkIn(endOffsets, scope, { startImmediately: true }), (fiber) =>
+      Effect.onInterrupt(Fiber.join(fiber), () => Fiber.interrupt(fiber))
+    ),
     verifyAwaited: elections.verifyAwaited,
     lookUp,
     look: controller.look,

@@ -231,10 +231,10 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
   }
 
   const ask = Effect.gen(function* () {
-    if (notBefore > now()) yield* Effect.sleep(notBefore - now())
-    const asked = waiting!
+    const early = notBefore - now()
+    if (early > 0) yield* Effect.sleep(early)
+    underWay = waiting
     waiting = undefined
-    underWay = asked
     const sent = momentOf(clock)
     askedAt = sent.monotonic
     const result = yield* Effect.result(client.describeTopic(topic))

@@ -154,14 +154,15 @@ export const make = Effect.fnUntraced(function* (
   })
 
   yield* Effect.addFinalizer(() => close)
-  const looked = Latch.makeUnsafe(false)
+  let running = 0
+  let { generation } = access.current()
+  const changed = Latch.makeUnsafe(false)
   yield* view.subscribe((sighting) => {
     if (sighting._tag !== "Described") return
     grow()
-    looked.openUnsafe()
+    if (running < senders.length || sighting.topic.generation !== generation) changed.openUnsafe()
   })
   grow()
-  let running = 0
   const run = Effect.suspend(() =>
     Effect.whileLoop({
       while: () => running < senders.length,
@@ -170,7 +171,6 @@ export const make = Effect.fnUntraced(function* (
     })
   )
   yield* run
-  let { generation } = access.current()
   const warn = Effect.suspend(() => {
     const change = view.change()
     if (access.current().generation === generation || change === undefined) return Effect.void
@@ -179,8 +179,8 @@ export const make = Effect.fnUntraced(function* (
       `${topic}: another topic answers than before (${change.previous} became ${change.current}); writes go to the new one`
     )
   })
-  yield* looked.await.pipe(
-    Effect.tap(() => Effect.sync(() => looked.closeUnsafe())),
+  yield* changed.await.pipe(
+    Effect.tap(() => Effect.sync(() => changed.closeUnsafe())),
     Effect.andThen(run),
     Effect.andThen(warn),
     Effect.forever,
