@@ -154,7 +154,8 @@ export const make = <K, V>(options: {
     let at = 0
     const step = (): Step<LogError> => {
       if (at >= size) return false
-      const entry = (source.entry = at++)
+      const entry = at++
+      source.moveTo(entry)
       if (!isWanted(source)) return true
       const interruption = application.now(next, source, rank())
       if (interruption === undefined) return true
@@ -224,7 +225,7 @@ export const make = <K, V>(options: {
     const source = new SurvivorSource(survivors)
     const left = new Set(refused)
     for (const [entry, found] of yield* findOlder(building, survivors, refused)) {
-      source.entry = entry
+      source.moveTo(entry)
       const k = yield* settled(decodeKey, source)
       left.delete(entry)
       if (Exit.isFailure(k)) continue
@@ -248,7 +249,7 @@ export const make = <K, V>(options: {
     yield* inSlices(() => {
       const entry = left.next()
       if (entry.done === true) return false
-      source.entry = entry.value
+      source.moveTo(entry.value)
       if (source.valueLength >= 0 || ownership.ownerOf(source) !== source.partition) return true
       return used(decodeKey, source, (k) => {
         if (Exit.isSuccess(k) && !next.has(k.value)) {

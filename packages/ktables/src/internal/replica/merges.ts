@@ -66,7 +66,7 @@ function* sourcesOf(all: ReadonlyArray<Survivors>): Generator<SurvivorSource> {
   for (const survivors of all) {
     for (let entry = 0; entry < survivors.size; entry++) {
       const source = new SurvivorSource(survivors)
-      source.entry = entry
+      source.moveTo(entry)
       yield source
     }
   }

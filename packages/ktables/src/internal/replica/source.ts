@@ -2,6 +2,8 @@
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { Survivors } from "./survivors.ts"
 
+const noBytes = Buffer.alloc(0)
+
 /** Bytes in place: what a record is decoded from. */
 export interface Source {
   readonly partition: number
@@ -50,38 +52,31 @@ export class CursorSource implements Source {
   }
 }
 
-/** A surviving record; moved from entry to entry. */
+/** A surviving record. It is looked up once, since its parts are asked for several times. */
 export class SurvivorSource implements Source {
-  entry = 0
-  readonly survivors: Survivors
+  readonly partition: number
+  offset = -1
+  timestamp = -1
+  keyBuffer: Buffer = noBytes
+  keyStart = 0
+  keyLength = 0
+  valueBuffer: Buffer = noBytes
+  valueStart = 0
+  valueLength = -1
+  readonly #survivors: Survivors
   constructor(survivors: Survivors) {
-    this.survivors = survivors
+    this.partition = survivors.partition
+    this.#survivors = survivors
   }
-  get partition() {
-    return this.survivors.partition
-  }
-  get offset() {
-    return this.survivors.offsetOf(this.entry)
-  }
-  get timestamp() {
-    return this.survivors.timestampOf(this.entry)
-  }
-  get keyBuffer() {
-    return this.survivors.keyBuffer(this.entry)
-  }
-  get keyStart() {
-    return this.survivors.keyStart(this.entry)
-  }
-  get keyLength() {
-    return this.survivors.keyLength(this.entry)
-  }
-  get valueBuffer() {
-    return this.survivors.valueBuffer(this.entry)
-  }
-  get valueStart() {
-    return this.survivors.valueStart(this.entry)
-  }
-  get valueLength() {
-    return this.survivors.valueLength(this.entry)
+  moveTo(entry: number): void {
+    const survivors = this.#survivors
+    this.offset = survivors.offsetOf(entry)
+    this.timestamp = survivors.timestampOf(entry)
+    this.keyBuffer = survivors.keyBuffer(entry)
+    this.keyStart = survivors.keyStart(entry)
+    this.keyLength = survivors.keyLength(entry)
+    this.valueBuffer = survivors.valueBuffer(entry)
+    this.valueStart = survivors.valueStart(entry)
+    this.valueLength = survivors.valueLength(entry)
   }
 }
