@@ -109,8 +109,8 @@ class Group<I, K, V> {
   }
 }
 
-/** Members that are put into a map at once. */
-const PART = 64
+/** Members that are put into a map with a step of those that the clock is looked at between. */
+const PART = 8
 
 const none: HashMap.HashMap<never, never> = HashMap.empty()
 

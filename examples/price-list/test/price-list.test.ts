@@ -1,0 +1,32 @@
+import { TestKafka } from "@effect-ktables/testing"
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { start } from "../../support/exampleProcess.ts"
+
+const main = new URL("../src/main.ts", import.meta.url)
+const set = new URL("../src/set.ts", import.meta.url)
+
+layer(TestKafka.layer, { excludeTestServices: true })("price list", (it) => {
+  it.effect("stock, goods and orders that others write show in the list and in the costs of orders", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const env = { KAFKA_BROKERS: brokers.join(","), TOPICS: yield* TestKafka.uniqueName("shop") }
+      const write = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+        const setter = yield* start(set, { args: [...args], env })
+        yield* setter.line(/ is written at offset \d+$/)
+        assert.strictEqual(yield* setter.exitCode, 0)
+      })
+
+      yield* write("goods", "apple", "fruit", "2")
+      const shop = yield* start(main, { args: ["fruit"], env })
+      yield* shop.line(/^fruit: apple 2 \(0 in stock\)$/)
+      yield* write("stock", "apple", "40")
+      yield* shop.line(/^fruit: apple 2 \(40 in stock\)$/)
+      yield* write("orders", "order-1", "apple", "3")
+      yield* shop.line(/^order-1: apple, 6$/)
+      yield* write("goods", "apple", "fruit", "2.5")
+      yield* shop.line(/^fruit: apple 2\.5 \(40 in stock\)$/)
+      yield* shop.line(/^order-1: apple, 7\.5$/)
+    }).pipe(Effect.scoped)
+  )
+})
