@@ -1,6 +1,6 @@
 /** The storeys of the core, read from its imports: arrows go downwards only. */
 import { assert, describe, it } from "@effect/vitest"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import * as path from "node:path"
 
 const source = path.resolve(import.meta.dirname, "../src")
@@ -106,5 +106,27 @@ describe("the imports of the core", () => {
     ] as const) {
       assert.isFalse(isAllowed({ from, to }), `${from} imports ${to}`)
     }
+  })
+
+  it("are what docs/architecture.md says, and every file and member that it names is there", () => {
+    const page = readFileSync(path.resolve(source, "../../../docs/architecture.md"), "utf8")
+    const codes = (text: string): Array<string> => Array.from(text.matchAll(/`([^`]+)`/g), ([, code]) => code!)
+    const told = Array.from(
+      page.matchAll(/^\| `internal\/(\w+)` \|.*\| ([^|]*) \|$/gm),
+      ([, room, below]) => [room!, codes(below!)] as const
+    )
+    assert.deepStrictEqual(Object.fromEntries(told), rooms)
+    const missing = Array.from(page.matchAll(/`([a-z]+\/\w+)`(?: \(((?:`\w+`(?:, )?)+)\))?/g)).flatMap(
+      ([, file, members]) => {
+        if (rooms[file!.split("/")[0]!] === undefined) return []
+        const full = path.join(source, "internal", `${file}.ts`)
+        if (!existsSync(full)) return [file!]
+        const code = readFileSync(full, "utf8")
+        return codes(members ?? "").flatMap((member) =>
+          new RegExp(`\\b${member}\\b`).test(code) ? [] : `${file}: ${member}`
+        )
+      }
+    )
+    assert.deepStrictEqual(missing, [])
   })
 })
