@@ -13,6 +13,7 @@ export const names = [
   "reads",
   "memory",
   "fanout",
+  "operators",
   "idle",
   "drain",
   "peers",
@@ -99,7 +100,7 @@ pnpm bench series DIRECTORY      runs all that the report shows, peers included,
   --partitions N                         of generated topics (default 4)
   --repeat N --warmup N                  measured and unmeasured processes per cell (default 5 and 1)
   --seconds N --count N                  length of timed cells, operations of latency cells (default 5 and 2000)
-  --sizes N,...                          table sizes of reads and memory (default per benchmark)
+  --sizes N,...                          table sizes of reads, memory and operators (default per benchmark)
   --peers python,java,go,node            peers to run (default those that are installed)
   --profile DIR                          writes a CPU profile per cell
   --quick                                small topics, one repetition: proves that everything runs

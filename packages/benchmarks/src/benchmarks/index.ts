@@ -9,13 +9,26 @@ import { drain } from "./drain.ts"
 import { fanout } from "./fanout.ts"
 import { idle } from "./idle.ts"
 import { memory } from "./memory.ts"
+import { operators } from "./operators.ts"
 import { peers } from "./peers.ts"
 import { propagation } from "./propagation.ts"
 import { reads } from "./reads.ts"
 import { write } from "./write.ts"
 
 /** The library's own, without the peers: what a short run proves. */
-const own: ReadonlyArray<Benchmark> = [cold, catchup, propagation, barrier, write, reads, memory, fanout, idle, drain]
+const own: ReadonlyArray<Benchmark> = [
+  cold,
+  catchup,
+  propagation,
+  barrier,
+  write,
+  reads,
+  memory,
+  fanout,
+  operators,
+  idle,
+  drain
+]
 
 const all: Benchmark = (suite) =>
   Effect.map(
@@ -32,6 +45,7 @@ export const benchmarks: Readonly<Record<BenchmarkName, Benchmark>> = {
   fanout,
   idle,
   memory,
+  operators,
   peers,
   propagation,
   reads,

@@ -139,6 +139,16 @@ const reads = (size: number): ReadonlyArray<Aim> => [
   )
 ]
 
+const operator = (name: string, most: number): Aim =>
+  atMost(
+    `${name}, a change`,
+    `at most ${most} ns`,
+    { metric: "operators", client: "effect-ktables", detail: `${name}, 100000` },
+    "nsPerOp",
+    () => most,
+    " ns"
+  )
+
 const idle = (client: string): Aim =>
   atMost(
     `100 idle tables, ${client}`,
@@ -250,6 +260,17 @@ const aims: ReadonlyArray<Aim> = [
     memory(topic, "raw", (data) => data + 350),
     memory(topic, "schema", () => 650)
   ]),
+  operator("map", 500),
+  operator("index", 700),
+  operator("join by a reference", 700),
+  atMost(
+    "longest turn while a table and all operators on it are replaced",
+    "at most 10 ms of processor time",
+    { metric: "operators replaced", client: "effect-ktables", detail: "all of them, 100000" },
+    "cpuMs",
+    () => 10,
+    " ms"
+  ),
   idle("kafkajs"),
   idle("platformatic")
 ]

@@ -11,6 +11,7 @@ import type * as Memory from "../cells/memory.ts"
 import type * as NodeCatchUp from "../cells/nodeCatchUp.ts"
 import type * as NodePropagation from "../cells/nodePropagation.ts"
 import type * as NodeWrite from "../cells/nodeWrite.ts"
+import type * as Operators from "../cells/operators.ts"
 import type * as Propagation from "../cells/propagation.ts"
 import type * as Reads from "../cells/reads.ts"
 import type * as RoundTrip from "../cells/roundTrip.ts"
@@ -29,6 +30,7 @@ export interface CellInputs {
   readonly nodeCatchUp: NodeCatchUp.Input
   readonly nodePropagation: NodePropagation.Input
   readonly nodeWrite: NodeWrite.Input
+  readonly operators: Operators.Input
   readonly propagation: Propagation.Input
   readonly reads: Reads.Input
   readonly roundTrip: RoundTrip.Input
@@ -48,6 +50,7 @@ export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs
   nodeCatchUp: async () => (await import("../cells/nodeCatchUp.ts")).cell,
   nodePropagation: async () => (await import("../cells/nodePropagation.ts")).cell,
   nodeWrite: async () => (await import("../cells/nodeWrite.ts")).cell,
+  operators: async () => (await import("../cells/operators.ts")).cell,
   propagation: async () => (await import("../cells/propagation.ts")).cell,
   reads: async () => (await import("../cells/reads.ts")).cell,
   roundTrip: async () => (await import("../cells/roundTrip.ts")).cell,
