@@ -115,7 +115,7 @@ export interface Stats {
    * have expired unread, or of the topic, since it turned out to be another before any of it was shown.
    */
   readonly reloads: number
-  /** Milliseconds: the longest time the table kept the event loop to itself. */
+  /** Milliseconds: the longest time the table, with all that is derived from it, kept the event loop to itself. */
   readonly longestSlice: number
   /** How long the last load took, and how many records it replayed; none before the first. */
   readonly catchUp: Option.Option<{ readonly duration: Duration.Duration; readonly replayed: number }>

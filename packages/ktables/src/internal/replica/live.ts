@@ -11,7 +11,7 @@ import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Partition } from "../log/partition.ts"
 import type { Consume, Session } from "../log/session.ts"
-import { inSlices, type Step } from "../slice.ts"
+import { inSlices, type Step, unhurried } from "../slice.ts"
 import type { Application, Interruption } from "./application.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource } from "./source.ts"
@@ -39,6 +39,8 @@ export const make = <K, V>(options: {
   const { counts } = metrics
   /** Doubts in a row that were unfounded, and when, by `performance.now()`, the next is due. */
   let unfounded = 0
+  /** A slice is propagated to everything that is derived from the table. */
+  const pace = unhurried()
   let doubtAgain = 0
 
   const forgotten = Effect.suspend(
@@ -71,7 +73,9 @@ export const make = <K, V>(options: {
       let isIgnorant = false
       let target = cell.contents
       let rank = rankNow()
-      const commit = (write: () => void): void =>
+      /** When all contents stood; what whoever is woken does then, no smaller slice makes less. */
+      let stood = 0
+      const commit = (write: () => void): number => {
         cell.commit(
           () => {
             ownership.begin(!hasLooked)
@@ -82,9 +86,12 @@ export const make = <K, V>(options: {
             ownership.begin(false)
           },
           () => {
+            stood = performance.now()
             if (!isDoubtful && !isIgnorant) reached(partition, done)
           }
         )
+        return stood
+      }
 
       // Made only where it is needed: most answers have no such record.
       const late = (interruption: Interruption<K, V>) =>
@@ -123,6 +130,6 @@ export const make = <K, V>(options: {
         done = cursor.offset + 1
         return true
       }
-      yield* inSlices(step, { commit, took: metrics.slice, check })
+      yield* inSlices(step, { commit, took: metrics.slice, pace, check })
     })
 }
