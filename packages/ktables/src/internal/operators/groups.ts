@@ -7,8 +7,8 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import { inSlices } from "../slice.ts"
 import { type Change, Contents } from "../table/contents.ts"
-import { KeyIndex } from "../table/keyIndex.ts"
 import { isSame } from "./isSame.ts"
+import { KeyMap } from "./keyMap.ts"
 
 /** In place of a value that is undefined, in a native map. */
 const hole = Symbol("undefined")
@@ -18,14 +18,13 @@ const outside = <V>(value: {}): V => (value === hole ? undefined : value) as V
 class Group<I, K, V> {
   readonly key: I
   readonly slot: number
-  size = 0
-  readonly #members = new KeyIndex<K, {}>()
+  readonly #members = new KeyMap<K, {}>()
   /** As of the last look. */
   #map: HashMap.HashMap<K, V> | undefined
   /** While it is made in slices. */
   #making: { map: HashMap.HashMap<K, V>; readonly members: Iterator<readonly [K, {}]> } | undefined
   /** What has changed since the last look, or since the making began. */
-  #changed: Array<K> = []
+  #changed: Array<K> | undefined
 
   /** Whether the running mutation has written to it. */
   isTouched = false
@@ -38,43 +37,39 @@ class Group<I, K, V> {
   }
 
   get isEmpty(): boolean {
-    return this.size === 0
+    return this.#members.size === 0
   }
   holds(key: K, value: V): boolean {
     return isSame(this.#members.get(key), inside(value))
   }
   /** @param isNew whether it is known to be absent. */
   set(key: K, value: V, isNew: boolean): void {
-    if (isNew) this.size++
-    this.#members.set(key, inside(value))
+    if (isNew) this.#members.add(key, inside(value))
+    else this.#members.replace(key, inside(value))
     this.#hasChanged(key)
   }
   /** Of a member. */
   delete(key: K): void {
-    this.size--
     this.#members.delete(key)
     this.#hasChanged(key)
   }
 
   #hasChanged(key: K): void {
     if (this.#map === undefined && this.#making === undefined) return
-    this.#changed.push(key)
+    const changed = (this.#changed ??= [])
+    changed.push(key)
     // Making it again costs no more then.
-    if (this.#changed.length > this.size + 16 && this.#making === undefined) {
+    if (changed.length > this.#members.size + 16 && this.#making === undefined) {
       this.#map = undefined
-      this.#changed = []
+      this.#changed = undefined
     }
-  }
-
-  get isMade(): boolean {
-    return this.#map !== undefined && this.#changed.length === 0
   }
 
   map(): HashMap.HashMap<K, V> {
     if (this.#map === undefined) while (this.makeSome());
-    if (this.#changed.length > 0) {
-      const changed = this.#changed
-      this.#changed = []
+    const changed = this.#changed
+    if (changed !== undefined) {
+      this.#changed = undefined
       this.#map = HashMap.mutate(this.#map!, (draft) => {
         for (const key of changed) {
           const value = this.#members.get(key)

@@ -6,7 +6,7 @@ import { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { absent, type Absent, type OnError, refusal, type Refuse } from "./guarded.ts"
 import { isSame } from "./isSame.ts"
-import { KeySet } from "./keySet.ts"
+import { KeyMap } from "./keyMap.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Input, type Source } from "./source.ts"
 
@@ -133,7 +133,7 @@ interface Output<K, J, A> {
 /** Which key of the right table each one of the left refers to, and the other way round. */
 class References<K, J> {
   readonly #forth = new KeyIndex<K, J & {}>()
-  readonly #back = new KeyIndex<J, KeySet<K>>()
+  readonly #back = new KeyIndex<J, KeyMap<K, true>>()
 
   set(key: K, reference: J | undefined): void {
     const before = this.#forth.get(key)
@@ -146,8 +146,8 @@ class References<K, J> {
     if (reference === undefined) return this.#forth.delete(key)
     this.#forth.set(key, reference as J & {})
     let others = this.#back.get(reference)
-    if (others === undefined) this.#back.set(reference, (others = new KeySet()))
-    others.add(key)
+    if (others === undefined) this.#back.set(reference, (others = new KeyMap()))
+    others.add(key, true)
   }
 
   /** Runs `f` for each key that refers to it. */

@@ -1,0 +1,71 @@
+/** A map by keys as `Equal` compares them: few in arrays, since most of these maps are small and many, and many in an index. */
+import * as Equal from "effect/Equal"
+import { KeyIndex } from "../table/keyIndex.ts"
+
+/** Keys that are looked through one by one. */
+const FEW = 8
+
+export class KeyMap<K, A extends {}> {
+  #size = 0
+  /** Undefined once there were more than a few. */
+  #keys: Array<K> | undefined = []
+  #values: Array<A> = []
+  #many: KeyIndex<K, A> | undefined
+
+  get size(): number {
+    return this.#size
+  }
+
+  get(key: K): A | undefined {
+    if (this.#keys === undefined) return this.#many!.get(key)
+    const at = this.#indexOf(this.#keys, key)
+    return at < 0 ? undefined : this.#values[at]
+  }
+
+  /** Of a key that is not in it. */
+  add(key: K, value: A): void {
+    this.#size++
+    if (this.#keys === undefined) return this.#many!.set(key, value)
+    this.#keys.push(key)
+    this.#values.push(value)
+    if (this.#size <= FEW) return
+    const many = (this.#many = new KeyIndex<K, A>())
+    this.#keys.forEach((one, i) => many.set(one, this.#values[i]!))
+    this.#keys = undefined
+    this.#values = []
+  }
+
+  /** Of a key that is in it. */
+  replace(key: K, value: A): void {
+    if (this.#keys === undefined) this.#many!.set(key, value)
+    else this.#values[this.#indexOf(this.#keys, key)] = value
+  }
+
+  /** Of a key that is in it. */
+  delete(key: K): void {
+    this.#size--
+    if (this.#keys === undefined) return this.#many!.delete(key)
+    const at = this.#indexOf(this.#keys, key)
+    const [lastKey, lastValue] = [this.#keys.pop()!, this.#values.pop()!]
+    if (at === this.#keys.length) return
+    this.#keys[at] = lastKey
+    this.#values[at] = lastValue
+  }
+
+  /** Tolerates changes while it is walked: what is deleted before its turn may be visited, what is added may be not. */
+  [Symbol.iterator](): Iterator<readonly [K, A]> {
+    if (this.#keys === undefined) return this.#many![Symbol.iterator]()
+    return this.#keys.map((key, i) => [key, this.#values[i]!] as const)[Symbol.iterator]()
+  }
+
+  /** It must not change meanwhile. */
+  forEach(f: (key: K) => void): void {
+    if (this.#keys !== undefined) this.#keys.forEach((key) => f(key))
+    else for (const [key] of this.#many!) f(key)
+  }
+
+  #indexOf(keys: ReadonlyArray<K>, key: K): number {
+    for (let i = 0; i < keys.length; i++) if (keys[i] === key || Equal.equals(keys[i], key)) return i
+    return -1
+  }
+}
