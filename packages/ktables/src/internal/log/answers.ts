@@ -229,13 +229,11 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
   })
 
   const onOutOfRange = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<void, LogError> {
-    const bounds = yield* Effect.result(
-      Effect.all([offsets.listOne(partition, "earliest"), offsets.listOne(partition, "latest")], { concurrency: 2 })
+    const [earliest, latest] = yield* Effect.all(
+      [offsets.listOne(partition, "earliest"), offsets.listOne(partition, "latest")],
+      { concurrency: 2 }
     )
-    if (bounds._tag === "Failure" || bounds.success[0] === undefined || bounds.success[1] === undefined) {
-      return park(partition)
-    }
-    const [earliest, latest] = bounds.success
+    if (earliest === undefined || latest === undefined) return park(partition)
     if (partition.position < earliest) {
       return yield* lost(partition, earliest, "records were deleted before they were read (DeleteRecords or retention)")
     }

@@ -21,7 +21,7 @@ export interface Description {
   readonly describe: Effect.Effect<boolean>
   /** As `describe`, by what the view has already. */
   readonly reuse: Effect.Effect<boolean>
-  /** How many partitions the topic has, whichever of them are read. */
+  /** How many partitions the topic has, whichever of them are read: it tells where keys belong. */
   readonly partitionCount: () => number
 }
 

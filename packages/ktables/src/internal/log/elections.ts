@@ -4,8 +4,6 @@
  */
 import type { LogError } from "./logError.ts"
 import { Effect } from "effect"
-import type * as KafkaClient from "../../KafkaClient.ts"
-import type { KafkaError } from "../../KafkaError.ts"
 import { backoff } from "../backoff.ts"
 import type { Partition } from "./partition.ts"
 import { eachLeader, type Offsets } from "./offsets.ts"
@@ -24,28 +22,24 @@ export interface Elections {
   readonly verifyAwaited: Effect.Effect<void>
 }
 
-interface Leadership {
-  readonly partition: number
-  readonly leader: number
-  readonly leaderEpoch: number
-}
+type Leadership = Pick<Partition, "partition" | "leader" | "leaderEpoch">
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Elections => {
   const { client, waiters, guarded, lost, partitions, scope, settings, wakeup, topic, unplaced, view } = context
   const unconfirmed = new Set<Partition>()
   const confirming = new Set<Partition>()
 
-  /** Where an epoch ends in the leader's log; undefined where the answer leaves the partition out. */
-  const epochEnd = (
-    { leader, leaderEpoch, partition }: Partition,
-    epoch: number
-  ): Effect.Effect<KafkaClient.EpochEndOffset | undefined, KafkaError> =>
-    Effect.map(
+  /** Where an epoch ends in a leader's log, by default the leader's own. */
+  const epochEnds = (leader: number, of: ReadonlyArray<Leadership>, epoch?: number) =>
+    Effect.result(
       client.endOffsetForEpoch(leader, {
         topic,
-        partitions: [{ partition, currentLeaderEpoch: leaderEpoch, leaderEpoch: epoch }]
-      }),
-      (ends) => ends.find((end) => end.partition === partition)
+        partitions: of.map(({ leaderEpoch, partition }) => ({
+          partition,
+          currentLeaderEpoch: leaderEpoch,
+          leaderEpoch: epoch ?? leaderEpoch
+        }))
+      })
     )
 
   /**
@@ -56,9 +50,9 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
     // Taken before asking: the position may be in another epoch by the time of the answer.
     const { epoch, epochAt } = partition
     if (epoch < 0 || unplaced.has(partition)) return true
-    const answer = yield* Effect.result(epochEnd(partition, epoch))
+    const answer = yield* epochEnds(partition.leader, [partition], epoch)
     if (answer._tag === "Failure") return answer.failure._tag === "UnsupportedRequest"
-    const end = answer.success
+    const end = answer.success.find((one) => one.partition === partition.partition)
     if (end === undefined || end.errorCode !== 0) return false
     if (end.endOffset < 0) return true
     if (end.endOffset < epochAt || (end.leaderEpoch >= 0 && end.leaderEpoch < epoch)) {
@@ -77,11 +71,9 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
    */
   const lowerTarget = Effect.fnUntraced(function* (partition: Partition): Effect.fn.Return<boolean> {
     if (unplaced.has(partition)) return true
-    const listed = yield* Effect.result(offsets.list(partition.leader, "latest", settings.isolation, [partition]))
-    if (listed._tag === "Failure") return false
-    const end = listed.success.find((l) => l.partition === partition.partition)
-    if (end === undefined || end.errorCode !== 0 || end.offset < 0) return false
-    if (partition.lowerTarget(end.offset)) stage.moved(partition)
+    const end = yield* offsets.listOne(partition, "latest", settings.isolation)
+    if (end === undefined) return false
+    if (partition.lowerTarget(end)) stage.moved(partition)
     return true
   })
 
@@ -113,16 +105,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
   ): Effect.fn.Return<void> {
     const question = waiters.question()
     const asked = group.map(({ leaderEpoch, partition }): Leadership => ({ leader, leaderEpoch, partition }))
-    const answer = yield* Effect.result(
-      client.endOffsetForEpoch(leader, {
-        topic,
-        partitions: asked.map(({ leaderEpoch, partition }) => ({
-          partition,
-          currentLeaderEpoch: leaderEpoch,
-          leaderEpoch
-        }))
-      })
-    )
+    const answer = yield* epochEnds(leader, asked)
     if (answer._tag === "Failure") return
     for (const { endOffset, errorCode, partition } of answer.success) {
       const of = asked.find((one) => one.partition === partition)

@@ -19,14 +19,11 @@ export const make = (
     const ends = new Map<number, number>()
     let regressions = 0
     const listOf = (leader: number, group: ReadonlyArray<Partition>): Effect.Effect<void> =>
-      Effect.map(Effect.result(offsets.list(leader, "latest", "read_uncommitted", group)), (listed) => {
-        if (listed._tag === "Failure") return
-        for (const { errorCode, offset, partition } of listed.success) {
-          const known = partitions.get(partition)
-          if (known === undefined || errorCode !== 0 || offset < 0) continue
+      Effect.map(offsets.known(leader, "latest", "read_uncommitted", group), (known) => {
+        for (const { offset, partition } of known) {
           // Right after an election the new leader's high watermark may lag behind what was already seen.
-          if (offset < known.highWatermark && regressions++ < REGRESSIONS) continue
-          ends.set(partition, Math.max(offset, known.highWatermark))
+          if (offset < partition.highWatermark && regressions++ < REGRESSIONS) continue
+          ends.set(partition.partition, Math.max(offset, partition.highWatermark))
         }
       })
     const listLeft = Effect.suspend(() =>

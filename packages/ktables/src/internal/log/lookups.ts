@@ -38,9 +38,8 @@ export const make = Effect.fnUntraced(function* (
   const seen = new Map<Partition, RecentBatches>()
 
   const isBelowLogStart = Effect.fnUntraced(function* (partition: Partition, ack: PlacedAck) {
-    const listed = yield* Effect.result(offsets.listOne(partition, "earliest"))
-    if (listed._tag === "Failure" || listed.success === undefined || listed.success <= ack.offset) return undefined
-    return yield* deleted(ack, listed.success)
+    const earliest = yield* offsets.listOne(partition, "earliest")
+    return earliest === undefined || earliest <= ack.offset ? undefined : yield* deleted(ack, earliest)
   })
 
   return Effect.fnUntraced(

@@ -3,25 +3,22 @@
  */
 import { type Context, Metric } from "effect"
 import type { TableStatus } from "../../TableStatus.ts"
-import { boundMetric } from "../boundMetric.ts"
+import { boundMetric, counter } from "../boundMetric.ts"
 import type { Partition } from "./partition.ts"
 
-const records = Metric.counter("ktables_records_total", { incremental: true, description: "Records read" })
-const bytes = Metric.counter("ktables_bytes_total", { incremental: true, description: "Bytes of record batches read" })
+const records = counter("ktables_records_total", "Records read")
+const bytes = counter("ktables_bytes_total", "Bytes of record batches read")
 const lag = Metric.gauge("ktables_lag", {
   description: "Offsets between what was read of a partition and its high watermark, as its leader last said"
 })
 const size = Metric.gauge("ktables_size", { description: "Entries in a table" })
 const catchUp = Metric.gauge("ktables_catch_up_seconds", { description: "Duration of the last catch-up" })
-const errors = Metric.counter("ktables_errors_total", { incremental: true, description: "Failures, by kind" })
-const rebuilds = Metric.counter("ktables_rebuilds_total", {
-  incremental: true,
-  description: "Times a table was built again"
-})
-const reloads = Metric.counter("ktables_reloads_total", {
-  incremental: true,
-  description: "Times a load began again, of a partition or of a topic that was not shown yet"
-})
+const errors = counter("ktables_errors_total", "Failures, by kind")
+const rebuilds = counter("ktables_rebuilds_total", "Times a table was built again")
+const reloads = counter(
+  "ktables_reloads_total",
+  "Times a load began again, of a partition or of a topic that was not shown yet"
+)
 const stall = Metric.gauge("ktables_longest_slice_seconds", {
   description: "The longest time a table kept the event loop to itself"
 })
@@ -32,20 +29,22 @@ const status = Metric.gauge("ktables_status", {
   description: "1 for the status that a table has, 0 for the others"
 })
 
+const nothingCounted = () => ({
+  records: 0,
+  tombstones: 0,
+  keyless: 0,
+  keyErrors: 0,
+  valueErrors: 0,
+  foreign: 0,
+  bytes: 0,
+  rebuilds: 0,
+  reloads: 0,
+  longestSlice: 0
+})
+
 export interface ReaderMetrics {
   /** Counts since the table was built; mutable, read by `stats`. */
-  readonly counts: {
-    records: number
-    tombstones: number
-    keyless: number
-    keyErrors: number
-    valueErrors: number
-    foreign: number
-    bytes: number
-    rebuilds: number
-    reloads: number
-    longestSlice: number
-  }
+  readonly counts: ReturnType<typeof nothingCounted>
   readonly read: (length: number) => void
   /** To be called after a partition's high watermark or `readTo` changed. */
   readonly lag: (partition: Partition) => void
@@ -93,18 +92,7 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
     ])
   )
   let current: TableStatus["_tag"] | undefined
-  const counts: ReaderMetrics["counts"] = {
-    records: 0,
-    tombstones: 0,
-    keyless: 0,
-    keyErrors: 0,
-    valueErrors: 0,
-    foreign: 0,
-    bytes: 0,
-    rebuilds: 0,
-    reloads: 0,
-    longestSlice: 0
-  }
+  const counts = nothingCounted()
   let reported = 0
   return {
     counts,

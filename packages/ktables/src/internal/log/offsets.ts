@@ -5,6 +5,11 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type { Partition } from "./partition.ts"
 import type { SessionContext } from "./sessionContext.ts"
 
+export interface KnownOffset {
+  readonly partition: Partition
+  readonly offset: number
+}
+
 export interface Offsets {
   readonly list: (
     broker: number,
@@ -12,8 +17,14 @@ export interface Offsets {
     isolation: KafkaClient.Isolation,
     of: ReadonlyArray<Partition>
   ) => Effect.Effect<ReadonlyArray<KafkaClient.ListedOffset>, KafkaError>
-  /** One end of one log, whatever the isolation; undefined where its leader cannot tell. */
-  readonly listOne: (partition: Partition, at: "earliest" | "latest") => Effect.Effect<number | undefined, KafkaError>
+  /** As `list`, of those for which the broker answers with an offset. */
+  readonly known: (...question: Parameters<Offsets["list"]>) => Effect.Effect<ReadonlyArray<KnownOffset>>
+  /** One end of one log, by default whatever the isolation; undefined where its leader does not tell. */
+  readonly listOne: (
+    partition: Partition,
+    at: "earliest" | "latest",
+    isolation?: KafkaClient.Isolation
+  ) => Effect.Effect<number | undefined>
   /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
   readonly lookAhead: (targets: ReadonlyMap<number, number>) => Effect.Effect<void>
 }
@@ -50,6 +61,14 @@ export const make = ({ client, metrics, partitions, topic }: SessionContext): Of
       partitions: of.map((p) => ({ partition: p.partition, leaderEpoch: p.leaderEpoch }))
     })
 
+  const told = (listed: ReadonlyArray<KafkaClient.ListedOffset>): ReadonlyArray<KnownOffset> =>
+    listed.flatMap(({ errorCode, offset, partition: number }) => {
+      const partition = partitions.get(number)
+      return partition === undefined || errorCode !== 0 || offset < 0 ? [] : { partition, offset }
+    })
+  const known: Offsets["known"] = (...question) =>
+    Effect.map(Effect.result(list(...question)), (listed) => (listed._tag === "Failure" ? [] : told(listed.success)))
+
   const lookAheadOf = Effect.fnUntraced(function* (
     leader: number,
     group: ReadonlyArray<Partition>
@@ -61,22 +80,21 @@ export const make = ({ client, metrics, partitions, topic }: SessionContext): Of
     )
     if (listed._tag === "Failure") return
     for (const [i, ends] of listed.success.entries()) {
-      for (const { errorCode, offset, partition } of ends) {
-        const known = partitions.get(partition)
-        if (known === undefined || errorCode !== 0) continue
-        known.endsAt(offset, i === 0)
-        metrics.lag(known)
+      for (const { offset, partition } of told(ends)) {
+        partition.endsAt(offset, i === 0)
+        metrics.lag(partition)
       }
     }
   })
 
   return {
     list,
-    listOne: (partition, at) =>
-      Effect.map(list(partition.leader, at, "read_uncommitted", [partition]), (listed) => {
-        const first = listed.find((l) => l.partition === partition.partition)
-        return first === undefined || first.errorCode !== 0 || first.offset < 0 ? undefined : first.offset
-      }),
+    known,
+    listOne: (partition, at, isolation = "read_uncommitted") =>
+      Effect.map(
+        known(partition.leader, at, isolation, [partition]),
+        (ends) => ends.find((end) => end.partition === partition)?.offset
+      ),
     lookAhead: (targets) =>
       Effect.suspend(() => {
         const behind = [...partitions.values()].filter((p) => p.readTo < (targets.get(p.partition) ?? 0))

@@ -61,10 +61,8 @@ export const make = (
           return yield* new NotAuthorized({ topic, operation: "Read", detail: "the broker refuses to fetch it again" })
         }
         if (fetched?.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
-          const earliest = yield* Effect.result(offsets.listOne(of, "earliest"))
-          if (earliest._tag === "Success" && earliest.success !== undefined && earliest.success > shadow.position) {
-            shadow.begin(earliest.success, shadow.target)
-          }
+          const earliest = yield* offsets.listOne(of, "earliest")
+          if (earliest !== undefined && earliest > shadow.position) shadow.begin(earliest, shadow.target)
         }
       }
       wakeup.refresh()

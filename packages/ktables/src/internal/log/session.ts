@@ -8,11 +8,8 @@
  */
 import type { LogError } from "./logError.ts"
 import { Clock, Deferred, Effect, Fiber, Scope } from "effect"
-import type { SeenTopic, TopicView } from "../topic/topicView.ts"
+import type { SeenTopic } from "../topic/topicView.ts"
 import { AnswerMemory } from "./answerMemory.ts"
-import type { Connectivity } from "./connectivity.ts"
-import type { OffsetWaiters } from "./offsetWaiters.ts"
-import type { ReaderMetrics } from "./metrics.ts"
 import type { Partition } from "./partition.ts"
 import * as Answers from "./answers.ts"
 import * as Controller from "./controller.ts"
@@ -35,12 +32,14 @@ export type { Consume } from "./stage.ts"
 /** Bytes that an answer may have around its records. */
 const ANSWER_OVERHEAD = 1 << 16
 
-export interface Session {
-  readonly identity: SessionContext.Identity
+export interface Session
+  extends
+    Pick<Controller.Controller, "look">,
+    Pick<Description.Description, "partitionCount">,
+    Pick<Elections.Elections, "verifyAwaited">,
+    Pick<Offsets.Offsets, "lookAhead"> {
   /** Those that are read. */
   readonly partitions: ReadonlyMap<number, Partition>
-  /** How many the topic has, which tells where keys belong. */
-  readonly partitionCount: () => number
   /** Where the answers of the load lie. */
   readonly memory: AnswerMemory
   /** Offsets replayed and to replay until caught up. */
@@ -54,37 +53,24 @@ export interface Session {
   readonly reread: Reread.Reread
   /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, LogError>
-  /** Looks up whether acknowledged records that are waited for are still in the leader's log. */
-  readonly verifyAwaited: Effect.Effect<void>
   /** Whether an acknowledged record that was passed long ago is in the log. */
   readonly lookUp: Lookups.LookUp
-  /** Describes the topic now, so that partitions that were added before the call are known; gives up where nobody answers. */
-  readonly look: Effect.Effect<void>
   /** Whether the log is known not to be what is being read any more. */
   readonly hasFailed: () => boolean
-  /** Asks where the ends are of partitions that have not been read to their targets, without waiting for a long poll to tell. */
-  readonly lookAhead: (targets: ReadonlyMap<number, number>) => Effect.Effect<void>
 }
 
-export const make = Effect.fnUntraced(function* (options: {
-  readonly view: TopicView
+export interface Options extends Omit<SessionContext.Surroundings, "identity" | "clock" | "scope"> {
   /** The topic that is followed: another generation of it ends the session. */
   readonly seen: SeenTopic
-  readonly settings: SessionContext.FetchSettings
-  readonly waiters: OffsetWaiters
-  readonly metrics: ReaderMetrics
-  readonly connectivity: Connectivity
   /** Learns of positions that moved. */
   readonly onProgress: (partition: Partition) => void
-  /** What was loaded of a partition is void: it is read from its start again. */
-  readonly onRestart: (partition: Partition) => void
   /** Learns of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
-}): Effect.fn.Return<Session, never, Scope.Scope> {
-  const { connectivity, waiters, metrics, onRestart, settings, view } = options
-  const { client } = view
-  const { clusterId, partitions: described, topic, topicId } = options.seen
-  const identity: SessionContext.Identity = { topicId, clusterId }
+}
+
+export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Session, never, Scope.Scope> {
+  const { settings } = options
+  const { partitions: described } = options.seen
   const clock = yield* Clock.Clock
   const scope = yield* Scope.Scope
   const memory = new AnswerMemory(
@@ -92,19 +78,7 @@ export const make = Effect.fnUntraced(function* (options: {
     described.length
   )
 
-  const context = SessionContext.make({
-    client,
-    view,
-    topic,
-    identity,
-    settings,
-    waiters,
-    metrics,
-    connectivity,
-    clock,
-    scope,
-    onRestart
-  })
+  const context = SessionContext.make({ ...options, identity: options.seen, clock, scope })
   const stage = new Stage(context, options.onProgress)
   const offsets = Offsets.make(context)
   const tombstones = Tombstones.make(context, stage, offsets)
@@ -127,7 +101,6 @@ export const make = Effect.fnUntraced(function* (options: {
   yield* Effect.forkIn(guarded(tombstones.learn), scope)
 
   return {
-    identity,
     partitions,
     partitionCount: description.partitionCount,
     memory,

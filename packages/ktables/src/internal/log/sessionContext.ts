@@ -38,9 +38,7 @@ export interface Identity {
 }
 
 export interface Surroundings {
-  readonly client: KafkaClient.Service
   readonly view: TopicView
-  readonly topic: string
   readonly identity: Identity
   readonly settings: FetchSettings
   readonly waiters: OffsetWaiters
@@ -53,7 +51,7 @@ export interface Surroundings {
   readonly onRestart: (partition: Partition) => void
 }
 
-export interface SessionContext extends Surroundings {
+export interface SessionContext extends Surroundings, Pick<TopicView, "client" | "topic"> {
   readonly wakeup: Wakeup
   readonly retention: Retention
   readonly partitions: ReadonlyMap<number, Partition>
@@ -65,8 +63,6 @@ export interface SessionContext extends Surroundings {
   readonly placed: (partition: Partition) => void
   /** Milliseconds of the monotonic clock, for intervals: the wall clock may be set back. */
   readonly now: () => number
-  /** Milliseconds since the epoch, for people. */
-  readonly wall: () => number
   readonly moment: () => Moment
   /** Gives a partition a new start and target. Nothing of it may be about to be applied. */
   readonly restart: (partition: Partition) => void
@@ -87,16 +83,16 @@ export interface SessionContext extends Surroundings {
 }
 
 export const make = (surroundings: Surroundings): SessionContext => {
-  const { clock, settings, topic } = surroundings
+  const { clock, settings, view } = surroundings
+  const { client, topic } = view
   const wakeup = new Wakeup()
-  const retention = new Retention(surroundings.view.settings, settings.deleteRetention)
+  const retention = new Retention(view.settings, settings.deleteRetention)
   const partitions = new Map<number, Partition>()
   const unplaced = new Set<Partition>()
   const failure = Deferred.makeUnsafe<never, LogError>()
 
   const fail = (error: LogError): Effect.Effect<void> => Deferred.fail(failure, error)
   const now = (): number => monotonicMillis(clock)
-  const wall = (): number => clock.currentTimeMillisUnsafe()
   const park = (partition: Partition): void => {
     partition.park()
     wakeup.call()
@@ -104,6 +100,8 @@ export const make = (surroundings: Surroundings): SessionContext => {
 
   return {
     ...surroundings,
+    client,
+    topic,
     wakeup,
     retention,
     partitions,
@@ -122,7 +120,6 @@ export const make = (surroundings: Surroundings): SessionContext => {
       unplaced.delete(partition)
     },
     now,
-    wall,
     moment: () => momentOf(clock),
     restart: (partition) => {
       partition.invalidate()

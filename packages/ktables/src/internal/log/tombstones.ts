@@ -107,12 +107,9 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
     const isolation = keepsFromCleaning ? settings.isolation : "read_uncommitted"
     return eachLeader(followed, (leader, group) => {
       const sent = moment()
-      return Effect.map(Effect.result(offsets.list(leader, "latest", isolation, group)), (listed) => {
-        if (listed._tag === "Failure") return
-        for (const { errorCode, offset, partition } of listed.success) {
-          const known = partitions.get(partition)
-          if (known === undefined || errorCode !== 0 || offset < 0 || known.leader !== leader) continue
-          known.tombstones.ends(sent, offset, known.readTo)
+      return Effect.map(offsets.known(leader, "latest", isolation, group), (known) => {
+        for (const { offset, partition } of known) {
+          if (partition.leader === leader) partition.tombstones.ends(sent, offset, partition.readTo)
         }
       })
     })

@@ -1,23 +1,11 @@
 /** The `Metric`s of a writer, updated once per batch. */
 import { type Context, Metric } from "effect"
-import { boundMetric } from "../boundMetric.ts"
+import { boundMetric, counter } from "../boundMetric.ts"
 
-const written = Metric.counter("ktables_written_records_total", {
-  incremental: true,
-  description: "Records that a broker acknowledged"
-})
-const bytes = Metric.counter("ktables_written_bytes_total", {
-  incremental: true,
-  description: "Bytes of record batches that a broker acknowledged"
-})
-const retries = Metric.counter("ktables_write_retries_total", {
-  incremental: true,
-  description: "Attempts to write a batch that have to be repeated"
-})
-const errors = Metric.counter("ktables_write_errors_total", {
-  incremental: true,
-  description: "Records whose write failed, by kind"
-})
+const written = counter("ktables_written_records_total", "Records that a broker acknowledged")
+const bytes = counter("ktables_written_bytes_total", "Bytes of record batches that a broker acknowledged")
+const retries = counter("ktables_write_retries_total", "Attempts to write a batch that have to be repeated")
+const errors = counter("ktables_write_errors_total", "Records whose write failed, by kind")
 
 const connected = Metric.gauge("ktables_writer_connected", {
   description: "1 while brokers take a writer's records, 0 while writes wait for one"
