@@ -10,7 +10,7 @@ export const settings = TableTopic.make({
 })
 
 export class Settings extends KafkaTable.Service<Settings>()("locked-down-cluster/Settings", settings) {
-  // No administrative request is ever made: the process needs Describe and Read on this one topic, and no group.
+  // Nothing is created or checked: the process needs Describe and Read on this one topic, and no group.
   static readonly readOnly = Settings.layerWith({ ensureTopic: false })
 }
 
