@@ -5,6 +5,7 @@
 import { Cause, Effect, Exit, Fiber, Latch } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { KafkaError } from "../../KafkaError.ts"
+import { prepareCrc32c } from "../records/crc32c.ts"
 import type { AnswerMemory } from "./answerMemory.ts"
 import type { Partition } from "./partition.ts"
 import type { Answers, Question } from "./answers.ts"
@@ -127,6 +128,8 @@ export const make = (
         const fetcher = yield* client.openFetcher(broker)
         yield* awaitThrottle(broker)
         let asked = stage.isStopped ? undefined : yield* ask(fetcher, broker, loop)
+        // The first answer is on its way meanwhile.
+        prepareCrc32c()
         while (asked !== undefined) {
           const { fiber, questions }: Asked = asked
           loop.asked = questions

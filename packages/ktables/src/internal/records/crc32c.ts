@@ -61,3 +61,8 @@ export const makeCrc32c = (load: LoadPackage): Crc32c => {
 }
 
 export const crc32c: Crc32c = makeCrc32c(loadPackage)
+
+/** Loads what the first checksum would: for a moment in which there is nothing to do but wait. */
+export const prepareCrc32c = (): void => {
+  crc32c(Buffer.alloc(NATIVE_FROM), 0, NATIVE_FROM)
+}
