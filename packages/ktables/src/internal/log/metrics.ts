@@ -29,41 +29,9 @@ const status = Metric.gauge("ktables_status", {
   description: "1 for the status that a table has, 0 for the others"
 })
 
-const nothingCounted = () => ({
-  records: 0,
-  tombstones: 0,
-  keyless: 0,
-  keyErrors: 0,
-  valueErrors: 0,
-  foreign: 0,
-  bytes: 0,
-  rebuilds: 0,
-  reloads: 0,
-  longestSlice: 0
-})
+export type ReaderMetrics = ReturnType<typeof make>
 
-export interface ReaderMetrics {
-  /** Counts since the table was built; mutable, read by `stats`. */
-  readonly counts: ReturnType<typeof nothingCounted>
-  readonly read: (length: number) => void
-  /** To be called after a partition's high watermark or `readTo` changed. */
-  readonly lag: (partition: Partition) => void
-  readonly connected: (isConnected: boolean) => void
-  readonly status: (tag: TableStatus["_tag"]) => void
-  /** The topic has so many partitions: what others were behind by is of no more use. */
-  readonly partitions: (count: number) => void
-  /** Nothing is read any more, and nothing held. */
-  readonly closed: () => void
-  readonly failed: (kind: string) => void
-  readonly sized: (entries: number) => void
-  readonly caughtUp: (seconds: number) => void
-  readonly rebuilt: () => void
-  readonly reloaded: () => void
-  /** Notes how long a slice took, in milliseconds. */
-  readonly slice: (millis: number) => void
-}
-
-export const make = (topic: string, context: Context.Context<never>): ReaderMetrics => {
+export const make = (topic: string, context: Context.Context<never>) => {
   const bound = <Input>(metric: Metric.Metric<Input, unknown>, attributes?: Record<string, string>) =>
     boundMetric(metric, context, { topic, ...attributes })
   const countRecords = bound(records)
@@ -92,37 +60,52 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
     ])
   )
   let current: TableStatus["_tag"] | undefined
-  const counts = nothingCounted()
+  const counts = {
+    records: 0,
+    tombstones: 0,
+    keyless: 0,
+    keyErrors: 0,
+    valueErrors: 0,
+    foreign: 0,
+    bytes: 0,
+    rebuilds: 0,
+    reloads: 0,
+    longestSlice: 0
+  }
   let reported = 0
   return {
+    /** Counts since the table was built; mutable, read by `stats`. */
     counts,
-    read: (length) => {
+    read: (length: number) => {
       counts.bytes += length
       countBytes(length)
       countRecords(counts.records - reported)
       reported = counts.records
       setStall(counts.longestSlice / 1000)
     },
-    lag: (partition) => setLag(partition.partition, partition.lag),
-    connected: (isConnected) => setConnected(isConnected ? 1 : 0),
-    status: (tag) => {
+    /** To be called after a partition's high watermark or `readTo` changed. */
+    lag: (partition: Partition) => setLag(partition.partition, partition.lag),
+    connected: (isConnected: boolean) => setConnected(isConnected ? 1 : 0),
+    status: (tag: TableStatus["_tag"]) => {
       if (tag === current) return
       if (current === undefined) for (const set of statuses.values()) set(0)
       else statuses.get(current)!(0)
       current = tag
       statuses.get(tag)!(1)
     },
-    partitions: (count) => {
+    /** The topic has so many partitions: what others were behind by is of no more use. */
+    partitions: (count: number) => {
       for (const partition of lags.keys()) if (partition >= count) setLag(partition, 0)
     },
+    /** Nothing is read any more, and nothing held. */
     closed: () => {
       for (const partition of lags.keys()) setLag(partition, 0)
       setConnected(0)
       setSize(0)
     },
-    failed: (kind) => bound(errors, { kind })(1),
+    failed: (kind: string) => bound(errors, { kind })(1),
     sized: setSize,
-    caughtUp: (seconds) => bound(catchUp)(seconds),
+    caughtUp: (seconds: number) => bound(catchUp)(seconds),
     rebuilt: () => {
       counts.rebuilds++
       countRebuilds(1)
@@ -131,7 +114,8 @@ export const make = (topic: string, context: Context.Context<never>): ReaderMetr
       counts.reloads++
       countReloads(1)
     },
-    slice: (millis) => {
+    /** Notes how long a slice took, in milliseconds. */
+    slice: (millis: number) => {
       if (millis > counts.longestSlice) counts.longestSlice = millis
     }
   }
