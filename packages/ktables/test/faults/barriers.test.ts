@@ -4,7 +4,7 @@ import { Effect, Fiber } from "effect"
 import { keys, write } from "../support/kafka.ts"
 import { altered, onScript } from "../support/script.ts"
 import { failureOf } from "../support/subject.ts"
-import { record, scriptedTable } from "./fixtures.ts"
+import { cut, record, scriptedTable } from "./fixtures.ts"
 
 describe("barriers", () => {
   it.effect("row 17: a barrier does not accept an end below what was seen", () =>
@@ -48,6 +48,31 @@ describe("barriers", () => {
         yield* open.commit
         yield* subject.verify()
       })
+    )
+  )
+
+  it.effect("row 17: a barrier takes its targets again after an election that it did not wait for yet", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable(2)
+        /** What the deposed leader said is asked for once; the other leader holds up the barrier meanwhile. */
+        let isFirst = true
+        script.on("listOffsets", (asks, next) => {
+          if (asks.broker === 2) return cut("ListOffsets", 2)
+          if (!isFirst || asks.isolation !== "read_uncommitted") return next
+          isFirst = false
+          return Effect.map(next, (listed) => listed.map((one) => ({ ...one, offset: 30 })))
+        })
+        const waiting = yield* Effect.forkScoped(subject.table.barrier())
+        yield* subject.pass(500)
+        assert.isFalse(isFirst)
+        yield* kafka.moveLeader("numbers", 0, 3)
+        yield* subject.pass(5000)
+        script.clear("listOffsets")
+        yield* subject.within("the barrier", 10_000, Fiber.join(waiting))
+        yield* subject.verify()
+      }),
+      { brokers: 3 }
     )
   )
 

@@ -57,6 +57,7 @@ export class OffsetWaiters {
   /** Waits for acknowledged records, by partition. */
   readonly #acks = new Map<number, AckWaits>()
   #registered = 0
+  #round = 0
   #closed: WaitEnd | undefined
   /** The topic that positions count in; undefined while unknown, or where brokers have no ids. */
   #topicId: string | undefined
@@ -96,8 +97,10 @@ export class OffsetWaiters {
     return highest
   }
 
-  /** Waits for the next wait, once there is none. */
+  /** Waits until there is a wait. */
   readonly someone: Effect.Effect<void> = Effect.suspend(() => {
+    // One may have begun since the caller found none.
+    if (Math.min(this.ackAwaitedSince, this.positionsAwaitedSince) < Number.POSITIVE_INFINITY) return Effect.void
     this.#awaited.closeUnsafe()
     return this.#awaited.await
   })
@@ -125,26 +128,34 @@ export class OffsetWaiters {
     for (const partition of partitions.values()) this.advance(partition)
   }
 
+  /** Rises whenever targets have to be taken again. */
+  get round(): number {
+    return this.#round
+  }
+
   /**
    * Succeeds with `reached` once every partition has been read to its target, with `again` when the log was found to be
    * another, so that targets have to be taken again.
+   *
+   * @param round in which one began to take the targets
    */
   awaitPositions(
     targets: ReadonlyMap<number, number>,
+    round: number,
     partitions: ReadonlyMap<number, Partition>
   ): Effect.Effect<"reached" | "again", WaitEnd> {
-    return Effect.suspend(() => {
-      if (this.#closed !== undefined) return Effect.fail(this.#closed)
+    return Effect.callback((end) => {
+      // Looked at in the step that registers: the fiber may have had to yield before it.
+      if (this.#closed !== undefined) return end(Effect.fail(this.#closed))
+      if (round !== this.#round) return end(again)
       const left = new Map<number, number>()
       for (const [partition, target] of targets) {
         if (this.#held || (partitions.get(partition)?.readTo ?? 0) < target) left.set(partition, target)
       }
-      if (left.size === 0) return reached
-      return Effect.callback((end) => {
-        const wait: PositionsWait = { targets: left, since: this.#now(), end }
-        this.#positions.add(wait)
-        return Effect.sync(() => this.#positions.delete(wait))
-      })
+      if (left.size === 0) return end(reached)
+      const wait: PositionsWait = { targets: left, since: this.#now(), end }
+      this.#positions.add(wait)
+      return Effect.sync(() => this.#positions.delete(wait))
     })
   }
 
@@ -162,25 +173,25 @@ export class OffsetWaiters {
    * Ends once a record was applied at the acknowledged offset: it is the acknowledged one, another one (`DataLoss`), or one
    * that is not remembered.
    */
-  awaitAck(ack: PlacedAck, partitions: ReadonlyMap<number, Partition>): Effect.Effect<Found, RecordWaitEnd> {
-    return Effect.suspend(() => {
+  awaitAck(ack: PlacedAck, partitionsNow: () => ReadonlyMap<number, Partition>): Effect.Effect<Found, RecordWaitEnd> {
+    return Effect.callback((end) => {
+      // As in `awaitPositions`.
+      const partitions = partitionsNow()
       const known = this.look(ack, partitions)
-      if (known !== undefined) return known
+      if (known !== undefined) return end(known)
       let waits = this.#acks.get(ack.partition)
       if (waits === undefined) this.#acks.set(ack.partition, (waits = new AckWaits()))
-      return Effect.callback((end) => {
-        const wait: AckWait = {
-          ack,
-          number: this.#registered++,
-          since: this.#now(),
-          deniedSince: undefined,
-          end,
-          // Its batch may have been entered already.
-          isThere: this.#speaksOf(ack) ? partitions.get(ack.partition)?.recent.holds(ack) : undefined
-        }
-        waits.add(wait)
-        return Effect.sync(() => waits.remove(wait))
-      })
+      const wait: AckWait = {
+        ack,
+        number: this.#registered++,
+        since: this.#now(),
+        deniedSince: undefined,
+        end,
+        // Its batch may have been entered already.
+        isThere: this.#speaksOf(ack) ? partitions.get(ack.partition)?.recent.holds(ack) : undefined
+      }
+      waits.add(wait)
+      return Effect.sync(() => waits.remove(wait))
     })
   }
 
@@ -294,6 +305,7 @@ export class OffsetWaiters {
 
   /** Positions count from scratch: targets have to be taken again. */
   again(): void {
+    this.#round++
     for (const wait of this.#takePositions()) wait.end(again)
   }
 

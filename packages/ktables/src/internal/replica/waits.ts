@@ -57,10 +57,11 @@ export const make = (options: {
     )
   })
 
+  const partitionsNow = () => current.partitions
+
   const awaitRecord = (ack: PlacedAck, attempt: number): Effect.Effect<void, WaitEnd | WriteSuperseded> =>
     Effect.suspend(() => {
-      const { partitions } = current
-      const found = waiters.look(ack, partitions) ?? waiters.awaitAck(ack, partitions)
+      const found = waiters.look(ack, partitionsNow()) ?? waiters.awaitAck(ack, partitionsNow)
       return Effect.flatMap(found, (found) => (found === "applied" ? Effect.void : lookUp(ack, attempt)))
     })
 
@@ -85,6 +86,7 @@ export const make = (options: {
     Effect.gen(function* () {
       const session = yield* current.begun
       const { over } = current
+      const { round } = waiters
       const ends = yield* Effect.exit(session.endOffsets)
       if (current.session !== session) return false
       if (Exit.isFailure(ends)) {
@@ -95,7 +97,7 @@ export const make = (options: {
         return false
       }
       barrier.targets = ends.value
-      return (yield* waiters.awaitPositions(ends.value, session.partitions)) === "reached"
+      return (yield* waiters.awaitPositions(ends.value, round, session.partitions)) === "reached"
     })
 
   const untilReached = (barrier: Barrier): Effect.Effect<void, WaitEnd> =>
