@@ -5,11 +5,14 @@ import { KeyIndex } from "../table/keyIndex.ts"
 /** Keys that are looked through one by one. */
 const FEW = 8
 
+/** Nothing is written to it. */
+const none: Array<never> = []
+
 export class KeyMap<K, A extends {}> {
   #size = 0
   /** Undefined once there were more than a few. */
-  #keys: Array<K> | undefined = []
-  #values: Array<A> = []
+  #keys: Array<K> | undefined = none
+  #values: Array<A> = none
   #many: KeyIndex<K, A> | undefined
 
   get size(): number {
@@ -26,13 +29,19 @@ export class KeyMap<K, A extends {}> {
   add(key: K, value: A): void {
     this.#size++
     if (this.#keys === undefined) return this.#many!.set(key, value)
+    if (this.#size === 1) {
+      // As literals they take room for one, and by a first push for many.
+      this.#keys = [key]
+      this.#values = [value]
+      return
+    }
     this.#keys.push(key)
     this.#values.push(value)
     if (this.#size <= FEW) return
     const many = (this.#many = new KeyIndex<K, A>())
     this.#keys.forEach((one, i) => many.set(one, this.#values[i]!))
     this.#keys = undefined
-    this.#values = []
+    this.#values = none
   }
 
   /** Of a key that is in it. */
