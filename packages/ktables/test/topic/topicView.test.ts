@@ -1,9 +1,10 @@
 /** What the tables and writers of one client know of a topic, described by brokers that lag. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import * as TopicView from "../../src/internal/topic/topicView.ts"
+import { YieldOnce } from "../support/yieldOnce.ts"
 import {
   brokerError,
   describe as describeTopic,
@@ -77,6 +78,28 @@ describe("the view of a topic", () => {
       yield* Deferred.succeed(answer, undefined)
       yield* Fiber.join(second)
       assert.strictEqual((yield* view.look)._tag, "Described")
+    })
+  )
+
+  it.effect("an asker that is interrupted before any of its steps keeps nobody else from asking", () =>
+    Effect.gen(function* () {
+      const { view } = yield* setUp()
+      let step = 1
+      for (let isOver = false; !isOver; step++) {
+        const scheduler = new YieldOnce(step)
+        const asker = yield* view.look.pipe(
+          Effect.provideService(Scheduler.Scheduler, scheduler),
+          Effect.forkChild({ startImmediately: true })
+        )
+        isOver = !scheduler.hasYielded
+        const interrupting = yield* Effect.forkChild(Fiber.interrupt(asker), { startImmediately: true })
+        const another = yield* Effect.forkChild(view.look, { startImmediately: true })
+        scheduler.release()
+        yield* Fiber.join(interrupting)
+        assert.strictEqual((yield* eventually(Fiber.join(another)))._tag, "Described", `before step ${step}`)
+        assert.strictEqual((yield* eventually(view.look))._tag, "Described", `after step ${step}`)
+      }
+      assert.isAbove(step, 10)
     })
   )
 

@@ -64,8 +64,10 @@ export const make = (
   const idle = Latch.makeUnsafe(true)
   let rotation = 0
 
+  /** Nothing where the load is over, or nothing is wanted of the broker. */
   const ask = (fetcher: KafkaClient.Fetcher, broker: number, loop: Loop): Effect.Effect<Asked | undefined> =>
     Effect.suspend(() => {
+      if (stage.isStopped) return Effect.undefined
       loop.isKicked = false
       const questions = new Map<number, Question>()
       const asked: Array<KafkaClient.FetchRequest["partitions"][number]> = []
@@ -110,6 +112,8 @@ export const make = (
       }
       return Effect.map(Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }), (fiber): Asked => {
         loop.fiber = fiber
+        // While the question left.
+        if (loop.isKicked) fiber.interruptUnsafe()
         return { fiber, questions }
       })
     })
@@ -127,7 +131,7 @@ export const make = (
       Effect.gen(function* () {
         const fetcher = yield* client.openFetcher(broker)
         yield* awaitThrottle(broker)
-        let asked = stage.isStopped ? undefined : yield* ask(fetcher, broker, loop)
+        let asked = yield* ask(fetcher, broker, loop)
         // The first answer is on its way meanwhile.
         prepareCrc32c()
         while (asked !== undefined) {
@@ -145,12 +149,12 @@ export const make = (
           memory.receive(sets)
           const readable = yield* answers.sort(answer, questions, broker)
           // The next question leaves before this answer is decoded: headers alone tell where it starts.
-          asked = stage.isStopped || answer.throttle > 0 ? undefined : yield* ask(fetcher, broker, loop)
+          asked = answer.throttle > 0 ? undefined : yield* ask(fetcher, broker, loop)
           loop.asked = asked?.questions
           for (const each of readable) yield* answers.read(each)
           if (sets.length > 0) memory.release(sets[0]!)
           if (answer.throttle > 0) yield* awaitThrottle(broker)
-          if (asked === undefined && !stage.isStopped) asked = yield* ask(fetcher, broker, loop)
+          if (asked === undefined) asked = yield* ask(fetcher, broker, loop)
         }
       })
     ).pipe(
@@ -193,16 +197,14 @@ export const make = (
           kick(loop)
         }
       }
-      return Effect.forEach(
-        missing,
-        (broker) => {
-          const loop: Loop = { asked: undefined, fiber: undefined, isKicked: false }
-          loops.set(broker, loop)
-          idle.closeUnsafe()
-          return Effect.forkIn(runLoop(broker, loop), scope)
-        },
-        { discard: true }
-      )
+      // All are known before the first is started: others may ask for what is missing meanwhile.
+      const started = Array.from(missing, (broker) => {
+        const loop: Loop = { asked: undefined, fiber: undefined, isKicked: false }
+        loops.set(broker, loop)
+        idle.closeUnsafe()
+        return runLoop(broker, loop)
+      })
+      return Effect.forEach(started, (loop) => Effect.forkIn(loop, scope), { discard: true })
     }),
     finish: Effect.suspend(() => {
       loops.forEach(kick)

@@ -124,8 +124,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       }),
     reread: (...options) => Effect.raceFirst(reread(...options), failure),
     // The scope closes where the session fails. As a race it would cost a fiber more.
-    endOffsets: Effect.flatMap(Effect.forkIn(endOffsets, scope, { startImmediately: true }), (fiber) =>
-      Effect.onInterrupt(Fiber.join(fiber), () => Fiber.interrupt(fiber))
+    endOffsets: Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.forkIn(endOffsets, scope, { startImmediately: true }), (fiber) =>
+        Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
+      )
     ),
     verifyAwaited: elections.verifyAwaited,
     lookUp,

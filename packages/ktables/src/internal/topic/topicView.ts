@@ -278,20 +278,25 @@ const make = (client: KafkaClient.Service, topic: string, clock: Clock.Clock, sc
     })
   })
 
-  const beginLook: TopicView["begin"] = Effect.suspend(() => {
-    const seen = Deferred.await((waiting ??= Deferred.makeUnsafe()))
-    if (isAsking) return Effect.succeed(seen)
-    isAsking = true
-    const ended = Effect.onExit(asking, (exit) =>
-      Effect.sync(() => {
-        isAsking = false
-        if (waiting === undefined || Exit.isSuccess(exit)) return
-        Deferred.doneUnsafe(waiting, Exit.failCause(exit.cause))
-        waiting = undefined
-      })
-    )
-    return Effect.as(Effect.forkIn(ended, scope, { startImmediately: true }), seen)
-  })
+  // In one piece: a caller that was interrupted on the way would leave everybody to wait for what nobody asks.
+  const beginLook: TopicView["begin"] = Effect.uninterruptible(
+    Effect.suspend(() => {
+      const seen = Deferred.await((waiting ??= Deferred.makeUnsafe()))
+      if (isAsking) return Effect.succeed(seen)
+      isAsking = true
+      const ended = Effect.onExit(asking, (exit) =>
+        Effect.sync(() => {
+          // Else somebody may be asking again already.
+          if (Exit.isSuccess(exit)) return
+          isAsking = false
+          if (waiting === undefined) return
+          Deferred.doneUnsafe(waiting, Exit.failCause(exit.cause))
+          waiting = undefined
+        })
+      )
+      return Effect.as(Effect.forkIn(ended, scope, { startImmediately: true }), seen)
+    })
+  )
   const look: TopicView["look"] = Effect.flatten(beginLook)
 
   const settled: TopicView["settled"] = Effect.suspend(() =>
