@@ -35,10 +35,12 @@ import type * as Pipeable from "effect/Pipeable"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Grouping from "./internal/operators/grouping.ts"
 import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
 import type { Derived } from "./internal/operators/operator.ts"
+import * as Refs from "./internal/operators/ref.ts"
 import type { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
 import { TypeId } from "./internal/table/typeId.ts"
@@ -572,3 +574,57 @@ export const leftJoin: {
   ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
     tableOf(Joined.leftJoin(cellOf(self), cellOf(right), f, options?.on, options?.onError))
 )
+
+// ---------------------------------------------------------------------------------------------------------------------
+// beside tables
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The table as a `SubscriptionRef` of its newest snapshot, for as long as the scope is open: for code that takes one.
+ *
+ * **When to use**
+ *
+ * Where something is to be given a `SubscriptionRef`. Else `snapshot` and `states` of the table itself give the same for
+ * less, and `states` skips what a slow subscriber is too late for.
+ *
+ * **Details**
+ *
+ * It is written within the table's commits: after `awaitOffset` or `barrier` it has the write, and a rebuild sets it once.
+ * Each version is published, so that the work of a subscriber is in proportion to the commits. It says nothing of the
+ * table's status. When the table is closed or has failed for good, it keeps the last version, and its `changes` end, as they
+ * do when the scope is closed: what a subscriber has not taken by then is dropped. Race with `failure` of the table to learn
+ * why. It is read-only: `SubscriptionRef.set` and its like die.
+ *
+ * **Gotchas**
+ *
+ * It has the table keep its immutable map in step with every change: 4 to 6 microseconds for each, at 100,000 keys. A
+ * `SubscriptionRef` keeps each version for a subscriber until that takes it, without bound: one that is stuck costs about
+ * 1.5 KB with each commit of a change, where streams of the table keep a bounded number of changes, and `states` only the
+ * newest.
+ *
+ * **Example** (The sum of all prices, for code that knows nothing of tables)
+ *
+ * ```ts
+ * import { Console, Effect, HashMap, Schema, Stream, SubscriptionRef } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * const report = (ref: SubscriptionRef.SubscriptionRef<HashMap.HashMap<string, number>>) =>
+ *   SubscriptionRef.changes(ref).pipe(
+ *     Stream.runForEach((all) => Console.log(HashMap.reduce(all, 0, (sum, price) => sum + price)))
+ *   )
+ *
+ * export const program = Effect.gen(function* () {
+ *   const table = yield* KafkaTable.make(prices)
+ *   const ref = yield* Table.ref(table)
+ *   return yield* Effect.raceFirst(report(ref), table.failure)
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const ref = <K, V, E>(
+  self: Table<K, V, E>
+): Effect.Effect<SubscriptionRef.SubscriptionRef<HashMap.HashMap<K, V>>, never, Scope.Scope> => Refs.ref(cellOf(self))

@@ -3,7 +3,7 @@
  * contents, whatever is committed, replaced, made and closed meanwhile.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, HashMap, Option, Result, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, HashMap, Option, Result, Scope, Stream, SubscriptionRef } from "effect"
 import { Table } from "effect-ktables"
 import { type Chance, chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { contentsOf, hurried, put, type Root, rootOf, shown } from "./fixtures.ts"
@@ -193,6 +193,9 @@ describe("derived tables", () => {
             under: new Set()
           }))
           const problems: Array<string> = []
+          const refs = new Map<NumberTable, Array<SubscriptionRef.SubscriptionRef<HashMap.HashMap<string, number>>>>()
+          /** States of refs are compared in whole once. */
+          const compared = new WeakSet<object>()
           let looks = 0
           const look = (where: string): void => {
             looks++
@@ -204,6 +207,15 @@ describe("derived tables", () => {
               for (const [key, value] of should) {
                 const is = table.view.get(key)
                 if (is !== value) problems.push(`${name} at ${where}: ${key} is ${is} and not ${value}`)
+              }
+              for (const ref of refs.get(table) ?? []) {
+                const state = SubscriptionRef.getUnsafe(ref)
+                if (state !== Effect.runSync(table.snapshot)) problems.push(`${name} at ${where}: another snapshot`)
+                if (HashMap.size(state) === should.size && compared.has(state)) continue
+                compared.add(state)
+                if (!HashMap.every(state, (n, key) => should.get(key) === n) || HashMap.size(state) !== should.size) {
+                  problems.push(`a ref of ${name} at ${where} is not what the table contains`)
+                }
               }
             }
           }
@@ -240,6 +252,25 @@ describe("derived tables", () => {
             look(`the making of ${node.name}`)
           })
 
+          const referred = Effect.gen(function* () {
+            const { name, scope, table } = pick(nodes)
+            const ref = yield* scope === undefined ? Table.ref(table) : Scope.provide(Table.ref(table), scope)
+            // It may have been closed meanwhile.
+            if ((yield* table.status)._tag === "Closed") return
+            refs.set(table, [...(refs.get(table) ?? []), ref])
+            let last: HashMap.HashMap<string, number> | undefined
+            yield* Effect.forkScoped(
+              Stream.runForEach(SubscriptionRef.changes(ref), (state) =>
+                Effect.sync(() => {
+                  if (state === last) problems.push(`a ref of ${name} published a version twice`)
+                  last = state
+                  if (happens(0.3)) look(`a version of a ref of ${name}`)
+                })
+              ),
+              { startImmediately: true }
+            )
+          })
+
           const close = Effect.gen(function* () {
             const node = pick(nodes)
             if (node.scope === undefined) return
@@ -247,6 +278,7 @@ describe("derived tables", () => {
             for (const other of nodes.filter((other) => other === node || other.under.has(node))) {
               nodes.splice(nodes.indexOf(other), 1)
               models.delete(other)
+              refs.delete(other.table)
               if ((yield* other.table.status)._tag !== "Closed") problems.push(`${other.name} is not closed`)
             }
           })
@@ -262,6 +294,7 @@ describe("derived tables", () => {
               )
             }
             if (nodes.length < 9 && happens(0.4)) busy.push(yield* Effect.forkScoped(derived))
+            if (refs.size < 3 && happens(0.2)) busy.push(yield* Effect.forkScoped(referred))
             if (happens(0.3)) busy.push(yield* Effect.forkScoped(replace(pick(roots))))
             if (happens(0.15)) {
               for (const root of roots) if (!replaced.has(root)) busy.push(yield* Effect.forkScoped(replace(root)))

@@ -1,6 +1,6 @@
 /** What the types of operators say: keys, values, and what can end a derived table. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { type Effect, type HashMap, Option, Result, type Scope } from "effect"
+import { type Effect, type HashMap, Option, Result, type Scope, type SubscriptionRef } from "effect"
 import { type KafkaTable, Table, type TableError } from "effect-ktables"
 
 type Fruit = { readonly name: string; readonly price: number }
@@ -111,6 +111,16 @@ describe("join and leftJoin", () => {
         // @ts-expect-error orders have numbers for keys, and fruits strings
         Table.join(orders, fruits, () => 1)
       ]
+    })
+  })
+})
+
+describe("ref", () => {
+  it("is of the table's snapshots, in pipes and without", () => {
+    never(() => {
+      type Expected = Effect.Effect<SubscriptionRef.SubscriptionRef<HashMap.HashMap<string, Fruit>>, never, Scope.Scope>
+      expectTypeOf(fruits.pipe(Table.ref)).toEqualTypeOf<Expected>()
+      expectTypeOf(Table.ref(plain)).toEqualTypeOf<Expected>()
     })
   })
 })
