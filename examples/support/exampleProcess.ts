@@ -18,6 +18,8 @@ export interface ExampleProcess {
   /** The first line, from the start on, that matches: now or later. Fails when the process ends without it. */
   readonly line: (pattern: RegExp) => Effect.Effect<string, ExampleFailed>
   readonly lines: (stream: "stdout" | "stderr") => ReadonlyArray<string>
+  /** Gives the process a line to read. */
+  readonly say: (text: string) => Effect.Effect<void>
   /** Asks the process to end. */
   readonly terminate: Effect.Effect<void>
   /** Waits for the end. */
@@ -37,7 +39,7 @@ export const start = Effect.fnUntraced(function* (
     Effect.sync(() =>
       spawn(process.execPath, ["--conditions=source", fileURLToPath(file), ...(options.args ?? [])], {
         env: { ...process.env, ...options.env },
-        stdio: ["ignore", "pipe", "pipe"]
+        stdio: ["pipe", "pipe", "pipe"]
       })
     ),
     (child) =>
@@ -94,6 +96,10 @@ export const start = Effect.fnUntraced(function* (
         return isOver ? Effect.fail(failed(`ended (${child.exitCode}) without ${pattern}`)) : undefined
       }),
     lines: (stream) => printed.filter((line) => line.stream === stream).map(({ text }) => text),
+    say: (text) =>
+      Effect.sync(() => {
+        child.stdin.write(`${text}\n`)
+      }),
     terminate: Effect.sync(() => {
       child.kill("SIGTERM")
     }),

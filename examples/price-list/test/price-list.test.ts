@@ -5,6 +5,7 @@ import { start } from "../../support/exampleProcess.ts"
 
 const main = new URL("../src/main.ts", import.meta.url)
 const set = new URL("../src/set.ts", import.meta.url)
+const till = new URL("../src/till.ts", import.meta.url)
 
 layer(TestKafka.layer, { excludeTestServices: true })("price list", (it) => {
   it.effect("stock, goods and orders that others write show in the list and in the costs of orders", () =>
@@ -27,6 +28,27 @@ layer(TestKafka.layer, { excludeTestServices: true })("price list", (it) => {
       yield* write("goods", "apple", "fruit", "2.5")
       yield* shop.line(/^fruit: apple 2\.5 \(40 in stock\)$/)
       yield* shop.line(/^order-1: apple, 7\.5$/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("orders are sold at the price of the moment, which a price that was set before them is a part of", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const env = { KAFKA_BROKERS: brokers.join(","), TOPICS: yield* TestKafka.uniqueName("shop") }
+      const shop = yield* start(till, { env })
+      yield* shop.line(/^open$/)
+      yield* shop.say("sell apple 1")
+      yield* shop.line(/^apple is not for sale$/)
+      const prices = Array.from({ length: 10 }, (_, n) => n + 1)
+      for (const price of prices) {
+        yield* shop.say(`price apple fruit ${price}`)
+        yield* shop.say("sell apple 2")
+      }
+      yield* shop.line(/^2 apple: 20$/)
+      assert.deepStrictEqual(
+        shop.lines("stdout").filter((line) => line.startsWith("2 apple")),
+        prices.map((price) => `2 apple: ${2 * price}`)
+      )
     }).pipe(Effect.scoped)
   )
 })

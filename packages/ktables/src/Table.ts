@@ -30,11 +30,11 @@
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as HashMap from "effect/HashMap"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Grouping from "./internal/operators/grouping.ts"
 import * as Joined from "./internal/operators/join.ts"
@@ -628,3 +628,129 @@ export const leftJoin: {
 export const ref = <K, V, E>(
   self: Table<K, V, E>
 ): Effect.Effect<SubscriptionRef.SubscriptionRef<HashMap.HashMap<K, V>>, never, Scope.Scope> => Refs.ref(cellOf(self))
+
+/**
+ * What each element of a stream waits for before it is looked up: the whole stream once for the table to be complete, or
+ * each element for an effect, for example `awaitOffset` of the write that it may depend on.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type LookupWait<A, E = never, R = never> = "caughtUp" | ((element: A) => Effect.Effect<unknown, E, R>)
+
+/**
+ * Options of `lookup`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface LookupOptions<out Wait extends LookupWait<never, unknown, unknown>> {
+  /** Default: nothing, an element is looked up in what the table contains when it passes. */
+  readonly waitFor: Wait
+}
+
+const isLookupDataFirst = (args: IArguments): boolean => isTable(args[1])
+
+/**
+ * Each element of a stream with the value that a table has for it when it passes: a stream that is enriched by a table, which
+ * Kafka Streams calls a join with a global table.
+ *
+ * **When to use**
+ *
+ * Where what passes is to have the values of its time, once. Where it is to follow later changes of the table, too, make a
+ * table of it and use `join`.
+ *
+ * **Details**
+ *
+ * Elements keep their order, and each comes out, with none where `keyOf` gives undefined or null or the table has no such
+ * key. With `waitFor: "caughtUp"` the stream begins when the table is complete, and fails with what ends the table before
+ * that. With `waitFor: (element) => …` each element waits for an effect of its own, and those after it wait, too; what fails
+ * it fails the stream. What is awaited of a table holds for all that are derived from it.
+ *
+ * **Gotchas**
+ *
+ * Looking up never fails: once the table has failed for good, elements are given what it contained last. Add
+ * `Stream.interruptWhen(table.failure)` where the stream should fail with it.
+ *
+ * **Example** (Orders with their prices, each at least as new as the write that the order names)
+ *
+ * ```ts
+ * import { Effect, Option, Schema, Stream } from "effect"
+ * import { KafkaTable, Table, TableTopic, type WriteAck } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * interface Order {
+ *   readonly fruit: string
+ *   readonly count: number
+ *   readonly priced: WriteAck.WriteAck
+ * }
+ *
+ * export const costs = (orders: Stream.Stream<Order>) =>
+ *   Stream.unwrap(
+ *     Effect.map(KafkaTable.make(prices), (table) =>
+ *       orders.pipe(
+ *         Table.lookup(table, (order) => order.fruit, { waitFor: (order) => table.awaitOffset(order.priced) }),
+ *         Stream.interruptWhen(table.failure),
+ *         Stream.map(([order, price]) => order.count * Option.getOrElse(price, () => 0))
+ *       )
+ *     )
+ *   )
+ * ```
+ *
+ * @category streams
+ * @since 0.1.0
+ */
+export const lookup: {
+  <A, K, V, E1>(
+    table: Table<K, V, E1>,
+    keyOf: (element: NoInfer<A>) => NoInfer<K> | null | undefined
+  ): <E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<readonly [A, Option.Option<V>], E, R>
+  <A, K, V, E1>(
+    table: Table<K, V, E1>,
+    keyOf: (element: NoInfer<A>) => NoInfer<K> | null | undefined,
+    options: LookupOptions<"caughtUp">
+  ): <E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<readonly [A, Option.Option<V>], E | E1 | TableClosed, R>
+  <A, K, V, E1, E2, R2>(
+    table: Table<K, V, E1>,
+    keyOf: (element: NoInfer<A>) => NoInfer<K> | null | undefined,
+    options: LookupOptions<(element: NoInfer<A>) => Effect.Effect<unknown, E2, R2>>
+  ): <E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<readonly [A, Option.Option<V>], E | E2, R | R2>
+  <A, E, R, K, V, E1>(
+    self: Stream.Stream<A, E, R>,
+    table: Table<K, V, E1>,
+    keyOf: (element: A) => NoInfer<K> | null | undefined
+  ): Stream.Stream<readonly [A, Option.Option<V>], E, R>
+  <A, E, R, K, V, E1>(
+    self: Stream.Stream<A, E, R>,
+    table: Table<K, V, E1>,
+    keyOf: (element: A) => NoInfer<K> | null | undefined,
+    options: LookupOptions<"caughtUp">
+  ): Stream.Stream<readonly [A, Option.Option<V>], E | E1 | TableClosed, R>
+  <A, E, R, K, V, E1, E2, R2>(
+    self: Stream.Stream<A, E, R>,
+    table: Table<K, V, E1>,
+    keyOf: (element: A) => NoInfer<K> | null | undefined,
+    options: LookupOptions<(element: A) => Effect.Effect<unknown, E2, R2>>
+  ): Stream.Stream<readonly [A, Option.Option<V>], E | E2, R | R2>
+} = dual(
+  isLookupDataFirst,
+  <A, E, R, K, V, E1, E2, R2>(
+    self: Stream.Stream<A, E, R>,
+    table: Table<K, V, E1>,
+    keyOf: (element: A) => K | null | undefined,
+    options?: LookupOptions<LookupWait<A, E2, R2>>
+  ): Stream.Stream<readonly [A, Option.Option<V>], E | E1 | E2 | TableClosed, R | R2> => {
+    const { view } = table
+    const found = (element: A): readonly [A, Option.Option<V>] => {
+      const key = keyOf(element)
+      if (key === undefined || key === null) return [element, Option.none()]
+      const value = view.get(key)
+      return [element, value !== undefined || view.has(key) ? Option.some(value as V) : Option.none()]
+    }
+    const waitFor = options?.waitFor
+    if (waitFor === undefined) return Stream.map(self, found)
+    if (waitFor === "caughtUp") return Stream.unwrap(Effect.as(table.awaitCaughtUp, Stream.map(self, found)))
+    return Stream.mapEffect(self, (element) => Effect.map(waitFor(element), () => found(element)))
+  }
+)

@@ -1,7 +1,7 @@
 /** What the types of operators say: keys, values, and what can end a derived table. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { type Effect, type HashMap, Option, Result, type Scope, type SubscriptionRef } from "effect"
-import { type KafkaTable, Table, type TableError } from "effect-ktables"
+import { Effect, type HashMap, Option, Result, type Scope, Stream, type SubscriptionRef } from "effect"
+import { type KafkaTable, Table, type TableError, type WriteAck } from "effect-ktables"
 
 type Fruit = { readonly name: string; readonly price: number }
 type Fruits = KafkaTable.KafkaTable<string, Fruit>
@@ -121,6 +121,44 @@ describe("ref", () => {
       type Expected = Effect.Effect<SubscriptionRef.SubscriptionRef<HashMap.HashMap<string, Fruit>>, never, Scope.Scope>
       expectTypeOf(fruits.pipe(Table.ref)).toEqualTypeOf<Expected>()
       expectTypeOf(Table.ref(plain)).toEqualTypeOf<Expected>()
+    })
+  })
+})
+
+describe("lookup", () => {
+  type Order = { readonly fruit: string; readonly priced: WriteAck.WriteAck }
+  type Orders = Stream.Stream<Order, Error, Scope.Scope>
+  type Enriched<E> = Stream.Stream<readonly [Order, Option.Option<Fruit>], E, Scope.Scope>
+  const orders = Stream.empty as unknown as Orders
+
+  it("finds elements, keys and values by itself, in pipes and without", () => {
+    never(() => {
+      expectTypeOf(orders.pipe(Table.lookup(fruits, ({ fruit }) => fruit))).toEqualTypeOf<Enriched<Error>>()
+      expectTypeOf(Table.lookup(orders, plain, ({ fruit }) => fruit)).toEqualTypeOf<Enriched<Error>>()
+      // @ts-expect-error a number is no key of fruits
+      return orders.pipe(Table.lookup(fruits, () => 1))
+    })
+  })
+
+  it("names what can end the wait, and nothing else", () => {
+    never(() => {
+      type ForTable = Enriched<Error | TableError.ReaderError | TableError.TableClosed>
+      const piped = orders.pipe(Table.lookup(fruits, ({ fruit }) => fruit, { waitFor: "caughtUp" }))
+      expectTypeOf(piped).toEqualTypeOf<ForTable>()
+      const called = Table.lookup(orders, fruits, ({ fruit }) => fruit, { waitFor: "caughtUp" })
+      expectTypeOf(called).toEqualTypeOf<ForTable>()
+
+      type ForAck = Enriched<Error | TableError.AwaitOffsetError>
+      const acked = orders.pipe(
+        Table.lookup(fruits, ({ fruit }) => fruit, { waitFor: ({ priced }) => fruits.awaitOffset(priced) })
+      )
+      expectTypeOf(acked).toEqualTypeOf<ForAck>()
+      const ackedFirst = Table.lookup(orders, fruits, ({ fruit }) => fruit, {
+        waitFor: ({ priced }) => fruits.awaitOffset(priced)
+      })
+      expectTypeOf(ackedFirst).toEqualTypeOf<ForAck>()
+      const free = orders.pipe(Table.lookup(plain, ({ fruit }) => fruit, { waitFor: () => Effect.void }))
+      expectTypeOf(free).toEqualTypeOf<Enriched<Error>>()
     })
   })
 })
