@@ -31,6 +31,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import type * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import type * as Order from "effect/Order"
 import type * as Pipeable from "effect/Pipeable"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -41,6 +42,7 @@ import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
 import type { Derived } from "./internal/operators/operator.ts"
 import * as Refs from "./internal/operators/ref.ts"
+import * as Ordered from "./internal/operators/sorted.ts"
 import type { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
 import { TypeId } from "./internal/table/typeId.ts"
@@ -573,6 +575,148 @@ export const leftJoin: {
     options?: Partial<JoinOn<K, L, J, Policy>>
   ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
     tableOf(Joined.leftJoin(cellOf(self), cellOf(right), f, options?.on, options?.onError))
+)
+
+/**
+ * Keys that have an order of their own: numbers and bigints by size, strings by their UTF-16 code units (as `<` compares
+ * them, not as a language sorts them), dates by time. Keys of several types lie type by type, in this sequence.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type NaturalKey = number | bigint | string | Date
+
+/**
+ * Which entries of a sorted table are meant: all, where nothing is said, and those that every bound holds for, where several
+ * are given. `Prefix` is what a prefix may be, and `never` where there is none.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface RangeOptions<out K, out Prefix = never> {
+  /** The first key; entries of keys that the order calls equal are in the range, too. */
+  readonly from?: K | undefined
+  /** What the range ends before: entries of this key are not in it. */
+  readonly to?: K | undefined
+  /**
+   * What keys begin with, as `String.startsWith` sees it: by code units, so that half of an emoji is a prefix of it. Only
+   * where strings are in their own order, since keys with one prefix lie side by side there.
+   */
+  readonly prefix?: Prefix | undefined
+  /** The most entries: the first ones, or the last ones with `reverse`. Default: all. */
+  readonly limit?: number | undefined
+  /** From the last to the first; `from` stays the lower bound. Default: false. */
+  readonly reverse?: boolean | undefined
+}
+
+/**
+ * The view of a sorted table: its iterators go in the order of keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SortedView<K, V, in Prefix = never> extends ReadonlyMap<K, V> {
+  /** The entries of a range, in order: a copy, of one version. */
+  readonly range: (options?: RangeOptions<K, Prefix>) => ReadonlyArray<readonly [K, V]>
+}
+
+/**
+ * A table in the order of its keys: `keys`, `values`, `entries` and `view` give them in order. A `snapshot` and changes are in
+ * no order, as those of any table.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Sorted<in out K, out V, out E = never, in Prefix = never> extends Table<K, V, E> {
+  readonly view: SortedView<K, V, Prefix>
+  /** The entries of a range, in order. It costs what it gives, whatever the size of the table. */
+  readonly range: (options?: RangeOptions<K, Prefix>) => Effect.Effect<ReadonlyArray<readonly [K, V]>>
+  /**
+   * The entries of a range now, and whenever a change touched it: each time all of them, of one version. A subscriber that is
+   * slow is given the newest alone.
+   *
+   * **Gotchas**
+   *
+   * Each change is compared with the bounds of each range that is watched, and the whole range is read again when one lies
+   * within them: set a `limit`, or watch a `prefix`, where the table is large and changes often.
+   */
+  readonly watchRange: (options?: RangeOptions<K, Prefix>) => Stream.Stream<ReadonlyArray<readonly [K, V]>, E>
+}
+
+/**
+ * What a prefix of keys may be: any string, where there are strings among the keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PrefixOf<K> = K extends string ? string : never
+
+/**
+ * The table in the order of its keys, with reads of ranges: their own order, or a given one.
+ *
+ * **When to use**
+ *
+ * For pages, prefixes, the first or the last entries, and all that lies between two keys. For an order of values put them
+ * into the key: `index` by what they are to be sorted by, and sort that.
+ *
+ * **Details**
+ *
+ * A key that comes or goes costs a binary search, a new value of a key that stays costs none. Keys that the order calls equal
+ * though they differ are all there, in the sequence in which they came.
+ *
+ * **Gotchas**
+ *
+ * Prefixes need strings in their own order: there is none where an order is given, even if it is that of strings. An order
+ * that throws fails the table with `DerivationFailed`; one that contradicts itself gives ranges that mean nothing.
+ *
+ * **Example** (A page, the newest entries, and a prefix that is watched)
+ *
+ * ```ts
+ * import { Console, Effect, Order, Schema, Stream } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const services = TableTopic.make({ name: "services", key: Schema.String, value: Schema.String })
+ * const visits = TableTopic.make({
+ *   name: "visits",
+ *   key: Schema.Struct({ at: Schema.Finite, page: Schema.String }),
+ *   value: Schema.Int
+ * })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const byName = yield* KafkaTable.make(services).pipe(Effect.flatMap(Table.sorted()))
+ *   const page = yield* byName.range({ from: "billing", limit: 20 })
+ *   yield* Console.log(page.map(([name]) => name))
+ *
+ *   const all = yield* KafkaTable.make(visits)
+ *   const byTime = yield* all.pipe(Table.sorted(Order.Struct({ at: Order.Number, page: Order.String })))
+ *   yield* Console.log(byTime.view.range({ reverse: true, limit: 10 }))
+ *
+ *   yield* Stream.runForEach(byName.watchRange({ prefix: "eu-1/" }), (entries) => Console.log(entries.length))
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const sorted: {
+  (): <K extends NaturalKey, V, E>(
+    self: Table<K, V, E>
+  ) => Effect.Effect<Sorted<K, V, E, PrefixOf<K>>, never, Scope.Scope>
+  <O>(
+    order: Order.Order<O>
+  ): <K extends O, V, E>(self: Table<K, V, E>) => Effect.Effect<Sorted<K, V, E | DerivationFailed>, never, Scope.Scope>
+  <K extends NaturalKey, V, E>(self: Table<K, V, E>): Effect.Effect<Sorted<K, V, E, PrefixOf<K>>, never, Scope.Scope>
+  <K, V, E>(
+    self: Table<K, V, E>,
+    order: Order.Order<K>
+  ): Effect.Effect<Sorted<K, V, E | DerivationFailed>, never, Scope.Scope>
+} = dual(
+  isDataFirst,
+  <K, V, E>(
+    self: Table<K, V, E>,
+    order?: Order.Order<K>
+  ): Effect.Effect<Sorted<K, V, E | DerivationFailed, PrefixOf<K>>, never, Scope.Scope> =>
+    Effect.map(Ordered.sorted<K, V, E, DerivationFailed>(cellOf(self), order), (cell) => new Ordered.SortedTable(cell))
 )
 
 // ---------------------------------------------------------------------------------------------------------------------

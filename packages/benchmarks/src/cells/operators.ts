@@ -27,6 +27,8 @@ type Derive = (table: Services, hosts: Table.Table<number, string>) => Effect.Ef
 /** One of a thousand. */
 const groupOf = ({ port }: Service): number => port % 1000
 
+const byVersion = (table: Services) => Table.index(table, ({ name, version }) => `${name} ${version}`)
+
 const operators: ReadonlyArray<readonly [name: string, derive: Derive]> = [
   ["map", (table) => Table.map(table, ({ host, port }) => `${host}:${port}`)],
   ["filter", (table) => Table.filter(table, ({ healthy }) => healthy)],
@@ -44,6 +46,10 @@ const operators: ReadonlyArray<readonly [name: string, derive: Derive]> = [
         on: groupOf
       })
   ],
+  ["sorted", (table) => Table.sorted(table)],
+  // Each change is of a group that goes and of one that comes: what sorting them costs is the difference of the two.
+  ["index of what comes and goes", byVersion],
+  ["index of what comes and goes, sorted", (table) => Effect.flatMap(byVersion(table), Table.sorted())],
   // Whoever follows it wants its maps to be in step.
   [
     "index and a map of its groups",
@@ -59,7 +65,7 @@ const operators: ReadonlyArray<readonly [name: string, derive: Derive]> = [
 const replaced: ReadonlyArray<readonly [string, ReadonlyArray<Derive>]> = [
   ["none", []],
   ...operators.flatMap(([name, derive]) =>
-    ["map", "index", "join by a reference"].includes(name) ? [[name, [derive]] as const] : []
+    ["map", "index", "join by a reference", "sorted"].includes(name) ? [[name, [derive]] as const] : []
   ),
   ["all of them", operators.map(([, derive]) => derive)]
 ]

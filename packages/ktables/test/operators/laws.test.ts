@@ -3,7 +3,7 @@
  * contents, whatever is committed, replaced, made and closed meanwhile.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, HashMap, Option, Result, Scope, Stream, SubscriptionRef } from "effect"
+import { Effect, Exit, Fiber, HashMap, Option, Order, Result, Scope, Stream, SubscriptionRef } from "effect"
 import { Table } from "effect-ktables"
 import { type Chance, chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { contentsOf, hurried, put, type Root, rootOf, shown } from "./fixtures.ts"
@@ -102,6 +102,20 @@ const operators: Readonly<Record<string, Operator>> = {
     sources: 1,
     derive: (table) => Effect.flatMap(Table.index(table!, groupsOf, { onError: "skip" }), Table.map(sumOf)),
     plain: (map) => grouped(map!, (n) => (n % 11 === 3 ? [] : groupsOf(n)))
+  },
+  sorted: {
+    sources: 1,
+    derive: (table) => Table.sorted(table!),
+    plain: (map) => map!
+  },
+  "sorted backwards, mapped": {
+    sources: 1,
+    derive: (table) =>
+      Effect.flatMap(
+        Table.sorted(table!, Order.flip(Order.String)),
+        Table.map((n, key) => n + key.length)
+      ),
+    plain: (map) => entriesOf(map!, (n, key) => n + key.length)
   },
   join: {
     sources: 2,

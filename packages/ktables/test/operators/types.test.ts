@@ -1,6 +1,6 @@
 /** What the types of operators say: keys, values, and what can end a derived table. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import { Effect, type HashMap, Option, Result, type Scope, Stream, type SubscriptionRef } from "effect"
+import { Effect, type HashMap, Option, Order, Result, type Scope, Stream, type SubscriptionRef } from "effect"
 import { type KafkaTable, Table, type TableError, type WriteAck } from "effect-ktables"
 
 type Fruit = { readonly name: string; readonly price: number }
@@ -110,6 +110,66 @@ describe("join and leftJoin", () => {
         Table.join(orders, fruits, () => 1, { on: (order) => order.count }),
         // @ts-expect-error orders have numbers for keys, and fruits strings
         Table.join(orders, fruits, () => 1)
+      ]
+    })
+  })
+})
+
+describe("sorted", () => {
+  type Id = string & { readonly Id: unique symbol }
+
+  it("finds keys and values by itself, in pipes and without, and fails only where an order is given", () => {
+    never(() => {
+      const piped = fruits.pipe(Table.sorted())
+      const called = Table.sorted(fruits)
+      type Natural = Table.Sorted<string, Fruit, TableError.ReaderError, string>
+      expectTypeOf<Made<typeof piped>>().toEqualTypeOf<Natural>()
+      expectTypeOf<Made<typeof called>>().toEqualTypeOf<Natural>()
+      const ordered = plain.pipe(Table.sorted(Order.flip(Order.String)))
+      expectTypeOf<Made<typeof ordered>>().toEqualTypeOf<Table.Sorted<string, Fruit, TableError.DerivationFailed>>()
+      const branded = (null as unknown as Table.Table<Id, Fruit>).pipe(Table.sorted(Order.String))
+      expectTypeOf<Table.Key<Made<typeof branded>>>().toEqualTypeOf<Id>()
+      const table: Table.Table<string, Fruit, TableError.ReaderError> = null as unknown as Natural
+      return table
+    })
+  })
+
+  it("gives entries, from the table and from its view", () => {
+    never(() => {
+      const sorted = null as unknown as Table.Sorted<string, Fruit, Error, string>
+      type Entries = ReadonlyArray<readonly [string, Fruit]>
+      expectTypeOf(sorted.range({ prefix: "a", limit: 1 })).toEqualTypeOf<Effect.Effect<Entries>>()
+      expectTypeOf(sorted.view.range({ from: "a", to: undefined, reverse: true })).toEqualTypeOf<Entries>()
+      expectTypeOf(sorted.watchRange()).toEqualTypeOf<Stream.Stream<Entries, Error>>()
+    })
+  })
+
+  it("refuses prefixes of what is no string or in a given order, bounds of another type, and keys without an order", () => {
+    never(() => {
+      const numbers = null as unknown as Made<ReturnType<typeof Table.sorted<number, Fruit, never>>>
+      const strings = null as unknown as Table.Sorted<string, Fruit, never, string>
+      const ordered = null as unknown as Table.Sorted<string, Fruit>
+      const ids = null as unknown as Table.Sorted<Id, Fruit, never, string>
+      const structs = null as unknown as Table.Table<{ readonly at: number }, Fruit>
+      return [
+        numbers.range({ from: 1 }),
+        ids.range({ prefix: "a" }),
+        // @ts-expect-error numbers have no prefixes
+        numbers.range({ prefix: "1" }),
+        // @ts-expect-error nor has the view of them
+        numbers.view.range({ prefix: 1 }),
+        // @ts-expect-error keys with one prefix may lie anywhere in a given order
+        ordered.watchRange({ prefix: "a" }),
+        // @ts-expect-error a bound is a key
+        strings.range({ from: 1 }),
+        // @ts-expect-error any string is no key here
+        ids.range({ to: "a" }),
+        // @ts-expect-error structs need an order
+        Table.sorted(structs),
+        // @ts-expect-error in pipes, too
+        structs.pipe(Table.sorted()),
+        // @ts-expect-error an order of other keys
+        structs.pipe(Table.sorted(Order.String))
       ]
     })
   })

@@ -9,7 +9,7 @@ import type { TableStatus } from "../../TableStatus.ts"
 import { inSlices } from "../slice.ts"
 import { Cell, type End, type Follower, settle, type Wakes } from "../table/cell.ts"
 import type { Commit, Dependent, Replacement } from "../table/commit.ts"
-import { Contents } from "../table/contents.ts"
+import type { Contents } from "../table/contents.ts"
 import { isSame } from "./isSame.ts"
 import type { Input } from "./source.ts"
 
@@ -17,8 +17,8 @@ import type { Input } from "./source.ts"
  * What is made of the contents of some sources. There are two of them while a source is replaced: one of what it contains,
  * and one of what it will.
  */
-export interface Derivation<K, V> {
-  readonly contents: Contents<K, V>
+export interface Derivation<K, V, C extends Contents<K, V> = Contents<K, V>> {
+  readonly contents: C
   /** Finds what comes of all that its sources received. It may throw. */
   readonly compute: () => void
   /** Writes what was found, within a mutation of its contents. It does not throw. */
@@ -30,17 +30,21 @@ export interface Derivation<K, V> {
   readonly fill: () => () => boolean
 }
 
-export interface OperatorOptions<K, V, E> {
+export interface OperatorOptions<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   /** What errors call the table. */
   readonly name: string
   readonly inputs: ReadonlyArray<AnyInput<E>>
   /** Derives from the newest of the inputs' sources. */
-  readonly derive: () => Derivation<K, V>
+  readonly derive: () => Derivation<K, V, C>
   readonly same?: (a: V, b: V) => boolean
 }
 
 /** A cell that is derived from others for as long as the scope is open. */
-export type Derived<K, V, E> = Effect.Effect<Cell<K, V, E>, never, Scope.Scope>
+export type Derived<K, V, E, C extends Contents<K, V> = Contents<K, V>> = Effect.Effect<
+  Cell<K, V, E, C>,
+  never,
+  Scope.Scope
+>
 
 /** An input, whatever its keys and values. */
 type AnyInput<E> = Pick<
@@ -68,23 +72,23 @@ const badness = {
   Closed: 5
 } satisfies Record<TableStatus<unknown>["_tag"], number>
 
-class Operator<K, V, E> implements Dependent, Follower<E> {
+class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower<E> {
   readonly height: number
-  readonly cell: Cell<K, V, E>
+  readonly cell: Cell<K, V, E, C>
   readonly #inputs: ReadonlyArray<AnyInput<E>>
-  readonly #derive: () => Derivation<K, V>
-  #derivation: Derivation<K, V>
+  readonly #derive: () => Derivation<K, V, C>
+  #derivation: Derivation<K, V, C>
   /** While a source is replaced. */
-  #next: Derivation<K, V> | undefined
+  #next: Derivation<K, V, C> | undefined
   /** Nothing more is derived. */
   #isOver = false
 
-  constructor({ derive, inputs, name, same = isSame }: OperatorOptions<K, V, E>) {
+  constructor({ derive, inputs, name, same = isSame }: OperatorOptions<K, V, E, C>) {
     this.height = 1 + Math.max(...inputs.map(({ cell }) => cell.height))
     this.#inputs = inputs
     this.#derive = derive
     this.#derivation = derive()
-    this.cell = new Cell<K, V, E>({
+    this.cell = new Cell<K, V, E, C>({
       name,
       contents: this.#derivation.contents,
       same,
@@ -102,7 +106,7 @@ class Operator<K, V, E> implements Dependent, Follower<E> {
     return Effect.andThen(
       this.#fill(derivation, () => this.#derivation === derivation),
       Effect.sync(() => {
-        if (this.#isOver) this.cell.discard(new Contents())
+        if (this.#isOver) this.cell.discard(this.#derive().contents)
         for (const input of this.#inputs) input.follow(this)
         for (const { cell } of this.#inputs) if (cell.end !== undefined) settle((wakes) => this.ended(cell.end!, wakes))
         settle((wakes) => this.statusChanged(wakes))
@@ -110,7 +114,7 @@ class Operator<K, V, E> implements Dependent, Follower<E> {
     )
   })
 
-  #fill(derivation: Derivation<K, V>, isWanted: () => boolean): Effect.Effect<void> {
+  #fill(derivation: Derivation<K, V, C>, isWanted: () => boolean): Effect.Effect<void> {
     const fill = Effect.suspend(() => {
       let thrown: { readonly error: unknown } | undefined
       const step = derivation.fill()
@@ -206,7 +210,9 @@ class Operator<K, V, E> implements Dependent, Follower<E> {
   }
 }
 
-export const make = <K, V, E>(options: OperatorOptions<K, V, E>): Derived<K, V, E> =>
+export const make = <K, V, E, C extends Contents<K, V> = Contents<K, V>>(
+  options: OperatorOptions<K, V, E, C>
+): Derived<K, V, E, C> =>
   Effect.acquireRelease(
     Effect.sync(() => new Operator(options)),
     (operator) => Effect.sync(() => operator.close())

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Change, Contents } from "./contents.ts"
 import { KeyIndex } from "./keyIndex.ts"
@@ -26,11 +27,25 @@ export interface Source<K, V> {
 const isSame = <A>(a: Option.Option<A>, b: Option.Option<A>): boolean =>
   Option.isNone(a) || Option.isNone(b) ? a._tag === b._tag : Object.is(a.value, b.value)
 
+/** Who is given the newest of something, and looks again when something of it has changed. */
+interface Listener<K, V> {
+  readonly concerns: (changes: ReadonlyArray<Change<K, V>>) => boolean
+  isDirty: boolean
+  wake: (() => void) | undefined
+}
+
+const look = (listener: { isDirty: boolean; wake: (() => void) | undefined }): void => {
+  listener.isDirty = true
+  const { wake } = listener
+  listener.wake = undefined
+  wake?.()
+}
+
 export class ChangeFeed<K, V, E> {
   readonly #subscribers = new Set<Mailbox<ReadonlyArray<Change<K, V>>>>()
   readonly #watchers = new KeyIndex<K, Set<Mailbox<Option.Option<V>>>>()
   #watched = 0
-  readonly #stateListeners = new Set<() => void>()
+  readonly #listeners = new Set<Listener<K, V>>()
   #end: Exit.Exit<never, E> | "closed" | undefined
   readonly #source: Source<K, V>
   readonly #capacity: number
@@ -52,7 +67,7 @@ export class ChangeFeed<K, V, E> {
       for (const subscriber of this.#subscribers) subscriber.offer(changes, changes.length, version)
       if (this.#watched > 0) this.#tellWatchers(changes, version)
     }
-    this.stateChanged()
+    for (const listener of this.#listeners) if (listener.concerns(changes)) look(listener)
   }
 
   #tellWatchers(changes: ReadonlyArray<Change<K, V>>, version: number): void {
@@ -64,16 +79,12 @@ export class ChangeFeed<K, V, E> {
     }
   }
 
-  stateChanged(): void {
-    for (const listener of this.#stateListeners) listener()
-  }
-
   /** Ends all subscriptions behind what is queued: cleanly, or with the table's failure. */
   end(end: Exit.Exit<never, E> | "closed"): void {
     this.#end ??= end
     for (const subscriber of this.#subscribers) subscriber.wake()
     for (const [, watchers] of this.#watchers) for (const watcher of watchers) watcher.wake()
-    this.stateChanged()
+    for (const listener of this.#listeners) look(listener)
   }
 
   /** A subscription per run: a snapshot, then what is applied after it. */
@@ -138,46 +149,64 @@ export class ChangeFeed<K, V, E> {
   }
 
   /** The newest state whenever it changed since the last pull. */
-  readonly states: Stream.Stream<HashMap.HashMap<K, V>, E> = Stream.unwrap(
-    Effect.map(
-      this.#prepared(
-        Effect.acquireRelease(
-          Effect.sync(() => {
-            const listener = { dirty: true, wake: undefined as (() => void) | undefined, notify: () => {} }
-            listener.notify = () => {
-              listener.dirty = true
-              const wake = listener.wake
-              listener.wake = undefined
-              wake?.()
-            }
-            this.#stateListeners.add(listener.notify)
-            return listener
-          }),
-          (listener) => Effect.sync(() => this.#stateListeners.delete(listener.notify))
-        )
-      ),
-      (listener) => {
-        let last: HashMap.HashMap<K, V> | undefined
-        const step: Effect.Effect<HashMap.HashMap<K, V>, E | Cause.Done> = Effect.suspend(() => {
-          listener.dirty = false
-          const current = this.#source.contents.map()
-          if (current !== last) {
-            last = current
+  readonly states: Stream.Stream<HashMap.HashMap<K, V>, E> = this.#newest(
+    this.#prepared(this.#listen(() => true)),
+    () => this.#source.contents.map(),
+    Object.is
+  )
+
+  /**
+   * What `read` gives of the newest contents, whenever it is not the same as at the last pull. It is read again only after a
+   * change of a key that it `concerns`, which must not throw.
+   */
+  watchPart<A>(concerns: (key: K) => boolean, read: () => A, same: (a: A, b: A) => boolean): Stream.Stream<A, E> {
+    const counted = Effect.acquireRelease(
+      Effect.sync(() => void this.#watched++),
+      () => Effect.sync(() => void this.#watched--)
+    )
+    const listen = this.#listen((changes) => changes.some(({ key }) => concerns(key)))
+    return this.#newest(this.#readable(Effect.andThen(counted, listen)), read, same)
+  }
+
+  /** @param concerns whether the subscriber has to look again. */
+  #listen(
+    concerns: (changes: ReadonlyArray<Change<K, V>>) => boolean
+  ): Effect.Effect<Listener<K, V>, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.sync(() => {
+        const listener: Listener<K, V> = { concerns, isDirty: true, wake: undefined }
+        this.#listeners.add(listener)
+        return listener
+      }),
+      (listener) => Effect.sync(() => this.#listeners.delete(listener))
+    )
+  }
+
+  #newest<A>(
+    listen: Effect.Effect<Listener<K, V>, never, Scope.Scope>,
+    read: () => A,
+    same: (a: A, b: A) => boolean
+  ): Stream.Stream<A, E> {
+    return Stream.unwrap(
+      Effect.map(listen, (listener) => {
+        let last: { readonly read: A } | undefined
+        const news = Effect.callback<void>((resume) => {
+          if (listener.isDirty) return resume(Effect.void)
+          listener.wake = () => resume(Effect.void)
+        })
+        const step: Effect.Effect<A, E | Cause.Done> = Effect.suspend(() => {
+          listener.isDirty = false
+          const current = read()
+          if (last === undefined || !same(last.read, current)) {
+            last = { read: current }
             return Effect.succeed(current)
           }
-          if (this.#end !== undefined) return this.#ended()
-          return Effect.flatMap(
-            Effect.callback<void>((resume) => {
-              if (listener.dirty) return resume(Effect.void)
-              listener.wake = () => resume(Effect.void)
-            }),
-            () => step
-          )
+          return this.#end === undefined ? Effect.andThen(news, step) : this.#ended()
         })
         return Stream.fromPull(Effect.succeed(Effect.map(step, (state) => [state] as const)))
-      }
+      })
     )
-  )
+  }
 
   #readable<A, E, R>(subscribe: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.andThen(

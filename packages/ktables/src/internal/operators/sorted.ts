@@ -1,0 +1,134 @@
+/** Tables in the order of their keys. */
+import * as Effect from "effect/Effect"
+import * as Order from "effect/Order"
+import type * as Stream from "effect/Stream"
+import type { Cell } from "../table/cell.ts"
+import { CellTable } from "../table/cellTable.ts"
+import { TableView } from "../table/view.ts"
+import { type OnError, refusal } from "./guarded.ts"
+import { type Derivation, type Derived, make } from "./operator.ts"
+import type { Compare } from "./orderedEntries.ts"
+import { type Plan, type Range, SortedContents } from "./sortedContents.ts"
+import { Input, type Source } from "./source.ts"
+
+class Sorted<K, V> implements Derivation<K, V, SortedContents<K, V>> {
+  readonly contents: SortedContents<K, V>
+  readonly #source: Source<K, V>
+  readonly #refuse: (key: K, cause: unknown) => never
+  #plan: Plan<K, V> | undefined
+
+  constructor(source: Source<K, V>, compare: Compare<K>, refuse: (key: K, cause: unknown) => never) {
+    this.contents = new SortedContents(compare)
+    this.#source = source
+    this.#refuse = refuse
+  }
+
+  compute(): void {
+    this.#plan = this.contents.plan(this.#source.received, this.#refuse)
+  }
+
+  write(): void {
+    const plan = this.#plan
+    this.#plan = undefined
+    if (plan !== undefined) return this.contents.carryOut(plan)
+    // All of them are of entries that stay.
+    for (const changes of this.#source.received) {
+      for (const change of changes) if (change._tag === "Set") this.contents.put(change.key, change.value, this.#refuse)
+    }
+  }
+
+  fill(): () => boolean {
+    const entries = this.#source.contents[Symbol.iterator]()
+    return () => {
+      const next = entries.next()
+      if (next.done === true) return false
+      this.contents.put(next.value[0], next.value[1], this.#refuse)
+      return true
+    }
+  }
+}
+
+/** Keys of several types lie type by type. */
+const rank = (key: unknown): number => {
+  switch (typeof key) {
+    case "number":
+      return 0
+    case "bigint":
+      return 1
+    case "string":
+      return 2
+    default:
+      return 3
+  }
+}
+
+/** Of numbers, bigints, strings (by their UTF-16 code units, as JavaScript compares them) and dates. */
+const natural: Compare<unknown> = (a, b) => {
+  if (typeof a === "string" && typeof b === "string") return a < b ? -1 : a === b ? 0 : 1
+  const [left, right] = [rank(a), rank(b)]
+  if (left !== right) return left - right
+  switch (left) {
+    case 0:
+      return Order.Number(a as number, b as number)
+    case 1:
+      return Order.BigInt(a as bigint, b as bigint)
+    default:
+      return Order.Date(a as Date, b as Date)
+  }
+}
+
+export const sorted = <K, V, E, E2>(
+  source: Cell<K, V, E>,
+  compare: Compare<K> = natural
+): Derived<K, V, E | E2, SortedContents<K, V>> => {
+  const input = new Input(source)
+  const name = `sorted(${source.name})`
+  const onError: OnError = "fail"
+  const given = refusal(name, onError)
+  const refuse = (key: K, cause: unknown): never => given(key, cause) as never
+  return make<K, V, E | E2, SortedContents<K, V>>({
+    name,
+    inputs: [input],
+    derive: () => new Sorted(input.newest, compare, refuse)
+  })
+}
+
+/** The view of a sorted table: its iterators go in order. */
+class SortedView<K, V> extends TableView<K, V> {
+  readonly #cell: { readonly contents: SortedContents<K, V> }
+
+  constructor(cell: { readonly contents: SortedContents<K, V> }) {
+    super(cell)
+    this.#cell = cell
+  }
+
+  override entries(): Generator<[K, V], undefined> {
+    return this.#cell.contents.inOrder()
+  }
+  range(options: Range<K> = {}): ReadonlyArray<readonly [K, V]> {
+    return this.#cell.contents.range(options)
+  }
+}
+
+/** Of the very same entries. */
+const areSame = <K, V>(as: ReadonlyArray<readonly [K, V]>, bs: ReadonlyArray<readonly [K, V]>): boolean =>
+  as.length === bs.length && as.every(([key, value], i) => Object.is(key, bs[i]![0]) && Object.is(value, bs[i]![1]))
+
+/** A cell as readers of a sorted table see it. */
+export class SortedTable<K, V, E> extends CellTable<K, V, E, SortedContents<K, V>> {
+  override readonly view: SortedView<K, V>
+  readonly range: (options?: Range<K>) => Effect.Effect<ReadonlyArray<readonly [K, V]>>
+  readonly watchRange: (options?: Range<K>) => Stream.Stream<ReadonlyArray<readonly [K, V]>, E>
+
+  constructor(cell: Cell<K, V, E, SortedContents<K, V>>) {
+    super(cell)
+    this.view = new SortedView(cell)
+    this.range = (options = {}) => Effect.sync(() => cell.contents.range(options))
+    this.watchRange = (options = {}) =>
+      cell.feed.watchPart(
+        (key) => cell.contents.isWithin(options, key),
+        () => cell.contents.range(options),
+        areSame
+      )
+  }
+}
