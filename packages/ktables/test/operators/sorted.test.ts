@@ -91,7 +91,7 @@ describe("a sorted table", () => {
       for (const prefix of prefixes) {
         const wanted = inOrder.filter((key) => key.startsWith(prefix))
         assert.deepStrictEqual(keysOf(yield* range({ prefix })), wanted, prefix)
-        assert.deepStrictEqual(keysOf(yield* range({ prefix, reverse: true })), [...wanted].reverse(), prefix)
+        assert.deepStrictEqual(keysOf(yield* range({ prefix, reverse: true })), wanted.toReversed(), prefix)
       }
       assert.deepStrictEqual(keysOf(yield* range({ prefix: "a\ud83d" })), ["a\ud83d", "a😀", "a😀b", "a😁"])
       assert.deepStrictEqual(keysOf(yield* range({ prefix: "a", from: "a😀b", limit: 2 })), ["a😀b", "a😁"])
@@ -285,7 +285,7 @@ const inPlain = (
       (prefix === undefined || key.startsWith(prefix))
   )
   found.sort(([a], [b]) => order(a, b))
-  return (reverse === true ? found.reverse() : found).slice(0, limit)
+  return (reverse === true ? found.toReversed() : found).slice(0, limit)
 }
 
 describe("ranges", () => {

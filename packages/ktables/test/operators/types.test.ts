@@ -151,9 +151,9 @@ describe("sorted", () => {
       const ordered = null as unknown as Table.Sorted<string, Fruit>
       const ids = null as unknown as Table.Sorted<Id, Fruit, never, string>
       const structs = null as unknown as Table.Table<{ readonly at: number }, Fruit>
+      expectTypeOf(numbers.range).toBeCallableWith({ from: 1 })
+      expectTypeOf(ids.range).toBeCallableWith({ prefix: "a" })
       return [
-        numbers.range({ from: 1 }),
-        ids.range({ prefix: "a" }),
         // @ts-expect-error numbers have no prefixes
         numbers.range({ prefix: "1" }),
         // @ts-expect-error nor has the view of them
