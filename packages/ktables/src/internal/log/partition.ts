@@ -110,14 +110,14 @@ export class Partition {
     it.epoch = it.fetchEpoch = -1
     it.confirmedEpoch = leaderEpoch
     it.failures = 0
+    it.question++
     this.recent.clear()
-    this.invalidate()
+    this.tombstones.begin()
   }
 
   /** What was read, and what is still to be answered, is void. */
-  invalidate(): void {
-    own(this).question++
-    this.tombstones.begin()
+  restart(): void {
+    this.begin(this.start, this.target)
   }
 
   /** Asks again for what was answered but not applied. */

@@ -122,7 +122,7 @@ export const make = (surroundings: Surroundings): SessionContext => {
     now,
     moment: () => momentOf(clock),
     restart: (partition) => {
-      partition.invalidate()
+      partition.restart()
       unplaced.add(partition)
       surroundings.metrics.reloaded()
       surroundings.onRestart(partition)
