@@ -109,7 +109,8 @@ describe("a sorted table", () => {
         { at: 1, of: "y" },
         { at: 0, of: "z" }
       ]
-      put(root, [[y, 1], [z, 2], [x, 3]]) // prettier-ignore
+      put(root, [[y, 1], [z, 2]]) // prettier-ignore
+      put(root, [[x, 3]])
       assert.deepStrictEqual(keysOf(sorted.view.range()), [z, y, x])
       put(root, [[{ at: 1, of: "y" }, undefined]])
       assert.deepStrictEqual(keysOf(sorted.view.range({ from: { at: 1, of: "" } })), [x])
@@ -157,6 +158,21 @@ describe("a sorted table", () => {
           [...(yield* sorted.keys)].sort(Order.Number),
           [...root.cell.contents.keys()].sort(Order.Number)
         )
+      }
+    })
+  )
+
+  it.effect("stays in order while it shrinks to a few entries and grows again", () =>
+    Effect.gen(function* () {
+      const keys = Array.from({ length: 3000 }, (_, i) => (i * 1009) % 3000)
+      const root = rootOf("n", numbered(keys))
+      const sorted = yield* Table.sorted(root.table)
+      for (const value of [undefined, 1]) {
+        for (const [i, key] of keys.entries()) {
+          if (key % 50 !== 0) put(root, [[key, value]])
+          if (i % 100 !== 0) continue
+          assert.deepStrictEqual(yield* sorted.keys, root.cell.contents.keys().toSorted(Order.Number))
+        }
       }
     })
   )
