@@ -31,18 +31,18 @@ export const inSlices = <E = never, F = never>(
     /** Hears how long one took, in milliseconds, with what came of it. */
     readonly took?: (millis: number) => void
     /** Is held to, and kept for what is done later: fewer steps where a slice took long, and more again where it did not. */
-    readonly pace?: Pace
+    readonly pace?: Pace | undefined
     /** Runs after each. */
     readonly check?: Effect.Effect<void, F>
   } = {}
 ): Effect.Effect<void, E | F> =>
   Effect.suspend(() => {
-    const { check = Effect.void, commit = (slice: () => void) => slice(), pace = unhurried(), took } = options
+    const { check = Effect.void, commit = (slice: () => void) => slice(), pace, took } = options
     let last: Step<E> = true
     let started = 0
     let n = 0
     const slice = (): void => {
-      const { most } = pace
+      const most = pace?.most ?? Number.POSITIVE_INFINITY
       n = 0
       do {
         last = step()
@@ -52,8 +52,8 @@ export const inSlices = <E = never, F = never>(
       started = performance.now()
       const spent = (commit(slice) ?? performance.now()) - started
       took?.(spent)
-      if (spent > 2 * SLICE) pace.most = Math.max(1, Math.floor((n * SLICE) / spent))
-      else pace.most *= 2
+      if (pace !== undefined)
+        pace.most = spent > 2 * SLICE ? Math.max(1, Math.floor((n * SLICE) / spent)) : 2 * pace.most
       if (last === false) return check
       return Effect.andThen(last === true ? check : Effect.andThen(last, check), Effect.andThen(Effect.yieldNow, next))
     })

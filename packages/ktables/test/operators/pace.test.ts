@@ -46,7 +46,8 @@ describe("a table's slices", () => {
         )
         assert.isAtMost(Math.max(...sizes), 128)
         cost = 0
-        for (let round = 2; round < 10; round++) yield* write(1000, 1000 * round)
+        // A busy machine cuts slices short, too: one of them is to be large again.
+        for (let round = 2; round < 200 && Math.max(...sizes) <= 128; round++) yield* write(1000, 1000 * round)
         assert.isAbove(Math.max(...sizes), 128)
       })
     )

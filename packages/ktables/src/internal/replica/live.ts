@@ -130,6 +130,7 @@ export const make = <K, V>(options: {
         done = cursor.offset + 1
         return true
       }
-      yield* inSlices(step, { commit, took: metrics.slice, pace, check })
+      // Where nothing stands on it, a slice that took long was held up by something else than its size.
+      yield* inSlices(step, { commit, took: metrics.slice, pace: cell.hasDependents ? pace : undefined, check })
     })
 }

@@ -88,9 +88,14 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
     return this.#contents
   }
 
+  /** Whether tables stand on it. */
+  get hasDependents(): boolean {
+    return this.#receivers.size > 0
+  }
+
   /** Whether anybody wants change objects: else none are made. */
   get #isFollowed(): boolean {
-    return this.feed.wantsChanges || this.#receivers.size > 0 || this.#next !== undefined
+    return this.feed.wantsChanges || this.hasDependents || this.#next !== undefined
   }
 
   // ---------------------------------------------------------------------------------------------- the write port
