@@ -673,12 +673,12 @@ export type PrefixOf<K> = K extends string ? string : never
  *
  * ```ts
  * import { Console, Effect, Order, Schema, Stream } from "effect"
- * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ * import { Codec, KafkaTable, Table, TableTopic } from "effect-ktables"
  *
  * const services = TableTopic.make({ name: "services", key: Schema.String, value: Schema.String })
  * const visits = TableTopic.make({
  *   name: "visits",
- *   key: Schema.Struct({ at: Schema.Finite, page: Schema.String }),
+ *   key: Codec.json(Schema.Struct({ at: Schema.Finite, page: Schema.String })),
  *   value: Schema.Int
  * })
  *

@@ -26,6 +26,11 @@ const { ContractAdmin } = KafkaClientContract
 
 /** What is done to a cluster that neither a client nor `ContractAdmin` does, in each cluster's own way. */
 export interface Hands {
+  /** Runs `look` with a client of each broker, which asks that one first. */
+  readonly everywhere: <E>(
+    client: KafkaClient["Service"],
+    look: (one: KafkaClient["Service"]) => Effect.Effect<unknown, E>
+  ) => Effect.Effect<void, E>
   readonly brokers: number
   /** Whether segments go by `retention.bytes` within seconds on topics that are not compacted, too. */
   readonly expires: boolean
@@ -224,9 +229,11 @@ export const play = Effect.fnUntraced(function* (seed: number, since: number, ha
   const setConfig = (set: Readonly<Record<string, string>>) =>
     Effect.andThen(
       client.alterConfig(state.topic.topic, set),
-      // A broker takes a moment to follow what its controller has decided.
-      eventually(client.describeConfig(state.topic.topic), (found) =>
-        Object.entries(set).every(([name, value]) => found.get(name) === value)
+      // A broker takes a moment to follow what its controller has decided, and each its own.
+      hands.everywhere(client, (one) =>
+        eventually(one.describeConfig(state.topic.topic), (found) =>
+          Object.entries(set).every(([name, value]) => found.get(name) === value)
+        )
       )
     ).pipe(Effect.asVoid)
   const place = (partition: number, key: string, value: string) =>
