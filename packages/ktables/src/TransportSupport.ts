@@ -328,7 +328,7 @@ const tlsFault = (ssl: Tls): string | undefined => {
   }
 }
 
-/** Certificates and keys are read here, so that a wrong one is told of when it is given and not when it is used. */
+/** Certificates and keys are read here, so that a wrong one is refused when it is given and not when it is used. */
 const sslCheck: Check.Check = (value, option) => {
   if (typeof value === "boolean") return Result.succeed(value)
   const given = Check.shown(value)

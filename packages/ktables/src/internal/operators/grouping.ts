@@ -51,14 +51,7 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
   }
 
   fill(): () => boolean {
-    const entries = this.#source.contents[Symbol.iterator]()
-    return () => {
-      const next = entries.next()
-      if (next.done === true) return false
-      const [key, value] = next.value
-      this.#move(key, this.#indicesOf(value, key), value)
-      return true
-    }
+    return this.#source.walk((key, value) => this.#move(key, this.#indicesOf(value, key), value))
   }
 
   #indicesOf(value: V, key: K): Indices<I> & {} {

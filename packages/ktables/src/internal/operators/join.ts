@@ -87,13 +87,7 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
   }
 
   fill(): () => boolean {
-    const entries = this.#left.contents[Symbol.iterator]()
-    return () => {
-      const next = entries.next()
-      if (next.done === true) return false
-      this.#put(this.#outputOf(next.value[0], next.value[1]))
-      return true
-    }
+    return this.#left.walk((key, left) => this.#put(this.#outputOf(key, left)))
   }
 
   #outputOf(key: K, left: L): Output<K, J, A> {

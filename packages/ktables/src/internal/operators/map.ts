@@ -34,14 +34,7 @@ class Mapped<K, V, B> implements Derivation<K, B> {
   }
 
   fill(): () => boolean {
-    const entries = this.#source.contents[Symbol.iterator]()
-    return () => {
-      const next = entries.next()
-      if (next.done === true) return false
-      const [key, value] = next.value
-      this.#put(key, this.#f(value, key))
-      return true
-    }
+    return this.#source.walk((key, value) => this.#put(key, this.#f(value, key)))
   }
 
   #put(key: K, output: B | Absent): void {

@@ -5,7 +5,7 @@ import type * as Stream from "effect/Stream"
 import type { Cell } from "../table/cell.ts"
 import { CellTable } from "../table/cellTable.ts"
 import { TableView } from "../table/view.ts"
-import { type OnError, refusal } from "./guarded.ts"
+import { refusal } from "./guarded.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import type { Compare } from "./orderedEntries.ts"
 import { type Plan, type Range, SortedContents } from "./sortedContents.ts"
@@ -38,13 +38,7 @@ class Sorted<K, V> implements Derivation<K, V, SortedContents<K, V>> {
   }
 
   fill(): () => boolean {
-    const entries = this.#source.contents[Symbol.iterator]()
-    return () => {
-      const next = entries.next()
-      if (next.done === true) return false
-      this.contents.put(next.value[0], next.value[1], this.#refuse)
-      return true
-    }
+    return this.#source.walk((key, value) => this.contents.put(key, value, this.#refuse))
   }
 }
 
@@ -83,8 +77,7 @@ export const sorted = <K, V, E, E2>(
 ): Derived<K, V, E | E2, SortedContents<K, V>> => {
   const input = new Input(source)
   const name = `sorted(${source.name})`
-  const onError: OnError = "fail"
-  const given = refusal(name, onError)
+  const given = refusal(name, "fail")
   const refuse = (key: K, cause: unknown): never => given(key, cause) as never
   return make<K, V, E | E2, SortedContents<K, V>>({
     name,

@@ -22,6 +22,17 @@ export class Source<K, V> {
     return this.#next ?? this.#cell.contents
   }
 
+  /** Visits what it contains, an entry with each call of what this hands back; false when there is none left. */
+  walk(visit: (key: K, value: V) => void): () => boolean {
+    const entries = this.contents[Symbol.iterator]()
+    return () => {
+      const next = entries.next()
+      if (next.done === true) return false
+      visit(next.value[0], next.value[1])
+      return true
+    }
+  }
+
   /** Whether this is of what the cell contains at present. */
   get isPresent(): boolean {
     return this.#next === undefined

@@ -39,9 +39,9 @@ export const make = <K, V>(options: {
   const { counts } = metrics
   /** Doubts in a row that were unfounded, and when, by `performance.now()`, the next is due. */
   let unfounded = 0
+  let doubtAgain = 0
   /** A slice is propagated to everything that is derived from the table. */
   const pace = unhurried()
-  let doubtAgain = 0
 
   const forgotten = Effect.suspend(
     () => new KeysMoved({ topic, detail: "one was written where it does not belong, and may have been deleted" })

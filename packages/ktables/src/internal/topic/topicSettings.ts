@@ -36,7 +36,7 @@ export interface TopicSettings {
   readonly retention: () => number | undefined
   /** Why the retention cannot be read; undefined as long as there may be an answer. */
   readonly refusal: () => string | undefined
-  /** What the log was told of the retention and of a refusal, by whichever table of the client told it: it is told once. */
+  /** What was logged of the retention and of a refusal, by whichever table of the client: each is logged once. */
   readonly said: { retention: number | undefined; refusal: string | undefined }
   /** Reads the retention, unless that happened in the last `maxAge` milliseconds, or was refused a while ago. */
   readonly learn: (maxAge: number) => Effect.Effect<void>
