@@ -382,7 +382,7 @@ export type IndexKey<A> = A extends ReadonlyArray<infer I> ? I : A
  *
  * **Gotchas**
  *
- * Groups are kept as native maps. The `HashMap` of a group is made when it is first read, in time proportional to the group,
+ * Groups are kept as lists of their members. The `HashMap` of a group is made when it is first read, in time proportional to the group,
  * and kept in step from then on.
  *
  * **Example** (Services by zone, and by their tags)

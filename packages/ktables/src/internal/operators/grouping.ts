@@ -7,7 +7,7 @@ import type { Cell } from "../table/cell.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { keyText } from "../table/keyText.ts"
 import { type OnError, refusal, type Refuse } from "./guarded.ts"
-import { Groups } from "./groups.ts"
+import { Groups, type Member } from "./groups.ts"
 import { isSame } from "./isSame.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Input, type Source } from "./source.ts"
@@ -20,8 +20,8 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
   readonly #source: Source<K, V>
   readonly #f: (value: V, key: K) => Indices<I>
   readonly #refuse: Refuse
-  /** The groups that a key of the source is in, where it is in one: the array, if there are several. */
-  readonly #memberships = new KeyIndex<K, Indices<I> & {}>()
+  /** A key of the source in its groups, where it is in any: an array, if there are several. */
+  readonly #memberships = new KeyIndex<K, Member<I, K, V> | ReadonlyArray<Member<I, K, V>>>()
   #outputs: Array<Indices<I> & {}> = []
 
   constructor(source: Source<K, V>, f: (value: V, key: K) => Indices<I>, refuse: Refuse) {
@@ -71,19 +71,26 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
 
   /** @param value of the key, which has no meaning where it is to be in no group. */
   #move(key: K, to: Indices<I> & {}, value: V | undefined): void {
-    const from = this.#memberships.get(key) ?? nowhere
+    const from = this.#memberships.get(key)
     const isOne = !Array.isArray(to)
-    if (isOne && Object.is(from, to)) return this.contents.put(to as I, key, value as V, false)
-    const before: ReadonlyArray<I> = Array.isArray(from) ? from : [from as I]
+    if (isOne && from !== undefined && !isSeveral(from) && Object.is(from.group.key, to)) {
+      return this.contents.assign(from, value as V)
+    }
+    const before = from === undefined ? nowhere : isSeveral(from) ? from : [from]
     const after: ReadonlyArray<I> = isOne ? [to as I] : (to as ReadonlyArray<I>)
-    const stays = (index: I, among: ReadonlyArray<I>): boolean => among.some((other) => Equal.equals(index, other))
-    for (const index of before) if (!stays(index, after)) this.contents.remove(index, key)
-    for (const index of after) this.contents.put(index, key, value as V, !stays(index, before))
-    if (after.length === 0) {
-      if (before.length > 0) this.#memberships.delete(key)
-    } else this.#memberships.set(key, to)
+    const kept = after.map((index) => before.find(({ group }) => Equal.equals(group.key, index)))
+    for (const member of before) if (!kept.includes(member)) this.contents.leave(member)
+    const members = kept.map((member, i) => {
+      if (member === undefined) return this.contents.enter(after[i]!, key, value as V)
+      this.contents.assign(member, value as V)
+      return member
+    })
+    if (members.length > 0) this.#memberships.set(key, members.length === 1 ? members[0]! : members)
+    else if (from !== undefined) this.#memberships.delete(key)
   }
 }
+
+const isSeveral = <A extends {}>(given: A | ReadonlyArray<A>): given is ReadonlyArray<A> => Array.isArray(given)
 
 const nowhere: ReadonlyArray<never> = []
 

@@ -1,6 +1,6 @@
 /**
- * Contents whose values are maps: groups of a table's entries. A group is held as a native map, and the immutable one that
- * readers are shown is made when somebody asks for it and kept in step from then on, a change with the next look at it.
+ * Contents whose values are maps: groups of a table's entries. A group is held as a list of its members, and the immutable map
+ * that readers are shown is made when somebody asks for it and kept in step from then on, a change with the next look at it.
  */
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
@@ -8,23 +8,33 @@ import * as Option from "effect/Option"
 import { inSlices } from "../slice.ts"
 import { type Change, Contents } from "../table/contents.ts"
 import { isSame } from "./isSame.ts"
-import { KeyMap } from "./keyMap.ts"
 
-/** In place of a value that is undefined, in a native map. */
-const hole = Symbol("undefined")
-const inside = (value: unknown): {} => (value === undefined ? hole : (value as {}))
-const outside = <V>(value: {}): V => (value === hole ? undefined : value) as V
+/** An entry of the table in one of its groups. Whoever puts it there keeps it, so that it need not be looked for. */
+export class Member<I, K, V> {
+  readonly group: Group<I, K, V>
+  readonly key: K
+  value: V
+  /** Its place among the members of the group; -1 once it has left. */
+  at: number
+
+  constructor(group: Group<I, K, V>, key: K, value: V, at: number) {
+    this.group = group
+    this.key = key
+    this.value = value
+    this.at = at
+  }
+}
 
 class Group<I, K, V> {
   readonly key: I
   readonly slot: number
-  readonly #members = new KeyMap<K, {}>()
+  readonly #members: Array<Member<I, K, V>> = []
   /** As of the last look. */
   #map: HashMap.HashMap<K, V> | undefined
-  /** While it is made in slices. */
-  #making: { map: HashMap.HashMap<K, V>; readonly members: Iterator<readonly [K, {}]> } | undefined
-  /** What has changed since the last look, or since the making began. */
-  #changed: Array<K> | undefined
+  /** While it is made in slices: of the members from `from` on. */
+  #making: { map: HashMap.HashMap<K, V>; from: number } | undefined
+  /** What has changed since the last look, or since the making began, in order. */
+  #changed: Array<Member<I, K, V>> | undefined
 
   /** Whether the running mutation has written to it. */
   isTouched = false
@@ -37,29 +47,35 @@ class Group<I, K, V> {
   }
 
   get isEmpty(): boolean {
-    return this.#members.size === 0
+    return this.#members.length === 0
   }
-  holds(key: K, value: V): boolean {
-    return isSame(this.#members.get(key), inside(value))
+  /** Of a key that is not in it. */
+  add(key: K, value: V): Member<I, K, V> {
+    const member = new Member<I, K, V>(this, key, value, this.#members.length)
+    this.#members.push(member)
+    this.#hasChanged(member)
+    return member
   }
-  /** @param isNew whether it is known to be absent. */
-  set(key: K, value: V, isNew: boolean): void {
-    if (isNew) this.#members.add(key, inside(value))
-    else this.#members.replace(key, inside(value))
-    this.#hasChanged(key)
+  replace(member: Member<I, K, V>, value: V): void {
+    member.value = value
+    this.#hasChanged(member)
   }
-  /** Of a member. */
-  delete(key: K): void {
-    this.#members.delete(key)
-    this.#hasChanged(key)
+  delete(member: Member<I, K, V>): void {
+    const last = this.#members.pop()!
+    if (last !== member) {
+      this.#members[member.at] = last
+      last.at = member.at
+    }
+    member.at = -1
+    this.#hasChanged(member)
   }
 
-  #hasChanged(key: K): void {
+  #hasChanged(member: Member<I, K, V>): void {
     if (this.#map === undefined && this.#making === undefined) return
     const changed = (this.#changed ??= [])
-    changed.push(key)
+    changed.push(member)
     // Making it again costs no more then.
-    if (changed.length > this.#members.size + 16 && this.#making === undefined) {
+    if (changed.length > this.#members.length + 16 && this.#making === undefined) {
       this.#map = undefined
       this.#changed = undefined
     }
@@ -71,10 +87,10 @@ class Group<I, K, V> {
     if (changed !== undefined) {
       this.#changed = undefined
       this.#map = HashMap.mutate(this.#map!, (draft) => {
-        for (const key of changed) {
-          const value = this.#members.get(key)
-          if (value === undefined) HashMap.remove(draft, key)
-          else HashMap.set(draft, key, outside(value))
+        // A key that has left and come again is another member, further on.
+        for (const { at, key, value } of changed) {
+          if (at < 0) HashMap.remove(draft, key)
+          else HashMap.set(draft, key, value)
         }
       })
     }
@@ -84,23 +100,19 @@ class Group<I, K, V> {
   /** Makes a part of the map; whether there is more to make. */
   makeSome(): boolean {
     if (this.#map !== undefined) return false
-    const making = (this.#making ??= { map: HashMap.empty(), members: this.#members[Symbol.iterator]() })
-    let isDone = false
+    const members = this.#members
+    const making = (this.#making ??= { map: HashMap.empty(), from: members.length })
+    // From the last on: one that takes the place of a member that has left is met again, and none is passed over.
+    const from = Math.min(making.from, members.length)
+    const to = Math.max(0, from - PART)
     making.map = HashMap.mutate(making.map, (draft) => {
-      for (let n = 0; n < PART; n++) {
-        const next = making.members.next()
-        if (next.done === true) {
-          isDone = true
-          return
-        }
-        HashMap.set(draft, next.value[0], outside(next.value[1]))
-      }
+      for (let at = from - 1; at >= to; at--) HashMap.set(draft, members[at]!.key, members[at]!.value)
     })
-    if (isDone) {
-      this.#map = making.map
-      this.#making = undefined
-    }
-    return !isDone
+    making.from = to
+    if (to > 0) return true
+    this.#map = making.map
+    this.#making = undefined
+    return false
   }
 }
 
@@ -145,23 +157,28 @@ export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
     return changes
   }
 
-  /** @param isNew whether the key is known to be in no such group. */
-  put(index: I, key: K, value: V, isNew: boolean): void {
+  /** Of a key that is not in the group. */
+  enter(index: I, key: K, value: V): Member<I, K, V> {
     const slot = this.slotOf(index)
     let group = slot === undefined ? undefined : this.#groups[slot]
     if (group === undefined) {
       const added = this.add(index, none)
       group = this.#groups[added] = new Group(index, added)
-    } else if (!isNew && group.holds(key, value)) return
+    }
     this.#touch(group)
-    group.set(key, value, isNew)
+    return group.add(key, value)
   }
 
-  /** Of a key that is in the group. */
-  remove(index: I, key: K): void {
-    const group = this.#groups[this.slotOf(index)!]!
-    this.#touch(group)
-    group.delete(key)
+  /** The member has this value from here on. */
+  assign(member: Member<I, K, V>, value: V): void {
+    if (isSame(member.value, value)) return
+    this.#touch(member.group)
+    member.group.replace(member, value)
+  }
+
+  leave(member: Member<I, K, V>): void {
+    this.#touch(member.group)
+    member.group.delete(member)
   }
 
   #touch(group: Group<I, K, V>): void {
