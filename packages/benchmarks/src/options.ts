@@ -15,6 +15,7 @@ export const names = [
   "fanout",
   "operators",
   "idle",
+  "tables",
   "drain",
   "peers",
   "all"
@@ -55,6 +56,8 @@ export interface RunOptions {
   readonly peers: ReadonlyArray<PeerName>
   /** Table sizes of the cells about contents. */
   readonly sizes: ReadonlyArray<number>
+  /** How many tables of one client. */
+  readonly tables: number
   /** A directory for CPU profiles of the cells. */
   readonly profile: string | undefined
 }
@@ -101,6 +104,7 @@ pnpm bench series DIRECTORY      runs all that the report shows, peers included,
   --repeat N --warmup N                  measured and unmeasured processes per cell (default 5 and 1)
   --seconds N --count N                  length of timed cells, operations of latency cells (default 5 and 2000)
   --sizes N,...                          table sizes of reads, memory and operators (default per benchmark)
+  --tables N                             tables of one client (default 500)
   --peers python,java,go,node            peers to run (default those that are installed)
   --profile DIR                          writes a CPU profile per cell
   --quick                                small topics, one repetition: proves that everything runs
@@ -146,6 +150,7 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): Options | U
       seconds: { type: "string" },
       count: { type: "string" },
       sizes: { type: "string" },
+      tables: { type: "string" },
       peers: { type: "string", default: peerNames.join(",") },
       profile: { type: "string" },
       threshold: { type: "string", default: "1.2" },
@@ -192,6 +197,7 @@ const parse = (argv: ReadonlyArray<string>, env: NodeJS.ProcessEnv): Options | U
     count,
     // Virtual machines compile what is hot only after some thousands of calls.
     warmupCount: Math.max(50, count >> 1),
+    tables: natural("tables", values.tables ?? (quick ? "20" : "500"), 2),
     peers: list("peers", values.peers, peerNames),
     sizes: (values.sizes ?? (quick ? "1000" : ""))
       .split(",")

@@ -15,6 +15,7 @@ export const steps: ReadonlyArray<readonly [string, string]> = [
   ["write", "write --seconds 1"],
   ["reads", "reads --sizes 1000,100000,1000000"],
   ["idle", "idle --client kafkajs,platformatic --seconds 10 --repeat 1 --warmup 0"],
+  ["tables", "tables --client kafkajs,platformatic --seconds 10 --count 500 --repeat 1 --warmup 0"],
   ["memory", "memory --sizes 100000"],
   ["memory-large", "memory --sizes 1000000 --log unique --repeat 3 --warmup 0"],
   ["zipf", "catchup --log zipf --decode raw,schema"],

@@ -13,6 +13,7 @@ import { operators } from "./operators.ts"
 import { peers } from "./peers.ts"
 import { propagation } from "./propagation.ts"
 import { reads } from "./reads.ts"
+import { tables } from "./tables.ts"
 import { write } from "./write.ts"
 
 /** The library's own, without the peers: what a short run proves. */
@@ -27,6 +28,7 @@ const own: ReadonlyArray<Benchmark> = [
   fanout,
   operators,
   idle,
+  tables,
   drain
 ]
 
@@ -49,5 +51,6 @@ export const benchmarks: Readonly<Record<BenchmarkName, Benchmark>> = {
   peers,
   propagation,
   reads,
+  tables,
   write
 }

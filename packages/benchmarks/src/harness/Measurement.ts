@@ -18,7 +18,9 @@ export const numbers = [
   "nsPerOp",
   "ratio",
   "cpuPercent",
-  "requestsPerSecond"
+  "connections",
+  "requestsPerSecond",
+  "fetchesPerSecond"
 ] as const
 
 export type NumberName = (typeof numbers)[number]

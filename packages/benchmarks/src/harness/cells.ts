@@ -15,6 +15,7 @@ import type * as Operators from "../cells/operators.ts"
 import type * as Propagation from "../cells/propagation.ts"
 import type * as Reads from "../cells/reads.ts"
 import type * as RoundTrip from "../cells/roundTrip.ts"
+import type * as Tables from "../cells/tables.ts"
 import type * as Write from "../cells/write.ts"
 
 export type Cell<Input> = (input: Input) => Effect.Effect<ReadonlyArray<Measurement>, unknown, Scope.Scope>
@@ -34,6 +35,7 @@ export interface CellInputs {
   readonly propagation: Propagation.Input
   readonly reads: Reads.Input
   readonly roundTrip: RoundTrip.Input
+  readonly tables: Tables.Input
   readonly write: Write.Input
 }
 
@@ -54,5 +56,6 @@ export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs
   propagation: async () => (await import("../cells/propagation.ts")).cell,
   reads: async () => (await import("../cells/reads.ts")).cell,
   roundTrip: async () => (await import("../cells/roundTrip.ts")).cell,
+  tables: async () => (await import("../cells/tables.ts")).cell,
   write: async () => (await import("../cells/write.ts")).cell
 }

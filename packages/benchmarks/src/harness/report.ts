@@ -19,7 +19,9 @@ const titles: Readonly<Record<NumberName, string>> = {
   nsPerOp: "ns/op",
   ratio: "ratio",
   cpuPercent: "CPU %",
-  requestsPerSecond: "requests/s"
+  connections: "connections",
+  requestsPerSecond: "requests/s",
+  fetchesPerSecond: "fetches/s"
 }
 
 /** Numbers whose best repetition is shown beside the median. */
