@@ -1,0 +1,218 @@
+/**
+ * Tables of one shape by name, made when they are first asked for, shared while somebody uses them, and closed when nobody
+ * has for a while: one table for each tenant, region or device class, with topics that are only known at run time.
+ *
+ * **When to use**
+ *
+ * Use when a program learns at run time which topics it needs. Topics that are known beforehand are better services of their
+ * own (`KafkaTable.Service`), whose layers start before the program does.
+ *
+ * **Details**
+ *
+ * Tables of one client share what can be shared: what is known of a topic, the requests that ask for it, and the connections
+ * to each broker (`docs/operations.md` has the figures).
+ *
+ * @since 0.1.0
+ */
+import { Context, type Duration, Effect, Layer, MutableHashMap, Option, RcMap, Scope } from "effect"
+import * as Check from "./internal/options.ts"
+import type { KafkaClient } from "./KafkaClient.ts"
+import * as KafkaTable from "./KafkaTable.ts"
+import type { InvalidOption } from "./TableError.ts"
+import type { TableTopic } from "./TableTopic.ts"
+
+const TypeId = "~effect-ktables/KafkaTables"
+
+/**
+ * Tables by name. Make one with `make`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KafkaTables<in out K, in out V> {
+  readonly [TypeId]: typeof TypeId
+  /**
+   * The table of a name, held until the scope closes. All who hold it share one, and one start of it. As `KafkaTable.make`,
+   * it succeeds with a table that is complete, or fails; a start that failed is tried again by the next `get`, and so is a
+   * table whose reader has failed for good. Whoever still holds the failed one keeps its last contents.
+   *
+   * Once the scope of all tables has closed, `get` interrupts.
+   */
+  readonly get: (name: string) => Effect.Effect<KafkaTable.KafkaTable<K, V>, KafkaTable.StartError, Scope.Scope>
+  /** Has the next `get` make the table again. Whoever holds it keeps it; where nobody does, it is closed now. */
+  readonly invalidate: (name: string) => Effect.Effect<void>
+  /** The names of the tables that are held, starting or idle. */
+  readonly names: Effect.Effect<ReadonlyArray<string>>
+}
+
+/**
+ * Options of `make`, which are those of each table but for the first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<out R = never> extends KafkaTable.Options<R> {
+  /** How long a table is kept that nobody holds: it follows its topic meanwhile, and need not be read again. Default: 1 minute. */
+  readonly idleTimeToLive?: Duration.Input | undefined
+}
+
+const checkOwn = Check.record<Pick<Options, "idleTimeToLive">>({ idleTimeToLive: Check.duration({ min: 0 }) })
+const checkTopicOf = Check.satisfies("a function from a name to a topic", Check.isFunction)
+
+/**
+ * Makes the map of tables in the current scope, with none in it; closing the scope closes all of them.
+ *
+ * **Details**
+ *
+ * `topicOf` says which topic a name stands for; it is called once for each table that is made. The services that the codecs
+ * need are captured here, as the client is: which of them a caller of `get` has makes no difference.
+ *
+ * **Gotchas**
+ *
+ * By default a table creates its topic if it is missing. Where names come from outside, say `ensureTopic: { create: false }`:
+ * an unknown name then fails with `TopicNotFound`.
+ *
+ * **Example** (Prices of a region)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTables, TableTopic } from "effect-ktables"
+ *
+ * const pricesOf = (region: string) =>
+ *   TableTopic.make({ name: `prices.${region}`, key: Schema.String, value: Schema.Finite })
+ *
+ * const program = Effect.gen(function* () {
+ *   const prices = yield* KafkaTables.make(pricesOf, { ensureTopic: { create: false }, idleTimeToLive: "5 minutes" })
+ *   const priceIn = (region: string, article: string) =>
+ *     Effect.scoped(Effect.flatMap(prices.get(region), (table) => table.get(article)))
+ *   return yield* priceIn("eu", "apple")
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never>(
+  topicOf: (name: string) => TableTopic<K, V, RD, RE>,
+  options: Options<R> = {}
+): Effect.fn.Return<KafkaTables<K, V>, InvalidOption, KafkaClient | RD | R | Scope.Scope> {
+  yield* Check.taken(checkTopicOf, topicOf, undefined, "topicOf")
+  const { idleTimeToLive, ...tableOptions } = options
+  const own = yield* Check.taken(checkOwn, { idleTimeToLive })
+  const scope = yield* Effect.scope
+  const services = Context.omit(Scope.Scope)(yield* Effect.context<KafkaClient | RD | R | Scope.Scope>())
+
+  /** Drops a table, unless another has taken its place. Not in the fiber of the caller, who may live in what is closed. */
+  const drop = (name: string, entryScope: Scope.Scope) => {
+    if (tables.state._tag === "Closed") return Effect.void
+    const isCurrent = Option.exists(MutableHashMap.get(tables.state.map, name), (entry) => entry.scope === entryScope)
+    return isCurrent ? Effect.forkIn(RcMap.invalidate(tables, name), scope, { startImmediately: true }) : Effect.void
+  }
+
+  const lookup = Effect.fnUntraced(function* (name: string) {
+    const entryScope = yield* Effect.scope
+    const dropIt = Effect.suspend(() => drop(name, entryScope))
+    const table = yield* Effect.suspend(() => KafkaTable.make(topicOf(name), tableOptions)).pipe(
+      Effect.onError(() => dropIt)
+    )
+    // Ends with the table.
+    yield* Effect.forkIn(
+      Effect.onError(table.failure, () => dropIt),
+      scope,
+      { startImmediately: true }
+    )
+    return table
+  }, Effect.provideContext(services))
+
+  const tables: RcMap.RcMap<string, KafkaTable.KafkaTable<K, V>, KafkaTable.StartError> = yield* RcMap.make({
+    lookup,
+    idleTimeToLive: own.idleTimeToLive ?? "1 minute"
+  })
+
+  const self: KafkaTables<K, V> = {
+    [TypeId]: TypeId,
+    get: (name) => RcMap.get(tables, name),
+    invalidate: (name) => RcMap.invalidate(tables, name),
+    names: Effect.suspend(() =>
+      tables.state._tag === "Closed" ? Effect.succeed([]) : Effect.map(RcMap.keys(tables), (names) => [...names])
+    )
+  }
+  return self
+})
+
+/**
+ * A layer that makes tables by name for a service of your own.
+ *
+ * **Gotchas**
+ *
+ * Layers are shared by reference: keep the result in a constant, since each call makes other tables.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self, K, V, RD, RE, R = never>(
+  tag: Context.Key<Self, KafkaTables<K, V>>,
+  topicOf: (name: string) => TableTopic<K, V, RD, RE>,
+  options?: Options<R>
+): Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>> =>
+  Layer.effect(tag, make(topicOf, options))
+
+/**
+ * A service class whose service is tables by name.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceClass<
+  in out Self,
+  in out Id extends string,
+  in out K,
+  in out V,
+  out RD
+> extends Context.ServiceClass<Self, Id, KafkaTables<K, V>> {
+  /** The tables with default options; the same ones wherever it is provided. */
+  readonly layer: Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD, Scope.Scope>>
+  /** A new layer with these options; keep it in a constant. */
+  readonly layerWith: <R = never>(
+    options: Options<R>
+  ) => Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>>
+}
+
+/**
+ * Defines a service for tables by name.
+ *
+ * **Example** (Features of a tenant)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { KafkaTables, TableTopic } from "effect-ktables"
+ * import * as MemoryKafka from "effect-ktables/MemoryKafka"
+ *
+ * class Features extends KafkaTables.Service<Features>()("app/Features", (tenant) =>
+ *   TableTopic.make({ name: `features.${tenant}`, key: Schema.String, value: Schema.Boolean })
+ * ) {
+ *   static readonly kept = Features.layerWith({ idleTimeToLive: "10 minutes" })
+ * }
+ *
+ * const isOn = Effect.fn("isOn")(function* (tenant: string, feature: string) {
+ *   const features = yield* Features
+ *   const table = yield* features.get(tenant)
+ *   return table.view.get(feature) === true
+ * }, Effect.scoped)
+ *
+ * export const main = isOn("acme", "dark-mode").pipe(Effect.provide(Layer.provide(Features.kept, MemoryKafka.layer)))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Id extends string, K, V, RD = never, RE = never>(
+    id: Id,
+    topicOf: (name: string) => TableTopic<K, V, RD, RE>
+  ): ServiceClass<Self, Id, K, V, RD> => {
+    const tag = Context.Service<Self, KafkaTables<K, V>>()(id)
+    const layerWith = <R>(options: Options<R>) => layer(tag, topicOf, options)
+    return Object.assign(tag, { layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD>
+  }
