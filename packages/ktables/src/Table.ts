@@ -40,6 +40,7 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as Grouping from "./internal/operators/grouping.ts"
 import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
+import * as Merged from "./internal/operators/merge.ts"
 import type { Derived } from "./internal/operators/operator.ts"
 import * as Refs from "./internal/operators/ref.ts"
 import * as Ordered from "./internal/operators/sorted.ts"
@@ -575,6 +576,56 @@ export const leftJoin: {
     options?: Partial<JoinOn<K, L, J, Policy>>
   ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
     tableOf(Joined.leftJoin(cellOf(self), cellOf(right), f, options?.on, options?.onError))
+)
+
+/**
+ * The entries of two tables in one. Where a key is in both, the entry of `that` is the one: as in `HashMap.union`, the result
+ * at every version is the union of both tables' contents then.
+ *
+ * **When to use**
+ *
+ * For what lies in several topics, for example one per region, and for entries that override others: defaults and what a
+ * tenant has set. A key that moves from one topic to the other is in one of them or in both meanwhile, and never absent.
+ *
+ * **Details**
+ *
+ * When a key leaves `that`, the entry of the first table shows again. Which keys are in both is a table, too:
+ * `Table.join(self, that, (left, right) => …)`; where they are to be combined, take
+ * `Table.union(that, combined)` with `combined` from `Table.leftJoin(self, that, …)`.
+ *
+ * **Example** (A tenant's settings over those of all)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const defaults = TableTopic.make({ name: "settings", key: Schema.String, value: Schema.String })
+ * const ofTenant = TableTopic.make({ name: "settings.acme", key: Schema.String, value: Schema.String })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const own = yield* KafkaTable.make(ofTenant)
+ *   const settings = yield* KafkaTable.make(defaults).pipe(Effect.flatMap(Table.union(own)))
+ *   return yield* settings.get("theme")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const union: {
+  <K, W, E1>(
+    that: Table<K, W, E1>
+  ): <V, E>(self: Table<K, V, E>) => Effect.Effect<Table<K, V | W, E | E1>, never, Scope.Scope>
+  <K, V, E, W, E1>(
+    self: Table<K, V, E>,
+    that: Table<K, W, E1>
+  ): Effect.Effect<Table<K, V | W, E | E1>, never, Scope.Scope>
+} = dual(
+  2,
+  <K, V, E, W, E1>(
+    self: Table<K, V, E>,
+    that: Table<K, W, E1>
+  ): Effect.Effect<Table<K, V | W, E | E1>, never, Scope.Scope> => tableOf(Merged.union(cellOf(self), cellOf(that)))
 )
 
 /**

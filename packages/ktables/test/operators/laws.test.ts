@@ -117,6 +117,11 @@ const operators: Readonly<Record<string, Operator>> = {
       ),
     plain: (map) => entriesOf(map!, (n, key) => n + key.length)
   },
+  union: {
+    sources: 2,
+    derive: (left, right) => Table.union(left!, right!),
+    plain: (left, right) => new Map([...left!, ...right!])
+  },
   join: {
     sources: 2,
     derive: (left, right) => Table.join(left!, right!, (a, b, key) => a * 3 + b + key.length),

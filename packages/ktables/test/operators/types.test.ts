@@ -115,6 +115,22 @@ describe("join and leftJoin", () => {
   })
 })
 
+describe("union", () => {
+  it("is of one type of keys, of both types of values, and fails with what fails either", () => {
+    never(() => {
+      const names = null as unknown as Table.Table<string, string, Error>
+      type Expected = Table.Table<string, Fruit | string, Error | TableError.ReaderError>
+      const piped = fruits.pipe(Table.union(names))
+      expectTypeOf(piped).toEqualTypeOf<Effect.Effect<Expected, never, Scope.Scope>>()
+      expectTypeOf<Made<ReturnType<typeof called>>>().toEqualTypeOf<Expected>()
+      const called = () => Table.union(fruits, names)
+      const numbers = null as unknown as Table.Table<number, string>
+      // @ts-expect-error keys of another type
+      return Table.union(fruits, numbers)
+    })
+  })
+})
+
 describe("sorted", () => {
   type Id = string & { readonly Id: unique symbol }
 
