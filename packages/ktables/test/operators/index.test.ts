@@ -1,6 +1,6 @@
 /** Groups of a table's entries. */
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Equal, Hash, HashMap, Option, Stream } from "effect"
+import { Data, Effect, Equal, Hash, HashMap, Option, type Scope, Stream } from "effect"
 import { Table } from "effect-ktables"
 import { chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { contentsOf, hurried, onBatch, put, rootOf, shown } from "./fixtures.ts"
@@ -120,6 +120,35 @@ describe("an index", () => {
       assert.deepStrictEqual(Array.from(table.view.keys()), [1])
     })
   )
+})
+
+describe("what stands on an index", () => {
+  const size = HashMap.size<string, number>
+  type Groups = Table.Table<number, HashMap.HashMap<string, number>, unknown>
+  const over: Readonly<Record<string, (groups: Groups) => Effect.Effect<Table.Any, never, Scope.Scope>>> = {
+    sorted: (groups) => Table.sorted(groups),
+    filter: (groups) => Table.filter(groups, (group) => size(group) > 0),
+    "map that hides groups in data": (groups) => Table.map(groups, (group) => ({ size: size(group), parts: [group] })),
+    join: (groups) => Table.join(groups, groups, (_, group) => group),
+    union: (groups) => Table.union(groups, groups),
+    index: (groups) => Table.index(groups, (group) => size(group))
+  }
+  for (const [name, derive] of Object.entries(over)) {
+    it.effect(`passes on no group that a replacement left as it was: ${name}`, () =>
+      Effect.gen(function* () {
+        const entries = [["a", 1], ["b", 2], ["c", 3], ["d", 3]] as const // prettier-ignore
+        const root = rootOf<string, number>("numbers", entries)
+        const table: Table.Any = yield* Effect.flatMap(Table.index(root.table, (n) => n), derive) // prettier-ignore
+        const batches: Array<ReadonlyArray<unknown>> = []
+        yield* onBatch(table, (batch) => batches.push(batch.map(({ key }) => key)))
+        yield* root.cell.replace(contentsOf(entries), () => {})
+        yield* root.cell.replace(contentsOf([...entries, ["e", 3]]), () => {})
+        // The group of three members is another one than that of two.
+        const expected = name === "index" ? [[3, 2]] : [[3]]
+        assert.deepStrictEqual(batches, expected)
+      })
+    )
+  }
 })
 
 describe("groups", () => {

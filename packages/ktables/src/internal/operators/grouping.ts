@@ -1,14 +1,12 @@
 /** Tables of groups: the entries of a table by what a function gives for each. */
 import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
-import * as HashMap from "effect/HashMap"
-import * as Option from "effect/Option"
+import type * as HashMap from "effect/HashMap"
 import type { Cell } from "../table/cell.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { keyText } from "../table/keyText.ts"
 import { type OnError, refusal, type Refuse } from "./guarded.ts"
 import { Groups, type Member } from "./groups.ts"
-import { isSame } from "./isSame.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Input, type Source } from "./source.ts"
 
@@ -113,17 +111,6 @@ export const index = <K, V, E, I, E2>(
   return make<I, HashMap.HashMap<K, V>, E | E2>({
     name,
     inputs: [input],
-    derive: () => new Grouped(input.newest, f, refuse),
-    same: isSameGroup
+    derive: () => new Grouped(input.newest, f, refuse)
   })
-}
-
-const isSameGroup = <K, V>(a: HashMap.HashMap<K, V>, b: HashMap.HashMap<K, V>): boolean => {
-  if (a === b) return true
-  if (HashMap.size(a) !== HashMap.size(b)) return false
-  for (const [key, value] of a) {
-    const other = HashMap.get(b, key)
-    if (Option.isNone(other) || !isSame(other.value, value)) return false
-  }
-  return true
 }

@@ -1,4 +1,6 @@
 /** Whether two values of a derived table are the same to those who follow it. */
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 
 /** No deeper: what leads back to itself ends here. */
 const DEEPEST = 32
@@ -6,36 +8,54 @@ const DEEPEST = 32
 /** Their data may be anything that an object hides. */
 const isPlain = (prototype: unknown): boolean => prototype === Object.prototype || prototype === null
 
-const isSameAt = (a: unknown, b: unknown, depth: number): boolean => {
+/** @param isWhole whether it looks into maps, which may be large. */
+const isSameAt = (a: unknown, b: unknown, depth: number, isWhole: boolean): boolean => {
   if (Object.is(a, b)) return true
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null || depth > DEEPEST) return false
   const prototype: unknown = Object.getPrototypeOf(a)
   if (prototype !== Object.getPrototypeOf(b)) return false
   if (prototype === Array.prototype) {
     const [as, bs] = [a as ReadonlyArray<unknown>, b as ReadonlyArray<unknown>]
-    return as.length === bs.length && as.every((one, i) => isSameAt(one, bs[i], depth + 1))
+    return as.length === bs.length && as.every((one, i) => isSameAt(one, bs[i], depth + 1, isWhole))
   }
+  if (isWhole && HashMap.isHashMap(a)) return isSameMap(a, b as HashMap.HashMap<unknown, unknown>, depth)
   if (!isPlain(prototype)) return false
   type Fields = Readonly<Record<PropertyKey, unknown>>
   // Most of what is compared differs, and shows it here, where nothing is allocated.
-  for (const key in a) if (!isSameAt((a as Fields)[key], (b as Fields)[key], depth + 1)) return false
+  for (const key in a) if (!isSameAt((a as Fields)[key], (b as Fields)[key], depth + 1, isWhole)) return false
   const keys = Reflect.ownKeys(a)
   if (keys.length !== Reflect.ownKeys(b).length) return false
   for (const key of keys) {
     if (!Object.hasOwn(b, key)) return false
-    if (!isSameAt((a as Fields)[key], (b as Fields)[key], depth + 1)) return false
+    if (!isSameAt((a as Fields)[key], (b as Fields)[key], depth + 1, isWhole)) return false
   }
   return true
 }
 
-/**
- * Plain data is compared by what it holds; whatever else there is, by being the very same. What throws when it is looked at
- * is not the same as anything.
- */
-export const isSame = (a: unknown, b: unknown): boolean => {
-  try {
-    return isSameAt(a, b, 0)
-  } catch {
-    return false
+const isSameMap = <K>(a: HashMap.HashMap<K, unknown>, b: HashMap.HashMap<K, unknown>, depth: number): boolean => {
+  if (HashMap.size(a) !== HashMap.size(b)) return false
+  for (const [key, value] of a) {
+    const other = HashMap.get(b, key)
+    if (Option.isNone(other) || !isSameAt(value, other.value, depth + 1, true)) return false
   }
+  return true
 }
+
+const guarded =
+  (isWhole: boolean) =>
+  (a: unknown, b: unknown): boolean => {
+    try {
+      return isSameAt(a, b, 0, isWhole)
+    } catch {
+      return false
+    }
+  }
+
+/**
+ * Within a commit, whose cost is to be that of what it changes. Plain data is compared by what it holds; whatever else there
+ * is, by being the very same. What throws when it is looked at is not the same as anything.
+ */
+export const isSame = guarded(false)
+
+/** When a table is replaced, and each of its entries is compared anyway. As `isSame`, but maps are plain data, too. */
+export const isSameWhole = guarded(true)

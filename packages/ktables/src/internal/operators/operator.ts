@@ -10,7 +10,7 @@ import { inSlices } from "../slice.ts"
 import { Cell, type End, type Follower, settle, type Wakes } from "../table/cell.ts"
 import type { Commit, Dependent, Replacement } from "../table/commit.ts"
 import type { Contents } from "../table/contents.ts"
-import { isSame } from "./isSame.ts"
+import { isSameWhole } from "./isSame.ts"
 import type { Input } from "./source.ts"
 
 /**
@@ -36,7 +36,6 @@ export interface OperatorOptions<K, V, E, C extends Contents<K, V> = Contents<K,
   readonly inputs: ReadonlyArray<AnyInput<E>>
   /** Derives from the newest of the inputs' sources. */
   readonly derive: () => Derivation<K, V, C>
-  readonly same?: (a: V, b: V) => boolean
 }
 
 /** A cell that is derived from others for as long as the scope is open. */
@@ -83,7 +82,7 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
   /** Nothing more is derived. */
   #isOver = false
 
-  constructor({ derive, inputs, name, same = isSame }: OperatorOptions<K, V, E, C>) {
+  constructor({ derive, inputs, name }: OperatorOptions<K, V, E, C>) {
     this.height = 1 + Math.max(...inputs.map(({ cell }) => cell.height))
     this.#inputs = inputs
     this.#derive = derive
@@ -91,7 +90,7 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
     this.cell = new Cell<K, V, E, C>({
       name,
       contents: this.#derivation.contents,
-      same,
+      same: isSameWhole,
       capacity: Math.max(...inputs.map(({ cell }) => cell.capacity)),
       height: this.height
     })
