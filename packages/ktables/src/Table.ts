@@ -28,8 +28,10 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import type * as Equivalence from "effect/Equivalence"
 import { dual } from "effect/Function"
-import type * as HashMap from "effect/HashMap"
+import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import type * as Order from "effect/Order"
 import type * as Pipeable from "effect/Pipeable"
@@ -37,6 +39,7 @@ import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
+import { constant } from "./internal/operators/constant.ts"
 import * as Grouping from "./internal/operators/grouping.ts"
 import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
@@ -627,6 +630,96 @@ export const union: {
     that: Table<K, W, E1>
   ): Effect.Effect<Table<K, V | W, E | E1>, never, Scope.Scope> => tableOf(Merged.union(cellOf(self), cellOf(that)))
 )
+
+/**
+ * How the entries of a key differ between two tables or snapshots.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Difference<V> = Merged.Difference<V>
+
+/**
+ * Options of `diff`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface DiffOptions<in V, Policy extends OnError = OnError> extends OperatorOptions<Policy> {
+  /**
+   * When two values count as one. Default: `Equal.equals`, by what they hold, also of classes; fields that a class hides are
+   * not seen by it.
+   */
+  readonly equivalence?: Equivalence.Equivalence<V>
+}
+
+/**
+ * A table, or what one contained when a snapshot was taken.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Comparable<K, V, E = never> = Table<K, V, E> | HashMap.HashMap<K, V>
+
+const comparedCell = <K, V, E>(it: Comparable<K, V, E>): Effect.Effect<Cell<K, V, E>> =>
+  HashMap.isHashMap(it) ? constant(it) : Effect.succeed(cellOf(it))
+
+/**
+ * What has to change in one table to make the other of it, as a table: the keys whose entries differ, and how. It is live as
+ * long as one of them is, and empty while both contain the same.
+ *
+ * **When to use**
+ *
+ * For two clusters or two topics that should agree: staging's feature flags and production's, a topic and the one that
+ * mirrors it. And for what has changed since some moment: compare a snapshot of then with the table.
+ *
+ * **Details**
+ *
+ * Either side is a table or a `HashMap`. Both are compared once, in slices, and from then on only what changes. `size` tells
+ * whether they agree, `changes` when that changes, and `snapshot` is a difference to keep.
+ *
+ * **Gotchas**
+ *
+ * Values that are compared by what they hold take as long as they are large. An equivalence that throws fails the table with
+ * `DerivationFailed`, as functions of other operators do.
+ *
+ * **Example** (What a deployment changes)
+ *
+ * ```ts
+ * import { Console, Effect, Schema, Stream } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const flags = TableTopic.make({ name: "flags", key: Schema.String, value: Schema.Boolean })
+ *
+ * export const watchDeployment = Effect.gen(function* () {
+ *   const table = yield* KafkaTable.make(flags)
+ *   const changed = yield* Table.diff(yield* table.snapshot, table)
+ *   yield* Stream.runForEach(changed.states, (differences) =>
+ *     Effect.forEach(differences, ([flag, difference]) => {
+ *       switch (difference._tag) {
+ *         case "Added":
+ *           return Console.log(`+ ${flag}: ${difference.to}`)
+ *         case "Removed":
+ *           return Console.log(`- ${flag}: ${difference.from}`)
+ *         case "Changed":
+ *           return Console.log(`~ ${flag}: ${difference.from} to ${difference.to}`)
+ *       }
+ *     })
+ *   )
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const diff = <K, V, E = never, E1 = never, Policy extends OnError = "fail">(
+  from: Comparable<K, V, E>,
+  to: Comparable<K, V, E1>,
+  options: DiffOptions<V, Policy> = {}
+): Effect.Effect<Table<K, Difference<V>, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
+  Effect.flatMap(Effect.all([comparedCell(from), comparedCell(to)]), ([before, after]) =>
+    tableOf(Merged.diff(before, after, options.equivalence ?? Equal.equals, options.onError))
+  )
 
 /**
  * Keys that have an order of their own: numbers and bigints by size, strings by their UTF-16 code units (as `<` compares

@@ -64,6 +64,17 @@ const grouped = (map: Numbers, f: (value: number) => ReadonlyArray<string>): Num
 /** Many refer to one, and some to none. */
 const referenceOf = (n: number): string | undefined => (n % 9 === 0 ? undefined : `k${n % 60}`)
 
+const numberOf = (difference: Table.Difference<number>): number => {
+  switch (difference._tag) {
+    case "Added":
+      return difference.to
+    case "Removed":
+      return -difference.from
+    case "Changed":
+      return difference.from * 1000 + difference.to
+  }
+}
+
 const mapped = (n: number | undefined, f: (n: number) => number): number | undefined =>
   n === undefined ? undefined : f(n)
 
@@ -121,6 +132,20 @@ const operators: Readonly<Record<string, Operator>> = {
     sources: 2,
     derive: (left, right) => Table.union(left!, right!),
     plain: (left, right) => new Map([...left!, ...right!])
+  },
+  "diff, in numbers": {
+    sources: 2,
+    derive: (left, right) => Effect.flatMap(Table.diff(left!, right!), Table.map(numberOf)),
+    plain: (left, right) => {
+      const made: Numbers = new Map()
+      for (const [key, to] of right!) {
+        const from = left!.get(key)
+        if (from === undefined) made.set(key, numberOf({ _tag: "Added", to }))
+        else if (from !== to) made.set(key, numberOf({ _tag: "Changed", from, to }))
+      }
+      for (const [key, from] of left!) if (!right!.has(key)) made.set(key, numberOf({ _tag: "Removed", from }))
+      return made
+    }
   },
   join: {
     sources: 2,

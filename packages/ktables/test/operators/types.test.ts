@@ -131,6 +131,26 @@ describe("union", () => {
   })
 })
 
+describe("diff", () => {
+  it("is of tables and snapshots of one type, and fails with what fails those that are tables", () => {
+    never(() => {
+      const snapshot = null as unknown as HashMap.HashMap<string, Fruit>
+      type Differences<E> = Table.Table<string, Table.Difference<Fruit>, E>
+      const both = () => Table.diff(fruits, plain)
+      expectTypeOf(both()).toEqualTypeOf<
+        Effect.Effect<Differences<TableError.ReaderError | TableError.DerivationFailed>, never, Scope.Scope>
+      >()
+      const since = () => Table.diff(snapshot, plain, { equivalence: (a, b) => a.price === b.price })
+      expectTypeOf<Made<ReturnType<typeof since>>>().toEqualTypeOf<Differences<TableError.DerivationFailed>>()
+      const skipping = () => Table.diff(snapshot, snapshot, { onError: "skip" })
+      expectTypeOf<Made<ReturnType<typeof skipping>>>().toEqualTypeOf<Differences<never>>()
+      const numbers = null as unknown as Table.Table<string, number>
+      // @ts-expect-error values of another type
+      return Table.diff(plain, numbers)
+    })
+  })
+})
+
 describe("sorted", () => {
   type Id = string & { readonly Id: unique symbol }
 

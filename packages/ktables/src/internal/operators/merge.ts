@@ -1,7 +1,7 @@
 /** Tables over the keys of two others together: each entry is made of what the two contain for its key. */
 import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
-import { absent, type Absent } from "./guarded.ts"
+import { absent, type Absent, type OnError, refusal } from "./guarded.ts"
 import { isSame } from "./isSame.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Input, type Source } from "./source.ts"
@@ -94,3 +94,31 @@ export const union = <K, L, E, R, E1>(left: Cell<K, L, E>, right: Cell<K, R, E1>
     (lefts, leftSlot, rights, rightSlot) =>
       rightSlot === undefined ? lefts.valueAt(leftSlot!) : rights.valueAt(rightSlot)
   )
+
+/** How the entries of a key differ: what the one that a table is compared from has, and what the other. */
+export type Difference<V> =
+  | { readonly _tag: "Added"; readonly to: V }
+  | { readonly _tag: "Removed"; readonly from: V }
+  | { readonly _tag: "Changed"; readonly from: V; readonly to: V }
+
+/** The keys whose entries differ, and how. */
+export const diff = <K, V, E, E1, E2>(
+  from: Cell<K, V, E>,
+  to: Cell<K, V, E1>,
+  equivalent: (from: V, to: V) => boolean,
+  onError: OnError | undefined
+): Derived<K, Difference<V>, E | E1 | E2> => {
+  const name = `diff(${from.name}, ${to.name})`
+  const refuse = refusal(name, onError)
+  return merged<K, V, E, V, E1, Difference<V>, E2>(name, from, to, (before, fromSlot, after, toSlot, key) => {
+    if (fromSlot === undefined) return { _tag: "Added", to: after.valueAt(toSlot!) }
+    const was = before.valueAt(fromSlot)
+    if (toSlot === undefined) return { _tag: "Removed", from: was }
+    const is = after.valueAt(toSlot)
+    try {
+      return equivalent(was, is) ? absent : { _tag: "Changed", from: was, to: is }
+    } catch (cause) {
+      return refuse(key, cause)
+    }
+  })
+}
