@@ -27,11 +27,13 @@
  *
  * @since 0.1.0
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Equivalence from "effect/Equivalence"
 import { dual } from "effect/Function"
 import * as HashMap from "effect/HashMap"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Order from "effect/Order"
 import type * as Pipeable from "effect/Pipeable"
@@ -1042,3 +1044,77 @@ export const lookup: {
     return Stream.mapEffect(self, (element) => Effect.map(waitFor(element), () => found(element)))
   }
 )
+
+// ---------------------------------------------------------------------------------------------------------------------
+// layers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * A layer that makes a table, of whatever shape, for a service of your own: for as long as the layer is in use.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self, T extends Any, E, R>(
+  tag: Context.Key<Self, T>,
+  make: Effect.Effect<NoInfer<T>, E, R>
+): Layer.Layer<Self, E, Exclude<R, Scope.Scope>> => Layer.effect(tag, make)
+
+/**
+ * A service class whose service is a table that is made of others.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceClass<
+  in out Self,
+  in out Id extends string,
+  in out T extends Any,
+  out E,
+  out R
+> extends Context.ServiceClass<Self, Id, T> {
+  /** The table; made once wherever it is provided, out of the services that it is made of. */
+  readonly layer: Layer.Layer<Self, E, Exclude<R, Scope.Scope>>
+}
+
+/**
+ * Defines a service for a table that is made of others, by an effect that makes it.
+ *
+ * **Example** (Gross prices, out of the table of net prices)
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ * import * as MemoryKafka from "effect-ktables/MemoryKafka"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * class Prices extends KafkaTable.Service<Prices>()("app/Prices", prices) {}
+ * class GrossPrices extends Table.Service<GrossPrices>()(
+ *   "app/GrossPrices",
+ *   Prices.use(Table.map((price) => price * 1.19))
+ * ) {}
+ *
+ * const program = Effect.gen(function* () {
+ *   const gross = yield* GrossPrices
+ *   return yield* gross.get("apple")
+ * })
+ *
+ * // Whoever needs `Prices`, too, is given the very table that gross prices are made of.
+ * const tables = GrossPrices.layer.pipe(Layer.provideMerge(Prices.layer))
+ *
+ * export const main = program.pipe(Effect.provide(tables), Effect.provide(MemoryKafka.layer))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Id extends string, T extends Any, E, R>(
+    id: Id,
+    make: Effect.Effect<T, E, R>
+  ): ServiceClass<Self, Id, T, E, R> => {
+    const tag = Context.Service<Self, T>()(id)
+    return Object.assign(tag, { layer: layer(tag, make) }) as ServiceClass<Self, Id, T, E, R>
+  }
