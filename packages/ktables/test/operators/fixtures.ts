@@ -45,16 +45,20 @@ export const put = <K, V>(
     }
   }, reached)
 
-/** Runs `look` on the stack of whoever hands out a batch of changes. */
+/** From here on runs `look` on the stack of whoever hands out a batch of changes. */
 export const onBatch = <K, V, E>(table: Table.Table<K, V, E>, look: (changes: ReadonlyArray<Change<K, V>>) => void) =>
-  Effect.forkScoped(
-    Stream.runForEach(table.changeBatches, (batch) =>
-      Effect.sync(() => {
-        const changes = batch.flatMap((change) => (change._tag === "Snapshot" ? [] : [change]))
-        if (changes.length > 0) look(changes)
-      })
-    ),
-    { startImmediately: true }
+  Effect.andThen(
+    // A subscriber has the map made first, and on a slow machine it would begin after this has ended.
+    table.snapshot,
+    Effect.forkScoped(
+      Stream.runForEach(table.changeBatches, (batch) =>
+        Effect.sync(() => {
+          const changes = batch.flatMap((change) => (change._tag === "Snapshot" ? [] : [change]))
+          if (changes.length > 0) look(changes)
+        })
+      ),
+      { startImmediately: true }
+    )
   )
 
 /** What a table contains, as a plain value with its keys in order; groups as plain values, too. */

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Stream } from "effect"
 import { Cell } from "../../src/internal/table/cell.ts"
 import type { Commit, Dependent, Receiver, Replacement } from "../../src/internal/table/commit.ts"
-import { type Change, Contents } from "../../src/internal/table/contents.ts"
+import { type Change, Contents, type Written } from "../../src/internal/table/contents.ts"
 import { TopicDeleted } from "../../src/TableError.ts"
 import { chance } from "../support/chance.ts"
 
@@ -54,7 +54,7 @@ class Sum implements Receiver<string, number>, Dependent {
     for (const detach of this.#detach) detach()
   }
 
-  receive(changes: ReadonlyArray<Change<string, number>>): void {
+  receive({ changes }: Written<string, number>): void {
     for (const { key } of changes) this.#pending.add(key)
   }
 

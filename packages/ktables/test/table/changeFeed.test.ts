@@ -10,7 +10,7 @@ const feedOf = <K>(capacity = 100) => {
   const contents = new Contents<K, number>()
   const feed = new ChangeFeed<K, number, TableClosed>({ contents }, capacity)
   const write = (...entries: ReadonlyArray<readonly [K, number | undefined]>): ReadonlyArray<Change<K, number>> => {
-    const changes = contents.mutate(() => {
+    const { changes } = contents.mutate(() => {
       for (const [key, value] of entries) {
         if (value === undefined) contents.delete(key)
         else contents.set(key, value)

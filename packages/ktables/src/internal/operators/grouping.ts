@@ -3,7 +3,6 @@ import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
 import type * as HashMap from "effect/HashMap"
 import type { Cell } from "../table/cell.ts"
-import { KeyIndex } from "../table/keyIndex.ts"
 import { keyText } from "../table/keyText.ts"
 import { type OnError, refusal, type Refuse } from "./guarded.ts"
 import { Groups, type Member } from "./groups.ts"
@@ -18,8 +17,8 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
   readonly #source: Source<K, V>
   readonly #f: (value: V, key: K) => Indices<I>
   readonly #refuse: Refuse
-  /** A key of the source in its groups, where it is in any: an array, if there are several. */
-  readonly #memberships = new KeyIndex<K, Member<I, K, V> | ReadonlyArray<Member<I, K, V>>>()
+  /** What became of the source's entries, by their slots: where it is in several groups, an array. */
+  readonly #memberships: Array<Member<I, K, V> | ReadonlyArray<Member<I, K, V>> | undefined> = []
   #outputs: Array<Indices<I> & {}> = []
 
   constructor(source: Source<K, V>, f: (value: V, key: K) => Indices<I>, refuse: Refuse) {
@@ -30,7 +29,7 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
 
   compute(): void {
     const outputs: Array<Indices<I> & {}> = []
-    for (const changes of this.#source.received) {
+    for (const { changes } of this.#source.received) {
       for (const change of changes) {
         outputs.push(change._tag === "Set" ? this.#indicesOf(change.value, change.key) : nowhere)
       }
@@ -40,16 +39,16 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
 
   write(): void {
     let at = 0
-    for (const changes of this.#source.received) {
-      for (const change of changes) {
-        this.#move(change.key, this.#outputs[at++]!, change._tag === "Set" ? change.value : undefined)
-      }
+    for (const { changes, slots } of this.#source.received) {
+      changes.forEach((change, i) =>
+        this.#move(slots[i]!, change.key, this.#outputs[at++]!, change._tag === "Set" ? change.value : undefined)
+      )
     }
     this.#outputs = []
   }
 
   fill(): () => boolean {
-    return this.#source.walk((key, value) => this.#move(key, this.#indicesOf(value, key), value))
+    return this.#source.walk((key, value, slot) => this.#move(slot, key, this.#indicesOf(value, key), value))
   }
 
   #indicesOf(value: V, key: K): Indices<I> & {} {
@@ -68,8 +67,8 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
   }
 
   /** @param value of the key, which has no meaning where it is to be in no group. */
-  #move(key: K, to: Indices<I> & {}, value: V | undefined): void {
-    const from = this.#memberships.get(key)
+  #move(slot: number, key: K, to: Indices<I> & {}, value: V | undefined): void {
+    const from = this.#memberships[slot]
     const isOne = !Array.isArray(to)
     if (isOne && from !== undefined && !isSeveral(from) && Object.is(from.group.key, to)) {
       return this.contents.assign(from, value as V)
@@ -83,8 +82,9 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
       this.contents.assign(member, value as V)
       return member
     })
-    if (members.length > 0) this.#memberships.set(key, members.length === 1 ? members[0]! : members)
-    else if (from !== undefined) this.#memberships.delete(key)
+    // Without a hole: an array with holes is slow.
+    while (this.#memberships.length <= slot) this.#memberships.push(undefined)
+    this.#memberships[slot] = members.length < 2 ? members[0] : members
   }
 }
 

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import { inSlices } from "../slice.ts"
-import { type Change, Contents } from "../table/contents.ts"
+import { type Change, Contents, type Written } from "../table/contents.ts"
 import { isSame } from "./isSame.ts"
 
 /** An entry of the table in one of its groups. Whoever puts it there keeps it, so that it need not be looked for. */
@@ -121,6 +121,12 @@ const PART = 8
 
 const none: HashMap.HashMap<never, never> = HashMap.empty()
 
+/** As `Written`, while it is made. */
+interface Noted<I, K, V> {
+  readonly changes: Array<Change<I, HashMap.HashMap<K, V>>>
+  readonly slots: Array<number>
+}
+
 export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
   readonly #groups: Array<Group<I, K, V> | undefined> = []
   /** Those that the running mutation has written to. */
@@ -147,14 +153,14 @@ export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
     })
   }
 
-  override mutate(write: () => void, collect: boolean): ReadonlyArray<Change<I, HashMap.HashMap<K, V>>> {
-    const changes: Array<Change<I, HashMap.HashMap<K, V>>> = []
+  override mutate(write: () => void, collect: boolean): Written<I, HashMap.HashMap<K, V>> {
+    const written: Noted<I, K, V> = { changes: [], slots: [] }
     this.#isFollowed = collect || this.hasMap
     super.mutate(() => {
       write()
-      this.#settle(changes)
+      this.#settle(written)
     }, false)
-    return changes
+    return written
   }
 
   /** Of a key that is not in the group. */
@@ -189,7 +195,7 @@ export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
   }
 
   /** Groups that were emptied go, and of the others readers see the new maps. */
-  #settle(changes: Array<Change<I, HashMap.HashMap<K, V>>>): void {
+  #settle({ changes, slots }: Noted<I, K, V>): void {
     const touched = this.#touched
     this.#touched = []
     for (const group of touched) {
@@ -199,11 +205,14 @@ export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
       if (group.isEmpty) {
         this.delete(key)
         this.#groups[slot] = undefined
-        if (before !== undefined) changes.push({ _tag: "Deleted", key, previous: before })
+        if (before === undefined) continue
+        changes.push({ _tag: "Deleted", key, previous: before })
+        slots.push(slot)
       } else if (this.#isFollowed) {
         const value = group.map()
         this.rewrite(slot, key, value)
         changes.push({ _tag: "Set", key, value, previous: Option.fromUndefinedOr(before) })
+        slots.push(slot)
       } else this.touch()
     }
   }

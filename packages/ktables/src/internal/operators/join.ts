@@ -5,9 +5,9 @@ import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { absent, type Absent, type OnError, refusal, type Refuse } from "./guarded.ts"
-import { isSame } from "./isSame.ts"
 import { KeyMap } from "./keyMap.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
+import { Places } from "./places.ts"
 import { Input, type Source } from "./source.ts"
 
 /** What an entry of the left table comes to, with the slot of the right one's; undefined where there is none. */
@@ -29,6 +29,7 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
   readonly #right: Source<J, R>
   readonly #functions: Functions<K, L, J, R, A>
   readonly #references: References<K, J> | undefined
+  readonly #places = new Places()
   #outputs: Array<Output<K, J, A>> = []
 
   constructor(left: Source<K, L>, right: Source<J, R>, functions: Functions<K, L, J, R, A>) {
@@ -41,13 +42,13 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
   compute(): void {
     const outputs: Array<Output<K, J, A>> = []
     if (this.#right.received.length === 0) {
-      for (const changes of this.#left.received) {
-        for (const change of changes) {
-          const { key } = change
+      for (const { changes, slots } of this.#left.received) {
+        changes.forEach((change, i) => {
+          const slot = slots[i]!
           outputs.push(
-            change._tag === "Set" ? this.#outputOf(key, change.value) : { key, reference: undefined, it: absent }
+            change._tag === "Set" ? this.#outputOf(slot, change.key, change.value) : nothingOf(slot, change.key)
           )
-        }
+        })
       }
     } else this.#computeOnce(outputs)
     this.#outputs = outputs
@@ -57,23 +58,27 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
   #computeOnce(outputs: Array<Output<K, J, A>>): void {
     const done = new KeyIndex<K, true>()
     const left = this.#left.contents
-    for (const changes of this.#left.received) {
-      for (const { key } of changes) {
-        if (done.get(key)) continue
+    // What was deleted first: its slot may be another's by now, and its key in another slot.
+    for (const { changes, slots } of this.#left.received) {
+      changes.forEach(({ _tag, key }, i) => {
+        if (_tag === "Deleted") outputs.push(nothingOf(slots[i]!, key))
+      })
+    }
+    for (const { changes } of this.#left.received) {
+      for (const { _tag, key } of changes) {
+        if (_tag === "Deleted" || done.get(key)) continue
         done.set(key, true)
         const slot = left.slotOf(key)
-        outputs.push(
-          slot === undefined ? { key, reference: undefined, it: absent } : this.#outputOf(key, left.valueAt(slot))
-        )
+        if (slot !== undefined) outputs.push(this.#outputOf(slot, key, left.valueAt(slot)))
       }
     }
-    for (const changes of this.#right.received) {
+    for (const { changes } of this.#right.received) {
       for (const { key: reference } of changes) {
         const combine = (key: K): void => {
           const slot = left.slotOf(key)
           if (slot === undefined || done.get(key)) return
           done.set(key, true)
-          outputs.push({ key, reference, it: this.#combined(key, left.valueAt(slot), reference) })
+          outputs.push({ slot, key, reference, it: this.#combined(key, left.valueAt(slot), reference) })
         }
         if (this.#references === undefined) combine(reference as unknown as K)
         else this.#references.to(reference, combine)
@@ -87,18 +92,18 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
   }
 
   fill(): () => boolean {
-    return this.#left.walk((key, left) => this.#put(this.#outputOf(key, left)))
+    return this.#left.walk((key, left, slot) => this.#put(this.#outputOf(slot, key, left)))
   }
 
-  #outputOf(key: K, left: L): Output<K, J, A> {
+  #outputOf(slot: number, key: K, left: L): Output<K, J, A> {
     const { on, refuse } = this.#functions
     let reference: J | undefined
     try {
       reference = on === undefined ? (key as unknown as J) : (on(left, key) ?? undefined)
     } catch (cause) {
-      return { key, reference: undefined, it: refuse(key, cause) }
+      return { slot, key, reference: undefined, it: refuse(key, cause) }
     }
-    return { key, reference, it: this.#combined(key, left, reference) }
+    return { slot, key, reference, it: this.#combined(key, left, reference) }
   }
 
   #combined(key: K, left: L, reference: J | undefined): A | Absent {
@@ -110,38 +115,50 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
     }
   }
 
-  #put({ it, key, reference }: Output<K, J, A>): void {
-    this.#references?.set(key, reference)
-    if (it === absent) this.contents.delete(key)
-    else this.contents.update(key, it, isSame)
+  #put({ it, key, reference, slot }: Output<K, J, A>): void {
+    this.#references?.set(slot, key, reference)
+    this.#places.put(this.contents, slot, key, it)
   }
 }
 
 /** What has become of an entry of the left table. */
 interface Output<K, J, A> {
+  readonly slot: number
   readonly key: K
   readonly reference: J | undefined
   readonly it: A | Absent
 }
 
+const nothingOf = <K>(slot: number, key: K): Output<K, never, never> => ({
+  slot,
+  key,
+  reference: undefined,
+  it: absent
+})
+
 /** Which key of the right table each one of the left refers to, and the other way round. */
 class References<K, J> {
-  readonly #forth = new KeyIndex<K, J & {}>()
+  /** By the slots of the left table. */
+  readonly #forth: Array<J | undefined> = []
   readonly #back = new KeyIndex<J, KeyMap<K, true>>()
 
-  set(key: K, reference: J | undefined): void {
-    const before = this.#forth.get(key)
+  set(slot: number, key: K, reference: J | undefined): void {
+    const before = this.#forth[slot]
     if (Equal.equals(before, reference)) return
+    // Without a hole: an array with holes is slow.
+    while (this.#forth.length <= slot) this.#forth.push(undefined)
+    this.#forth[slot] = reference
     if (before !== undefined) {
       const others = this.#back.get(before)!
       others.delete(key)
       if (others.size === 0) this.#back.delete(before)
     }
-    if (reference === undefined) return this.#forth.delete(key)
-    this.#forth.set(key, reference as J & {})
-    let others = this.#back.get(reference)
-    if (others === undefined) this.#back.set(reference, (others = new KeyMap()))
-    others.add(key, true)
+    if (reference === undefined) return
+    const others = this.#back.get(reference)
+    if (others !== undefined) return others.add(key, true)
+    const first = new KeyMap<K, true>()
+    first.add(key, true)
+    this.#back.set(reference, first)
   }
 
   /** Runs `f` for each key that refers to it. */

@@ -3,14 +3,15 @@ import * as Result from "effect/Result"
 import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
 import { type Absent, absent, type OnError, refusal } from "./guarded.ts"
-import { isSame } from "./isSame.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
+import { Places } from "./places.ts"
 import { Input, type Source } from "./source.ts"
 
 class Mapped<K, V, B> implements Derivation<K, B> {
   readonly contents = new Contents<K, B>()
   readonly #source: Source<K, V>
   readonly #f: (value: V, key: K) => B | Absent
+  readonly #places = new Places()
   /** One for each change that was received, in their order. */
   #outputs: Array<B | Absent> = []
 
@@ -21,7 +22,7 @@ class Mapped<K, V, B> implements Derivation<K, B> {
 
   compute(): void {
     const outputs: Array<B | Absent> = []
-    for (const changes of this.#source.received) {
+    for (const { changes } of this.#source.received) {
       for (const change of changes) outputs.push(change._tag === "Set" ? this.#f(change.value, change.key) : absent)
     }
     this.#outputs = outputs
@@ -29,17 +30,14 @@ class Mapped<K, V, B> implements Derivation<K, B> {
 
   write(): void {
     let at = 0
-    for (const changes of this.#source.received) for (const { key } of changes) this.#put(key, this.#outputs[at++]!)
+    for (const { changes, slots } of this.#source.received) {
+      changes.forEach(({ key }, i) => this.#places.put(this.contents, slots[i]!, key, this.#outputs[at++]!))
+    }
     this.#outputs = []
   }
 
   fill(): () => boolean {
-    return this.#source.walk((key, value) => this.#put(key, this.#f(value, key)))
-  }
-
-  #put(key: K, output: B | Absent): void {
-    if (output === absent) this.contents.delete(key)
-    else this.contents.update(key, output, isSame)
+    return this.#source.walk((key, value, slot) => this.#places.put(this.contents, slot, key, this.#f(value, key)))
   }
 }
 

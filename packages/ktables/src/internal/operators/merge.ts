@@ -34,7 +34,7 @@ class Merged<K, L, R, A> implements Derivation<K, A> {
     const keys: Array<K> = []
     const outputs: Array<A | Absent> = []
     for (const { received } of [this.#left, this.#right]) {
-      for (const changes of received) {
+      for (const { changes } of received) {
         for (const { key } of changes) {
           keys.push(key)
           outputs.push(this.#outputOf(key))

@@ -32,13 +32,15 @@ class Sorted<K, V> implements Derivation<K, V, SortedContents<K, V>> {
     this.#plan = undefined
     if (plan !== undefined) return this.contents.carryOut(plan)
     // All of them are of entries that stay.
-    for (const changes of this.#source.received) {
-      for (const change of changes) if (change._tag === "Set") this.contents.put(change.key, change.value, this.#refuse)
+    for (const { changes, slots } of this.#source.received) {
+      changes.forEach((change, i) => {
+        if (change._tag === "Set") this.contents.put(slots[i]!, change.key, change.value, this.#refuse)
+      })
     }
   }
 
   fill(): () => boolean {
-    return this.#source.walk((key, value) => this.contents.put(key, value, this.#refuse))
+    return this.#source.walk((key, value, slot) => this.contents.put(slot, key, value, this.#refuse))
   }
 }
 

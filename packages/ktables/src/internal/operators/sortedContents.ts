@@ -1,9 +1,9 @@
 /** Contents that are kept in the order of their keys, too. */
-import type { Change } from "../table/contents.ts"
-import { Contents } from "../table/contents.ts"
+import { type Change, Contents, type Written } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { isSame } from "./isSame.ts"
 import { type Addition, type Compare, type Entry, OrderedEntries } from "./orderedEntries.ts"
+import { Places } from "./places.ts"
 
 /** Which entries: all, where nothing is said. */
 export interface Range<K> {
@@ -16,12 +16,19 @@ export interface Range<K> {
 
 /** What a commit comes to: found by comparing keys, which may throw, and carried out without it. */
 export interface Plan<K, V> {
-  readonly rewritten: ReadonlyArray<Change<K, V> & { readonly _tag: "Set" }>
+  /** Slots of the source whose entries were deleted. */
+  readonly vacated: ReadonlyArray<number>
+  readonly rewritten: ReadonlyArray<{
+    readonly from: number
+    readonly slot: number
+    readonly key: K
+    readonly value: V
+  }>
   readonly removed: ReadonlyArray<Entry<K>>
   /** Where they lie, in order. */
   readonly removals: ReadonlyArray<number>
   /** In order. */
-  readonly additions: ReadonlyArray<Addition<K> & { readonly value: V }>
+  readonly additions: ReadonlyArray<Addition<K> & { readonly from: number; readonly value: V }>
 }
 
 const hasPrefix = (key: unknown, prefix: string): boolean => typeof key === "string" && key.startsWith(prefix)
@@ -30,6 +37,7 @@ export class SortedContents<K, V> extends Contents<K, V> {
   readonly #compare: Compare<K>
   readonly #ordered: OrderedEntries<K>
   readonly #bySlot: Array<Entry<K> | undefined> = []
+  readonly #places = new Places()
   #sequence = 0
 
   constructor(compare: Compare<K>) {
@@ -104,32 +112,40 @@ export class SortedContents<K, V> extends Contents<K, V> {
   // ---------------------------------------------------------------------------------------------- changes
 
   /** What changes come to, the last one of each key; undefined where no key comes or goes. It throws where an order does. */
-  plan(received: ReadonlyArray<ReadonlyArray<Change<K, V>>>, refuse: (key: K, cause: unknown) => never) {
-    return received.some((changes) =>
-      changes.some(({ _tag, key }) => (_tag === "Set") === (this.slotOf(key) === undefined))
+  plan(received: ReadonlyArray<Written<K, V>>, refuse: (key: K, cause: unknown) => never): Plan<K, V> | undefined {
+    return received.some(({ changes, slots }) =>
+      changes.some(({ _tag }, i) => (_tag === "Set") === this.#places.of(slots[i]!) < 0)
     )
       ? this.#plan(received, refuse)
       : undefined
   }
 
-  #plan(received: ReadonlyArray<ReadonlyArray<Change<K, V>>>, refuse: (key: K, cause: unknown) => never): Plan<K, V> {
-    const last = new KeyIndex<K, Change<K, V>>()
-    for (const changes of received) for (const change of changes) last.set(change.key, change)
-    const rewritten: Array<Change<K, V> & { readonly _tag: "Set" }> = []
+  #plan(received: ReadonlyArray<Written<K, V>>, refuse: (key: K, cause: unknown) => never): Plan<K, V> {
+    const last = new KeyIndex<K, { readonly change: Change<K, V>; readonly from: number }>()
+    const vacated: Array<number> = []
+    for (const { changes, slots } of received) {
+      changes.forEach((change, i) => {
+        const from = slots[i]!
+        if (change._tag === "Deleted") vacated.push(from)
+        last.set(change.key, { change, from })
+      })
+    }
+    const rewritten: Array<Plan<K, V>["rewritten"][number]> = []
     const removed: Array<Entry<K>> = []
     const removals: Array<number> = []
-    const additions: Array<Addition<K> & { readonly value: V }> = []
+    const additions: Array<Plan<K, V>["additions"][number]> = []
     const ordered = this.#ordered
     let compared: K | undefined
     try {
-      for (const [key, change] of last) {
+      for (const [key, { change, from }] of last) {
         compared = key
         const slot = this.slotOf(key)
         if (change._tag === "Set") {
-          if (slot !== undefined) rewritten.push(change)
+          const { value } = change
+          if (slot !== undefined) rewritten.push({ from, slot, key, value })
           else {
             const entry: Entry<K> = { key, sequence: this.#sequence++, slot: -1 }
-            additions.push({ place: ordered.placeFor(entry), entry, value: change.value })
+            additions.push({ place: ordered.placeFor(entry), entry, from, value })
           }
         } else if (slot !== undefined) {
           const entry = this.#bySlot[slot]!
@@ -146,23 +162,32 @@ export class SortedContents<K, V> extends Contents<K, V> {
     } catch (cause) {
       return refuse(compared as K, cause)
     }
-    return { rewritten, removed, removals, additions }
+    return { vacated, rewritten, removed, removals, additions }
   }
 
   /** Within a mutation. Nothing was changed since the plan was made. */
-  carryOut({ additions, removals, removed, rewritten }: Plan<K, V>): void {
-    for (const { key } of removed) this.#bySlot[this.delete(key)] = undefined
-    for (const { key, value } of rewritten) this.update(key, value, isSame)
-    for (const { entry, value } of additions) {
-      entry.slot = this.add(entry.key, value)
-      this.#bySlot[entry.slot] = entry
+  carryOut({ additions, removals, removed, rewritten, vacated }: Plan<K, V>): void {
+    for (const from of vacated) this.#places.delete(from)
+    for (const { key, slot } of removed) {
+      this.deleteAt(slot, key)
+      this.#bySlot[slot] = undefined
     }
+    for (const { from, key, slot, value } of rewritten) {
+      this.updateAt(slot, key, value, isSame)
+      this.#places.set(from, slot)
+    }
+    for (const { entry, from, value } of additions) this.#enter(entry, from, value)
     this.#ordered.change(removals, additions)
   }
 
-  /** Within a mutation: adds an entry, or gives it its value. It throws where the order does, before it has written. */
-  put(key: K, value: V, refuse: (key: K, cause: unknown) => never): void {
-    if (this.has(key)) return this.update(key, value, isSame)
+  /**
+   * Within a mutation: adds an entry, or gives it its value. It throws where the order does, before it has written.
+   *
+   * @param from its slot in the source.
+   */
+  put(from: number, key: K, value: V, refuse: (key: K, cause: unknown) => never): void {
+    const slot = this.#places.of(from)
+    if (slot >= 0) return this.updateAt(slot, key, value, isSame)
     const entry: Entry<K> = { key, sequence: this.#sequence++, slot: -1 }
     let place: number
     try {
@@ -170,8 +195,13 @@ export class SortedContents<K, V> extends Contents<K, V> {
     } catch (cause) {
       return refuse(key, cause)
     }
-    entry.slot = this.add(key, value)
-    this.#bySlot[entry.slot] = entry
+    this.#enter(entry, from, value)
     this.#ordered.change([], [{ place, entry }])
+  }
+
+  #enter(entry: Entry<K>, from: number, value: V): void {
+    entry.slot = this.add(entry.key, value)
+    this.#bySlot[entry.slot] = entry
+    this.#places.set(from, entry.slot)
   }
 }

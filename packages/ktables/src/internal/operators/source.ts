@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Cell, Follower } from "../table/cell.ts"
 import type { Dependent, Receiver, Replacement } from "../table/commit.ts"
-import type { Change, Contents } from "../table/contents.ts"
+import type { Contents, Written } from "../table/contents.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 
 /** A source as those see it who derive from it. */
@@ -10,7 +10,7 @@ export class Source<K, V> {
   readonly #cell: { readonly contents: Contents<K, V> }
   #next: Contents<K, V> | undefined
   /** The changes of the commit that is under way; most of the time in one piece. */
-  received: Array<ReadonlyArray<Change<K, V>>> = []
+  received: Array<Written<K, V>> = []
 
   /** @param next what the cell is to contain. */
   constructor(cell: { readonly contents: Contents<K, V> }, next?: Contents<K, V>) {
@@ -23,12 +23,14 @@ export class Source<K, V> {
   }
 
   /** Visits what it contains, an entry with each call of what this hands back; false when there is none left. */
-  walk(visit: (key: K, value: V) => void): () => boolean {
-    const entries = this.contents[Symbol.iterator]()
+  walk(visit: (key: K, value: V, slot: number) => void): () => boolean {
+    const { contents } = this
+    const slots = contents.slots()
     return () => {
-      const next = entries.next()
+      const next = slots.next()
       if (next.done === true) return false
-      visit(next.value[0], next.value[1])
+      const [key, slot] = next.value
+      visit(key, contents.valueAt(slot), slot)
       return true
     }
   }
@@ -82,12 +84,12 @@ export class Input<K, V, E> implements Receiver<K, V> {
   detach(): void {
     this.#detach()
   }
-  receive(changes: ReadonlyArray<Change<K, V>>): void {
-    this.#source.received.push(changes)
-    if (this.#next?.isPresent === true) this.#next.received.push(changes)
+  receive(written: Written<K, V>): void {
+    this.#source.received.push(written)
+    if (this.#next?.isPresent === true) this.#next.received.push(written)
   }
-  receiveNext(changes: ReadonlyArray<Change<K, V>>): void {
-    this.#next?.received.push(changes)
+  receiveNext(written: Written<K, V>): void {
+    this.#next?.received.push(written)
   }
   get hasReceived(): boolean {
     return this.#source.received.length > 0

@@ -113,21 +113,21 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   /** As `commit`, as a part of one that began at the root: what tables that are derived write. */
   write(commit: Commit, write: () => void): void {
     const before = this.#contents.version
-    const changes = this.#contents.mutate(write, this.#isFollowed)
+    const written = this.#contents.mutate(write, this.#isFollowed)
     const { version } = this.#contents
     if (version === before) return
-    commit.changed(this.#receivers, changes, () => this.feed.publish(changes, version))
-    this.#next?.difference?.touch(changes)
+    commit.changed(this.#receivers, written, () => this.feed.publish(written.changes, version))
+    this.#next?.difference?.touch(written.changes)
   }
 
   /** As `write`, of the contents that it is to have. */
   writeNext(commit: Commit, write: () => void): void {
     const { contents, difference } = this.#next!
     const before = contents.version
-    const changes = contents.mutate(write, difference !== undefined || this.#receivers.size > 0)
+    const written = contents.mutate(write, difference !== undefined || this.#receivers.size > 0)
     if (contents.version === before) return
-    commit.changedNext(this.#receivers, changes)
-    difference?.touch(changes)
+    commit.changedNext(this.#receivers, written)
+    difference?.touch(written.changes)
   }
 
   /**

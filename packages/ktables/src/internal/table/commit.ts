@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import type { Change, Contents } from "./contents.ts"
+import type { Contents, Written } from "./contents.ts"
 
 /** A table that is derived from others, as those see it. */
 export interface Dependent {
@@ -29,9 +29,9 @@ export interface Dependent {
 export interface Receiver<K, V> {
   readonly dependent: Dependent
   /** Takes in changes of a source. Nothing comes of them yet: those of another source may follow. */
-  readonly receive: (changes: ReadonlyArray<Change<K, V>>) => void
+  readonly receive: (written: Written<K, V>) => void
   /** As `receive`, of what the source is to contain when the replacement that is under way ends. */
-  readonly receiveNext: (changes: ReadonlyArray<Change<K, V>>) => void
+  readonly receiveNext: (written: Written<K, V>) => void
 }
 
 /** Dependents that are yet to be visited: lower ones first, each once. */
@@ -61,18 +61,18 @@ export class Commit {
   readonly #publications: Array<() => void> = []
 
   /** The contents of a cell have changed: `receivers` are next, and `publish` runs once all contents stand. */
-  changed<K, V>(receivers: Iterable<Receiver<K, V>>, changes: ReadonlyArray<Change<K, V>>, publish: () => void): void {
+  changed<K, V>(receivers: Iterable<Receiver<K, V>>, written: Written<K, V>, publish: () => void): void {
     this.#publications.push(publish)
     for (const receiver of receivers) {
-      receiver.receive(changes)
+      receiver.receive(written)
       this.#visits.add(receiver.dependent)
     }
   }
 
   /** As `changed`, of contents that a cell does not have yet. */
-  changedNext<K, V>(receivers: Iterable<Receiver<K, V>>, changes: ReadonlyArray<Change<K, V>>): void {
+  changedNext<K, V>(receivers: Iterable<Receiver<K, V>>, written: Written<K, V>): void {
     for (const receiver of receivers) {
-      receiver.receiveNext(changes)
+      receiver.receiveNext(written)
       this.#visits.add(receiver.dependent)
     }
   }

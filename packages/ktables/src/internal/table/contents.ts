@@ -16,7 +16,14 @@ import { KeyIndex } from "./keyIndex.ts"
 
 export type Change<K, V> = TableChange.Set<K, V> | TableChange.Deleted<K, V>
 
-const nothing: ReadonlyArray<never> = []
+/** What a mutation changed, where somebody wants to know. */
+export interface Written<K, V> {
+  readonly changes: ReadonlyArray<Change<K, V>>
+  /** For each change the slot of its entry; one that was deleted had it, and an entry after it may have it again. */
+  readonly slots: ReadonlyArray<number>
+}
+
+const nothing: Written<never, never> = { changes: [], slots: [] }
 
 /** Entries put into the map between two looks at the clock: among keys chosen to have one hash, each takes its time. */
 const MAP_STRIDE = 8
@@ -35,8 +42,9 @@ export class Contents<K, V> {
   #making: Iterator<readonly [K, number]> | undefined
   /** The map that a running `mutate` writes to. */
   #draft: HashMap.HashMap<K, V> | undefined
-  /** The changes of the running `mutate`, when somebody listens. */
+  /** The changes of the running `mutate`, when somebody listens, and their slots. */
   #changes: Array<Change<K, V>> | undefined
+  #slots: Array<number> = []
   #touched = false
 
   // ---------------------------------------------------------------------------------------------- reads
@@ -142,9 +150,10 @@ export class Contents<K, V> {
    * Runs `write`, whose `set` and `delete` calls become visible together when it returns. With `collect` the changes are
    * handed back.
    */
-  mutate(write: () => void, collect: boolean): ReadonlyArray<Change<K, V>> {
-    const changes: Array<Change<K, V>> | undefined = collect ? [] : undefined
-    this.#changes = changes
+  mutate(write: () => void, collect: boolean): Written<K, V> {
+    const written = collect ? { changes: [] as Array<Change<K, V>>, slots: [] as Array<number> } : undefined
+    this.#changes = written?.changes
+    this.#slots = written?.slots ?? this.#slots
     this.#touched = false
     try {
       if (this.#map === undefined) write()
@@ -160,33 +169,27 @@ export class Contents<K, V> {
       this.#changes = undefined
     }
     if (this.#touched) this.version++
-    return changes ?? nothing
+    return written ?? nothing
   }
 
   /** Hands back the slot of the entry. */
   set(key: K, value: V): number {
     const slot = this.#index.get(key)
     if (slot === undefined) return this.add(key, value)
-    if (this.#changes !== undefined) {
-      this.#changes.push({ _tag: "Set", key, value, previous: Option.some(this.#values[slot] as V) })
-    }
-    this.#write(slot, key, value)
+    this.#rewrite(slot, key, value)
     return slot
   }
 
   /** As `set`, unless the key has the same value. */
   update(key: K, value: V, same: (a: V, b: V) => boolean): void {
     const slot = this.#index.get(key)
-    if (slot === undefined) {
-      this.add(key, value)
-      return
-    }
-    const previous = this.#values[slot] as V
-    if (same(previous, value)) return
-    if (this.#changes !== undefined) {
-      this.#changes.push({ _tag: "Set", key, value, previous: Option.some(previous) })
-    }
-    this.#write(slot, key, value)
+    if (slot === undefined) this.add(key, value)
+    else this.updateAt(slot, key, value, same)
+  }
+
+  /** As `update`, of an entry whose slot is known. */
+  updateAt(slot: number, key: K, value: V, same: (a: V, b: V) => boolean): void {
+    if (!same(this.#values[slot] as V, value)) this.#rewrite(slot, key, value)
   }
 
   /** As `set`, of a key that is known to be absent. */
@@ -194,9 +197,21 @@ export class Contents<K, V> {
     const slot = this.#free.pop() ?? this.#values.length
     this.#index.set(key, slot)
     this.#size++
-    if (this.#changes !== undefined) this.#changes.push({ _tag: "Set", key, value, previous: Option.none() })
+    if (this.#changes !== undefined) this.#note(slot, { _tag: "Set", key, value, previous: Option.none() })
     this.#write(slot, key, value)
     return slot
+  }
+
+  #rewrite(slot: number, key: K, value: V): void {
+    if (this.#changes !== undefined) {
+      this.#note(slot, { _tag: "Set", key, value, previous: Option.some(this.#values[slot] as V) })
+    }
+    this.#write(slot, key, value)
+  }
+
+  #note(slot: number, change: Change<K, V>): void {
+    this.#changes!.push(change)
+    this.#slots.push(slot)
   }
 
   #write(slot: number, key: K, value: V): void {
@@ -219,8 +234,14 @@ export class Contents<K, V> {
   delete(key: K): number {
     const slot = this.#index.get(key)
     if (slot === undefined) return -1
+    this.deleteAt(slot, key)
+    return slot
+  }
+
+  /** As `delete`, of an entry whose slot is known. */
+  deleteAt(slot: number, key: K): void {
     if (this.#changes !== undefined) {
-      this.#changes.push({ _tag: "Deleted", key, previous: this.#values[slot] as V })
+      this.#note(slot, { _tag: "Deleted", key, previous: this.#values[slot] as V })
     }
     this.#index.delete(key)
     this.#values[slot] = undefined
@@ -228,6 +249,5 @@ export class Contents<K, V> {
     this.#size--
     if (this.#draft !== undefined) HashMap.remove(this.#draft, key)
     this.#touched = true
-    return slot
   }
 }
