@@ -97,7 +97,7 @@ interface Parts<A, RD, RE> {
   readonly decodeSlice: Codec<A, RD, RE>["decodeSlice"]
   readonly encode: Codec<A, RD, RE>["encode"]
   readonly decode?: Codec<A, RD, RE>["decode"]
-  readonly decodePlain?: Codec<A, RD, RE>["decodePlain"]
+  readonly decodePlain?: Codec<A, RD, RE>["decodePlain"] | undefined
   readonly isInjective?: boolean
 }
 
@@ -390,6 +390,150 @@ export const map: {
     }
   })
 })
+
+/**
+ * A key of two parts: a member of a group.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GroupKey<out G, out M> {
+  readonly group: G
+  readonly member: M
+}
+
+const COLON = 0x3a
+const ZERO = 0x30
+/** A length has no more of them, since no key has 2 ** 31 bytes. */
+const MOST_DIGITS = 10
+
+const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80
+
+/** Where the group and the member begin in the key that was parsed last. */
+let groupAt = 0
+let memberAt = 0
+
+/**
+ * Finds the parts of a grouped key, and hands back what is wrong with one that is none. It looks at the
+ * bytes of the key once, whatever its length says. That the parts are UTF-8 is not looked at: where both are, so is
+ * the key.
+ */
+const parseGrouped = (buffer: Uint8Array, start: number, end: number): string | undefined => {
+  let length = 0
+  let at = start
+  for (const last = Math.min(end, start + MOST_DIGITS); at < last; at++) {
+    const digit = buffer[at]! - ZERO
+    if (digit < 0 || digit > 9) break
+    length = length * 10 + digit
+  }
+  if (at === start || at >= end || buffer[at] !== COLON) return "it does not begin with a length and a colon"
+  if (buffer[start] === ZERO && at > start + 1) return "its length begins with a zero"
+  groupAt = ++at
+  for (; length > 0 && at < end; length--) {
+    at++
+    while (at < end && isContinuation(buffer[at]!)) at++
+  }
+  if (length > 0) return "its length is beyond its end"
+  memberAt = at
+  return undefined
+}
+
+const isUtf8 = (buffer: Uint8Array, start: number, end: number): boolean => {
+  for (let at = start; at < end; at++) {
+    if (buffer[at]! >= 0x80) return decodeUtf8(buffer, start, end) !== undefined
+  }
+  return true
+}
+
+/** Whether a part is UTF-8: as a string it is looked at while it is decoded. */
+const isText = (codec: Any, buffer: Uint8Array, start: number, end: number): boolean =>
+  codec === string || isUtf8(buffer, start, end)
+
+/** The bytes of a part, if they are text. */
+const toPart = (bytes: unknown): Exit.Exit<Uint8Array, CodecError> => {
+  if (!(bytes instanceof Uint8Array)) return refuse("the codec of a part gave something else than a Uint8Array")
+  return isUtf8(bytes, 0, bytes.length) ? Exit.succeed(bytes) : refuse("a part of the key is not UTF-8")
+}
+
+const joined = (group: Uint8Array, member: Uint8Array): Uint8Array => {
+  let length = 0
+  for (const byte of group) if (!isContinuation(byte)) length++
+  const prefix = `${length}:`
+  const bytes = new Uint8Array(prefix.length + group.length + member.length)
+  for (let i = 0; i < prefix.length; i++) bytes[i] = prefix.charCodeAt(i)
+  bytes.set(group, prefix.length)
+  bytes.set(member, prefix.length + group.length)
+  return bytes
+}
+
+/**
+ * The keys of grouped tables: `<length of the group in Unicode code points>:<group><member>`, in UTF-8, as Python's `ktables`
+ * writes them. Whatever the parts contain, each pair has one key, and each key one pair.
+ *
+ * **Details**
+ *
+ * The codecs of the parts must give UTF-8 text. A key in any other form is refused: one without a length, with leading
+ * zeros, with other digits than those of ASCII, or with a length that is beyond its end. Parsing looks at ten digits and at the
+ * bytes of the key, whatever the length says.
+ *
+ * **Gotchas**
+ *
+ * A length counts code points, and not what `string.length` counts: `😀` is one.
+ *
+ * **Example** (The key of a member)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Codec } from "effect-ktables"
+ *
+ * const hosts = Codec.grouped(Codec.string, Codec.string)
+ *
+ * // 7:billinghost-a
+ * export const bytes = Effect.runSync(hosts.encode({ group: "billing", member: "host-a" }))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const grouped = <G, M, RD = never, RE = never, RD2 = never, RE2 = never>(
+  group: Codec<G, RD, RE>,
+  member: Codec<M, RD2, RE2>
+): Codec<GroupKey<G, M>, RD | RD2, RE | RE2> => {
+  const [groupPlain, memberPlain] = [group.decodePlain, member.decodePlain]
+  return new CodecImpl<GroupKey<G, M>, RD | RD2, RE | RE2>({
+    decodePlain:
+      groupPlain === undefined || memberPlain === undefined
+        ? undefined
+        : (buffer, start, end) => {
+            if (parseGrouped(buffer, start, end) !== undefined) return undefined
+            const [from, to] = [groupAt, memberAt]
+            if (!isText(group, buffer, from, to) || !isText(member, buffer, to, end)) return undefined
+            const g = groupPlain(buffer, from, to)
+            const m = g === undefined ? undefined : memberPlain(buffer, to, end)
+            return m === undefined ? undefined : { group: g as G, member: m }
+          },
+    decodeSlice: (buffer, start, end) => {
+      const wrong = parseGrouped(buffer, start, end)
+      if (wrong !== undefined) return refuse(`not the key of a grouped table: ${wrong}`)
+      const [from, to] = [groupAt, memberAt]
+      if (!isText(group, buffer, from, to) || !isText(member, buffer, to, end)) return refuse("the bytes are not UTF-8")
+      const first = group.decodeSlice(buffer, from, to)
+      // The buffer may be filled again while an effect decodes the group.
+      const rest = Exit.isExit(first) ? undefined : new Uint8Array(buffer.subarray(to, end))
+      return onDone(first, (g) =>
+        onDone(
+          rest === undefined ? member.decodeSlice(buffer, to, end) : member.decode(rest),
+          (m): Exit.Exit<GroupKey<G, M>> => Exit.succeed({ group: g, member: m })
+        )
+      )
+    },
+    encode: ({ group: g, member: m }) =>
+      onDone(onDone(group.encode(g), toPart), (first) =>
+        onDone(onDone(member.encode(m), toPart), (second) => Exit.succeed(joined(first, second)))
+      ),
+    isInjective: group.isInjective && member.isInjective
+  })
+}
 
 /**
  * Empty bytes are `None`, all others `Some` of what the codec decodes. A value that encodes to no bytes is refused,

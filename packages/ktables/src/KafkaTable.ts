@@ -35,7 +35,9 @@ import { LogContents } from "./internal/replica/logContents.ts"
 import { sameness } from "./internal/replica/sameness.ts"
 import { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
-import type { Contents } from "./internal/table/contents.ts"
+import type { Contents, SlotIndex } from "./internal/table/contents.ts"
+import { GroupIndex } from "./internal/table/groupIndex.ts"
+import { KeyIndex } from "./internal/table/keyIndex.ts"
 import * as Replica from "./internal/replica/replica.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
@@ -65,7 +67,7 @@ import {
   TopicDeleted
 } from "./TableError.ts"
 import type { TableStatus } from "./TableStatus.ts"
-import type { TableTopic } from "./TableTopic.ts"
+import { isGrouped, type TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
 
 const TypeId = "~effect-ktables/KafkaTable"
@@ -446,10 +448,10 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = ne
   const name = topic.name
   const options = yield* Check.taken(checkOptions, given, name)
   const metrics = Metrics.make(name, context as Context.Context<never>)
-  const isMeasured = options.maxBytes !== undefined
+  const empty = () => new LogContents<K, V>(options.maxBytes !== undefined, indexFor(topic))
   const cell = new Cell<K, V, ReaderError, LogContents<K, V>>({
     name,
-    contents: new LogContents(isMeasured),
+    contents: empty(),
     same: sameness(topic.value, context),
     capacity: options.changesCapacity ?? 16_384
   })
@@ -465,7 +467,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = ne
       onDecodeError: options.onDecodeError ?? "skip",
       metrics,
       cell,
-      isMeasured,
+      empty,
       report: yield* rateLimited
     }),
     metrics,
@@ -496,6 +498,10 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = ne
   yield* started(cell, reader, options.catchUp ?? { mode: "await" })
   return new KafkaTableImpl(cell, reader, metrics, ensured)
 })
+
+/** Keys of two parts are found by these, whatever else their table is asked for. */
+const indexFor = <K, V, RD, RE>(topic: TableTopic<K, V, RD, RE>): SlotIndex<K> =>
+  isGrouped(topic) ? (new GroupIndex() as SlotIndex<unknown> as SlotIndex<K>) : new KeyIndex<K, number>()
 
 /** Waits as long as `catchUp` wants. */
 const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(

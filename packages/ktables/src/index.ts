@@ -2,6 +2,8 @@
  * @since 0.1.0
  */
 export * as Codec from "./Codec.ts"
+export * as GroupedKafkaTable from "./GroupedKafkaTable.ts"
+export * as GroupedKafkaTableWriter from "./GroupedKafkaTableWriter.ts"
 export * as KafkaClient from "./KafkaClient.ts"
 export * as KafkaError from "./KafkaError.ts"
 export * as KafkaProtocol from "./KafkaProtocol.ts"

@@ -1,9 +1,8 @@
 /** Tables of groups: the entries of a table by what a function gives for each. */
 import * as Equal from "effect/Equal"
-import * as Hash from "effect/Hash"
 import type * as HashMap from "effect/HashMap"
 import type { Cell } from "../table/cell.ts"
-import { keyText } from "../table/keyText.ts"
+import { look } from "../table/keyText.ts"
 import { type OnError, refusal, type Refuse } from "./guarded.ts"
 import { Groups, type Member } from "./groups.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
@@ -91,11 +90,6 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
 const isSeveral = <A extends {}>(given: A | ReadonlyArray<A>): given is ReadonlyArray<A> => Array.isArray(given)
 
 const nowhere: ReadonlyArray<never> = []
-
-/** A key that cannot be looked for throws here, where nothing is written yet. */
-const look = (key: unknown): void => {
-  if (typeof key === "object" && key !== null && keyText(key) === undefined) Hash.hash(key)
-}
 
 const distinct = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
   all.length < 2 ? all : all.filter((one, i) => !all.some((other, j) => j < i && Equal.equals(one, other)))

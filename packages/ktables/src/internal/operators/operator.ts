@@ -36,6 +36,8 @@ export interface OperatorOptions<K, V, E, C extends Contents<K, V> = Contents<K,
   readonly inputs: ReadonlyArray<AnyInput<E>>
   /** Derives from the newest of the inputs' sources. */
   readonly derive: () => Derivation<K, V, C>
+  /** Where values are those of the source, as they are: what it compares them by when it is replaced. */
+  readonly same?: (a: V, b: V) => boolean
 }
 
 /** A cell that is derived from others for as long as the scope is open. */
@@ -82,7 +84,7 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
   /** Nothing more is derived. */
   #isOver = false
 
-  constructor({ derive, inputs, name }: OperatorOptions<K, V, E, C>) {
+  constructor({ derive, inputs, name, same = isSameWhole }: OperatorOptions<K, V, E, C>) {
     this.height = 1 + Math.max(...inputs.map(({ cell }) => cell.height))
     this.#inputs = inputs
     this.#derive = derive
@@ -90,7 +92,7 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
     this.cell = new Cell<K, V, E, C>({
       name,
       contents: this.#derivation.contents,
-      same: isSameWhole,
+      same,
       capacity: Math.max(...inputs.map(({ cell }) => cell.capacity)),
       height: this.height
     })

@@ -8,7 +8,7 @@ import * as Live from "./live.ts"
 import { trim } from "./trim.ts"
 import { Ownership, type Spread } from "./ownership.ts"
 import type { Cell } from "../table/cell.ts"
-import { LogContents } from "./logContents.ts"
+import type { LogContents } from "./logContents.ts"
 import type { Outdone } from "../log/outdone.ts"
 import { sameness } from "./sameness.ts"
 
@@ -27,11 +27,11 @@ export interface Applier<K, V> {
 export const make = <K, V, RD, RE, R>(
   options: Decoding.DecodingOptions<K, V, RD, RE, R> & {
     readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
-    /** Whether the contents' bytes are to be counted. */
-    readonly isMeasured: boolean
+    /** Makes contents to load into. */
+    readonly empty: () => LogContents<K, V>
   }
 ): Applier<K, V> => {
-  const { cell, isMeasured, metrics, topic } = options
+  const { cell, empty, metrics, topic } = options
   const ownership = new Ownership(metrics.counts)
   const decoding = Decoding.make(options)
   const application = Application.make(topic, decoding, ownership)
@@ -44,7 +44,7 @@ export const make = <K, V, RD, RE, R>(
     application,
     ownership,
     metrics,
-    empty: () => new LogContents<K, V>(isMeasured)
+    empty
   })
   return {
     live,

@@ -2,7 +2,7 @@
  * The contents of a table that a log fills: with each entry the place of its record in the log, and where absent keys were
  * deleted, so that a stale record does not bring one back.
  */
-import { Contents } from "../table/contents.ts"
+import { Contents, type SlotIndex } from "../table/contents.ts"
 import { Graves } from "./graves.ts"
 import type { Extent } from "./limits.ts"
 
@@ -42,8 +42,8 @@ export class LogContents<K, V> extends Contents<K, V> {
   readonly #oldest = new Map<number, number>()
 
   /** @param isMeasured whether bytes are to be counted, which takes four of them per entry. */
-  constructor(isMeasured = false) {
-    super()
+  constructor(isMeasured = false, index?: SlotIndex<K>) {
+    super(index)
     if (isMeasured) this.#lengths = new Int32Array(64)
   }
 

@@ -65,7 +65,8 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   readonly height: number
   readonly feed: ChangeFeed<K, V, E>
   readonly statuses: StatusFeed<E> = new StatusFeed<E>({ _tag: "Loading", replayed: 0, target: 0 })
-  readonly #same: (a: V, b: V) => boolean
+  /** Whether two values of a key are one to those who follow changes. */
+  readonly same: (a: V, b: V) => boolean
   readonly capacity: number
   readonly #receivers = new Set<Receiver<K, V>>()
   readonly #followers = new Set<Follower<E>>()
@@ -78,7 +79,7 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   constructor({ capacity, contents, height = 0, name, same }: CellOptions<K, V, C>) {
     this.name = name
     this.height = height
-    this.#same = same
+    this.same = same
     this.#contents = contents
     this.capacity = capacity
     this.feed = new ChangeFeed(this, capacity)
@@ -162,7 +163,7 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
           if (this.#end !== undefined) return undefined
           if (this.#contents.hasMap && !next.isMapped) return next.prepareMap
           if (pending.difference !== undefined || !this.feed.wantsChanges) return undefined
-          pending.difference = new Difference(this.#contents, next, this.#same, isLive)
+          pending.difference = new Difference(this.#contents, next, this.same, isLive)
           return pending.difference.find
         },
         swap: () => {

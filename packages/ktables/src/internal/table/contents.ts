@@ -28,10 +28,19 @@ const nothing: Written<never, never> = { changes: [], slots: [] }
 /** Entries put into the map between two looks at the clock: among keys chosen to have one hash, each takes its time. */
 const MAP_STRIDE = 8
 
+/** Finds the slot of a key. Keys are compared as `Equal` does. */
+export interface SlotIndex<K> {
+  get(key: K): number | undefined
+  set(key: K, slot: number): void
+  delete(key: K): void
+  /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
+  [Symbol.iterator](): Iterator<readonly [K, number]>
+}
+
 export class Contents<K, V> {
   /** Rises by one with every mutation that changed something. */
   version = 0
-  readonly #index = new KeyIndex<K, number>()
+  readonly index: SlotIndex<K>
   readonly #values: Array<V | undefined> = []
   readonly #free: Array<number> = []
   #size = 0
@@ -47,34 +56,38 @@ export class Contents<K, V> {
   #slots: Array<number> = []
   #touched = false
 
+  constructor(index: SlotIndex<K> = new KeyIndex<K, number>()) {
+    this.index = index
+  }
+
   // ---------------------------------------------------------------------------------------------- reads
 
   get size(): number {
     return this.#size
   }
   has(key: K): boolean {
-    return this.#index.get(key) !== undefined
+    return this.index.get(key) !== undefined
   }
   get(key: K): V | undefined {
-    const slot = this.#index.get(key)
+    const slot = this.index.get(key)
     return slot === undefined ? undefined : this.valueAt(slot)
   }
   find(key: K): Option.Option<V> {
-    const slot = this.#index.get(key)
+    const slot = this.index.get(key)
     return slot === undefined ? Option.none() : Option.some(this.valueAt(slot))
   }
   keys(): Array<K> {
-    return Array.from(this.#index, ([key]) => key)
+    return Array.from(this.index, ([key]) => key)
   }
   values(): Array<V> {
-    return Array.from(this.#index, ([, slot]) => this.valueAt(slot))
+    return Array.from(this.index, ([, slot]) => this.valueAt(slot))
   }
   entries(): Array<readonly [K, V]> {
-    return Array.from(this.#index, ([key, slot]) => [key, this.valueAt(slot)] as const)
+    return Array.from(this.index, ([key, slot]) => [key, this.valueAt(slot)] as const)
   }
   /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
   *[Symbol.iterator](): Generator<[K, V], undefined> {
-    for (const [key, slot] of this.#index) yield [key, this.valueAt(slot)]
+    for (const [key, slot] of this.index) yield [key, this.valueAt(slot)]
     return undefined
   }
 
@@ -82,7 +95,7 @@ export class Contents<K, V> {
 
   /** Where the entry of a key lies; undefined where there is none. */
   slotOf(key: K): number | undefined {
-    return this.#index.get(key)
+    return this.index.get(key)
   }
   /** The value of the entry that lies there. Where values are made on demand, this makes it. */
   valueAt(slot: number): V {
@@ -90,7 +103,7 @@ export class Contents<K, V> {
   }
   /** Keys and the slots of their entries. */
   slots(): Iterator<readonly [K, number]> {
-    return this.#index[Symbol.iterator]()
+    return this.index[Symbol.iterator]()
   }
 
   /** Makes what reads would have to make, in slices: nothing, where values are simply there. */
@@ -127,7 +140,7 @@ export class Contents<K, V> {
   )
 
   #make(deadline: number): boolean {
-    const making = (this.#making ??= this.#index[Symbol.iterator]())
+    const making = (this.#making ??= this.index[Symbol.iterator]())
     let done = false
     this.#map = HashMap.mutate(this.#map ?? HashMap.empty<K, V>(), (draft) => {
       for (let n = 1; ; n++) {
@@ -174,7 +187,7 @@ export class Contents<K, V> {
 
   /** Hands back the slot of the entry. */
   set(key: K, value: V): number {
-    const slot = this.#index.get(key)
+    const slot = this.index.get(key)
     if (slot === undefined) return this.add(key, value)
     this.#rewrite(slot, key, value)
     return slot
@@ -182,7 +195,7 @@ export class Contents<K, V> {
 
   /** As `set`, unless the key has the same value. */
   update(key: K, value: V, same: (a: V, b: V) => boolean): void {
-    const slot = this.#index.get(key)
+    const slot = this.index.get(key)
     if (slot === undefined) this.add(key, value)
     else this.updateAt(slot, key, value, same)
   }
@@ -195,7 +208,7 @@ export class Contents<K, V> {
   /** As `set`, of a key that is known to be absent. */
   add(key: K, value: V): number {
     const slot = this.#free.pop() ?? this.#values.length
-    this.#index.set(key, slot)
+    this.index.set(key, slot)
     this.#size++
     if (this.#changes !== undefined) this.#note(slot, { _tag: "Set", key, value, previous: Option.none() })
     this.#write(slot, key, value)
@@ -232,7 +245,7 @@ export class Contents<K, V> {
 
   /** Hands back the slot that the entry had; -1 where there was none. */
   delete(key: K): number {
-    const slot = this.#index.get(key)
+    const slot = this.index.get(key)
     if (slot === undefined) return -1
     this.deleteAt(slot, key)
     return slot
@@ -243,7 +256,7 @@ export class Contents<K, V> {
     if (this.#changes !== undefined) {
       this.#note(slot, { _tag: "Deleted", key, previous: this.#values[slot] as V })
     }
-    this.#index.delete(key)
+    this.index.delete(key)
     this.#values[slot] = undefined
     this.#free.push(slot)
     this.#size--

@@ -132,3 +132,8 @@ const textOfObject = (it: object, path: Array<object>): string | undefined => {
 
 /** Undefined where only `Equal` itself can tell: some part says of itself what it equals, or leads back to itself. */
 export const keyText = (key: object): string | undefined => textOfObject(key, [])
+
+/** A key that cannot be looked for throws here, where nothing is written yet. */
+export const look = (key: unknown): void => {
+  if (typeof key === "object" && key !== null && keyText(key) === undefined) Hash.hash(key)
+}

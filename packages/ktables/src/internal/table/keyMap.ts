@@ -1,6 +1,6 @@
 /** A map by keys as `Equal` compares them: few in arrays, since most of these maps are small and many, and many in an index. */
 import * as Equal from "effect/Equal"
-import { KeyIndex } from "../table/keyIndex.ts"
+import { KeyIndex } from "./keyIndex.ts"
 
 /** Keys that are looked through one by one. */
 const FEW = 8
@@ -61,10 +61,17 @@ export class KeyMap<K, A extends {}> {
     this.#values[at] = lastValue
   }
 
-  /** Tolerates changes while it is walked: what is deleted before its turn may be visited, what is added may be not. */
-  [Symbol.iterator](): Iterator<readonly [K, A]> {
-    if (this.#keys === undefined) return this.#many![Symbol.iterator]()
-    return this.#keys.map((key, i) => [key, this.#values[i]!] as const)[Symbol.iterator]()
+  /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
+  *[Symbol.iterator](): Generator<readonly [K, A], undefined> {
+    if (this.#keys === undefined) yield* this.#many!
+    else {
+      // They change places, and may be many by the next step.
+      for (const key of this.#keys.slice()) {
+        const value = this.get(key)
+        if (value !== undefined) yield [key, value]
+      }
+    }
+    return undefined
   }
 
   /** It must not change meanwhile. */

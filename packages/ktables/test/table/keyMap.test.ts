@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { KeyMap } from "../../src/internal/operators/keyMap.ts"
+import { KeyMap } from "../../src/internal/table/keyMap.ts"
 import { chance } from "../support/chance.ts"
-import { shown } from "./fixtures.ts"
+import { shown } from "../operators/fixtures.ts"
 
 describe("a map that is small most of the time", () => {
   for (const [what, keyOf] of [

@@ -1,0 +1,239 @@
+/**
+ * A Kafka topic as a table of groups: each member of a group is a key of its own, and a read by group costs what it gives.
+ *
+ * **When to use**
+ *
+ * Where many processes each write an entry of their own under a common name, and readers want all of them: the hosts of a
+ * service, the sessions of a user, the members of a room. No two writers have a key in common, so that none reads before it
+ * writes, and none overwrites another.
+ *
+ * **Details**
+ *
+ * It is a `KafkaTable` with keys of the form `{ group, member }`, and all that is promised of one holds for it. Groups are not
+ * copied: the table finds its entries by group and member, and so has both at hand. A group is there while it has members.
+ *
+ * Topics, keys and values are those of Python's `ktables` 2.0.0: either side reads what the other writes and deletes, in any
+ * number of partitions, since both place keys as Java's clients do.
+ *
+ * **Gotchas**
+ *
+ * A key of another form is one that does not decode: whether it is set or deleted, it is counted (`keyDecodeErrors` among the
+ * `stats` of `health`, `ktables_errors_total` with the kind `key decode`), logged now and then, and passed over, unless
+ * `onDecodeError` says something else.
+ *
+ * @since 0.1.0
+ */
+import { Context, Effect, Layer, type Scope } from "effect"
+import type { GroupKey } from "./Codec.ts"
+import * as Check from "./internal/options.ts"
+import { oneGroup } from "./internal/operators/oneGroup.ts"
+import type { Cell } from "./internal/table/cell.ts"
+import { CellTable } from "./internal/table/cellTable.ts"
+import { GroupedTableView } from "./internal/table/groupedView.ts"
+import type { KafkaClient } from "./KafkaClient.ts"
+import * as KafkaTable from "./KafkaTable.ts"
+import type { Table } from "./Table.ts"
+import type { ReaderError } from "./TableError.ts"
+import { type GroupedTopic, isGrouped } from "./TableTopic.ts"
+
+const TypeId = "~effect-ktables/GroupedKafkaTable"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// models
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The view of a grouped table: a standard read-only map by keys, and the reads by group without an effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GroupedView<G, M, V> extends ReadonlyMap<GroupKey<G, M>, V> {
+  readonly groups: () => ReadonlyArray<G>
+  readonly members: (group: G) => ReadonlyArray<readonly [M, V]>
+  readonly memberCount: (group: G) => number
+  readonly hasGroup: (group: G) => boolean
+}
+
+/**
+ * A live table of a topic whose keys are members of groups.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GroupedKafkaTable<in out G, in out M, in out V> extends KafkaTable.KafkaTable<GroupKey<G, M>, V> {
+  readonly [TypeId]: typeof TypeId
+  readonly view: GroupedView<G, M, V>
+
+  /** All groups: a copy, in no promised order. */
+  readonly groups: Effect.Effect<ReadonlyArray<G>>
+  /** The members of a group with their values: a copy, in no promised order; empty where there is no such group. */
+  readonly members: (group: G) => Effect.Effect<ReadonlyArray<readonly [M, V]>>
+  readonly memberCount: (group: G) => Effect.Effect<number>
+  /** Whether the group has a member. */
+  readonly hasGroup: (group: G) => Effect.Effect<boolean>
+  /**
+   * The table of one group by its members, for as long as the scope is open: to be followed, watched and derived from. It is
+   * in step with this table as derived tables are, and contains nothing while the group has no member.
+   *
+   * **Gotchas**
+   *
+   * It is made in time proportional to the group, and from then on looks at the key of each change of the whole table. To read
+   * a group now and then, `members` needs no table.
+   */
+  readonly group: (group: G) => Effect.Effect<Table<M, V, ReaderError>, never, Scope.Scope>
+}
+
+/**
+ * Any grouped table.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type Any = GroupedKafkaTable<any, any, any>
+
+/**
+ * Tells whether a value is a grouped table.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isGroupedKafkaTable = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
+
+// ---------------------------------------------------------------------------------------------------------------------
+// constructors
+// ---------------------------------------------------------------------------------------------------------------------
+
+const checkTopic = Check.satisfies("a topic, as TableTopic.grouped defines it", isGrouped)
+
+/**
+ * Builds a grouped table in the current scope; options and errors are those of `KafkaTable.make`.
+ *
+ * **Example** (The hosts of a service)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { GroupedKafkaTable, GroupedKafkaTableWriter, TableTopic } from "effect-ktables"
+ *
+ * const hosts = TableTopic.grouped({
+ *   name: "hosts",
+ *   group: Schema.String,
+ *   member: Schema.String,
+ *   value: Schema.Struct({ port: Schema.Int })
+ * })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const table = yield* GroupedKafkaTable.make(hosts)
+ *   const writer = yield* GroupedKafkaTableWriter.make(hosts)
+ *   const ack = yield* writer.set("billing", "host-a", { port: 8080 })
+ *   yield* table.awaitOffset(ack)
+ *   return yield* table.members("billing")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fn("GroupedKafkaTable.make")(function* <G, M, V, RD, RE, R = never>(
+  topic: GroupedTopic<G, M, V, RD, RE>,
+  options?: KafkaTable.Options<R>
+): Effect.fn.Return<GroupedKafkaTable<G, M, V>, KafkaTable.StartError, KafkaClient | RD | R | Scope.Scope> {
+  yield* Check.taken(checkTopic, topic, undefined, "topic")
+  const table = yield* KafkaTable.make(topic, options)
+  const cell: Cell<GroupKey<G, M>, V, ReaderError> = CellTable.cellOf(table)
+  const view = new GroupedTableView(cell)
+  return Object.assign(table, {
+    [TypeId]: TypeId,
+    view,
+    groups: Effect.sync(() => view.groups()),
+    members: (group: G) => Effect.sync(() => view.members(group)),
+    memberCount: (group: G) => Effect.sync(() => view.memberCount(group)),
+    hasGroup: (group: G) => Effect.sync(() => view.hasGroup(group)),
+    group: (group: G) => Effect.map(oneGroup(cell, group), (cell) => new CellTable(cell))
+  } as const)
+})
+
+// ---------------------------------------------------------------------------------------------------------------------
+// layers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * A layer that builds a grouped table for a service of your own.
+ *
+ * **Gotchas**
+ *
+ * Layers are shared by reference: keep the result in a constant, since each call makes another reader.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <Self, G, M, V, RD, RE, R = never>(
+  tag: Context.Key<Self, GroupedKafkaTable<G, M, V>>,
+  topic: GroupedTopic<G, M, V, RD, RE>,
+  options?: KafkaTable.Options<R>
+): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> =>
+  Layer.effect(tag, make(topic, options))
+
+/**
+ * A service class whose service is a grouped table.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceClass<
+  in out Self,
+  in out Id extends string,
+  in out G,
+  in out M,
+  in out V,
+  out RD,
+  out RE
+> extends Context.ServiceClass<Self, Id, GroupedKafkaTable<G, M, V>> {
+  readonly topic: GroupedTopic<G, M, V, RD, RE>
+  /** The table with default options; one reader wherever it is provided. */
+  readonly layer: Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD, Scope.Scope>>
+  /** A new layer with these options; keep it in a constant. */
+  readonly layerWith: <R = never>(
+    options: KafkaTable.Options<R>
+  ) => Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+}
+
+/**
+ * Defines a service for the grouped table of a topic.
+ *
+ * **Example** (The hosts of each service)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { GroupedKafkaTable, TableTopic } from "effect-ktables"
+ * import * as MemoryKafka from "effect-ktables/MemoryKafka"
+ *
+ * const hosts = TableTopic.grouped({
+ *   name: "hosts",
+ *   group: Schema.String,
+ *   member: Schema.String,
+ *   value: Schema.Struct({ port: Schema.Int })
+ * })
+ *
+ * class Hosts extends GroupedKafkaTable.Service<Hosts>()("app/Hosts", hosts) {}
+ *
+ * export const main = Hosts.use((table) => table.members("billing")).pipe(
+ *   Effect.provide(Hosts.layer),
+ *   Effect.provide(MemoryKafka.layer)
+ * )
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service =
+  <Self>() =>
+  <const Id extends string, G, M, V, RD = never, RE = never>(
+    id: Id,
+    topic: GroupedTopic<G, M, V, RD, RE>
+  ): ServiceClass<Self, Id, G, M, V, RD, RE> => {
+    const tag = Context.Service<Self, GroupedKafkaTable<G, M, V>>()(id)
+    const layerWith = <R>(options: KafkaTable.Options<R>) => layer(tag, topic, options)
+    return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, G, M, V, RD, RE>
+  }
