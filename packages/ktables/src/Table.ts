@@ -42,6 +42,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import { constant } from "./internal/operators/constant.ts"
+import * as Given from "./internal/operators/given.ts"
 import * as Grouping from "./internal/operators/grouping.ts"
 import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
@@ -49,6 +50,7 @@ import * as Merged from "./internal/operators/merge.ts"
 import type { Derived } from "./internal/operators/operator.ts"
 import * as Refs from "./internal/operators/ref.ts"
 import * as Ordered from "./internal/operators/sorted.ts"
+import * as Check from "./internal/options.ts"
 import type { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
 import { TypeId } from "./internal/table/typeId.ts"
@@ -177,7 +179,7 @@ export type Error<T> = T extends Table<infer _K, infer _V, infer E> ? E : never
 export const isTable = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
 
 // ---------------------------------------------------------------------------------------------------------------------
-// operators
+// operators: what types rule out is refused when plain JavaScript gives it, by throwing `InvalidOption`
 // ---------------------------------------------------------------------------------------------------------------------
 
 /**
@@ -208,12 +210,10 @@ export interface OperatorOptions<Policy extends OnError = OnError> {
  */
 export type OperatorError<Policy extends OnError> = "fail" extends Policy ? DerivationFailed : never
 
-const cellOf = <K, V, E>(table: Table<K, V, E>): Cell<K, V, E> => CellTable.cellOf(table)
+const cellOf: <K, V, E>(table: Table<K, V, E>, option: string) => Cell<K, V, E> = Given.cellOf
 
 const tableOf = <K, V, E>(derived: Derived<K, V, E>): Effect.Effect<Table<K, V, E>, never, Scope.Scope> =>
   Effect.map(derived, (cell) => new CellTable(cell))
-
-const isDataFirst = (args: IArguments): boolean => isTable(args[0])
 
 /**
  * The table with each value changed by a function, under the same keys.
@@ -256,13 +256,19 @@ export const map: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
 } = dual(
-  isDataFirst,
+  Given.isDataFirst(0),
   <K, V, E, B, Policy extends OnError>(
     self: Table<K, V, E>,
     f: (value: V, key: K) => B,
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope> =>
-    tableOf(Mapped.map(cellOf(self), f, options?.onError))
+    tableOf(
+      Mapped.map(
+        cellOf(self, "Table.map.self"),
+        Given.functionOf(f, "Table.map.f"),
+        Given.optionsOf(options, "Table.map").onError
+      )
+    )
 )
 
 /**
@@ -310,13 +316,19 @@ export const filter: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, V, E | OperatorError<Policy>>, never, Scope.Scope>
 } = dual(
-  isDataFirst,
+  Given.isDataFirst(0),
   <K, V, E, Policy extends OnError>(
     self: Table<K, V, E>,
     predicate: (value: V, key: K) => boolean,
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, V, E | OperatorError<Policy>>, never, Scope.Scope> =>
-    tableOf(Mapped.filter(cellOf(self), predicate, options?.onError))
+    tableOf(
+      Mapped.filter(
+        cellOf(self, "Table.filter.self"),
+        Given.functionOf(predicate, "Table.filter.predicate"),
+        Given.optionsOf(options, "Table.filter").onError
+      )
+    )
 )
 
 /**
@@ -359,13 +371,19 @@ export const filterMap: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope>
 } = dual(
-  isDataFirst,
+  Given.isDataFirst(0),
   <K, V, E, B, X, Policy extends OnError>(
     self: Table<K, V, E>,
     f: (value: V, key: K) => Result.Result<B, X>,
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, B, E | OperatorError<Policy>>, never, Scope.Scope> =>
-    tableOf(Mapped.filterMap(cellOf(self), f, options?.onError))
+    tableOf(
+      Mapped.filterMap(
+        cellOf(self, "Table.filterMap.self"),
+        Given.functionOf(f, "Table.filterMap.f"),
+        Given.optionsOf(options, "Table.filterMap").onError
+      )
+    )
 )
 
 /**
@@ -428,13 +446,19 @@ export const index: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<IndexKey<I>, HashMap.HashMap<K, V>, E | OperatorError<Policy>>, never, Scope.Scope>
 } = dual(
-  isDataFirst,
+  Given.isDataFirst(0),
   <K, V, E, I, Policy extends OnError>(
     self: Table<K, V, E>,
     f: (value: V, key: K) => Grouping.Indices<I>,
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<I, HashMap.HashMap<K, V>, E | OperatorError<Policy>>, never, Scope.Scope> =>
-    tableOf(Grouping.index(cellOf(self), f, options?.onError))
+    tableOf(
+      Grouping.index(
+        cellOf(self, "Table.index.self"),
+        Given.functionOf(f, "Table.index.f"),
+        Given.optionsOf(options, "Table.index").onError
+      )
+    )
 )
 
 /**
@@ -448,7 +472,7 @@ export interface JoinOn<in K, in L, out J, Policy extends OnError = OnError> ext
   readonly on: (left: L, key: K) => J | null | undefined
 }
 
-const isJoinDataFirst = (args: IArguments): boolean => isTable(args[1])
+const checkJoinOptions = Check.record<JoinOn<never, never, never>>({ on: Given.isFunction, onError: Given.onError })
 
 /**
  * The entries of one table, each with the entry of another that belongs to it: the one of the same key, or the one that `on`
@@ -515,14 +539,17 @@ export const join: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
 } = dual(
-  isJoinDataFirst,
+  Given.isDataFirst(1),
   <K, L, E, J, R, E1, A, Policy extends OnError>(
     self: Table<K, L, E>,
     right: Table<J, R, E1>,
     f: (left: L, right: R, key: K) => A,
     options?: Partial<JoinOn<K, L, J, Policy>>
-  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
-    tableOf(Joined.join(cellOf(self), cellOf(right), f, options?.on, options?.onError))
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> => {
+    const { on, onError } = Given.optionsOf(options, "Table.join", checkJoinOptions)
+    const [lefts, rights] = [cellOf(self, "Table.join.self"), cellOf(right, "Table.join.right")]
+    return tableOf(Joined.join(lefts, rights, Given.functionOf(f, "Table.join.f"), on, onError))
+  }
 )
 
 /**
@@ -573,14 +600,17 @@ export const leftJoin: {
     options?: OperatorOptions<Policy>
   ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope>
 } = dual(
-  isJoinDataFirst,
+  Given.isDataFirst(1),
   <K, L, E, J, R, E1, A, Policy extends OnError>(
     self: Table<K, L, E>,
     right: Table<J, R, E1>,
     f: (left: L, right: Option.Option<R>, key: K) => A,
     options?: Partial<JoinOn<K, L, J, Policy>>
-  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
-    tableOf(Joined.leftJoin(cellOf(self), cellOf(right), f, options?.on, options?.onError))
+  ): Effect.Effect<Table<K, A, E | E1 | OperatorError<Policy>>, never, Scope.Scope> => {
+    const { on, onError } = Given.optionsOf(options, "Table.leftJoin", checkJoinOptions)
+    const [lefts, rights] = [cellOf(self, "Table.leftJoin.self"), cellOf(right, "Table.leftJoin.right")]
+    return tableOf(Joined.leftJoin(lefts, rights, Given.functionOf(f, "Table.leftJoin.f"), on, onError))
+  }
 )
 
 /**
@@ -630,7 +660,8 @@ export const union: {
   <K, V, E, W, E1>(
     self: Table<K, V, E>,
     that: Table<K, W, E1>
-  ): Effect.Effect<Table<K, V | W, E | E1>, never, Scope.Scope> => tableOf(Merged.union(cellOf(self), cellOf(that)))
+  ): Effect.Effect<Table<K, V | W, E | E1>, never, Scope.Scope> =>
+    tableOf(Merged.union(cellOf(self, "Table.union.self"), cellOf(that, "Table.union.that")))
 )
 
 /**
@@ -663,8 +694,10 @@ export interface DiffOptions<in V, Policy extends OnError = OnError> extends Ope
  */
 export type Comparable<K, V, E = never> = Table<K, V, E> | HashMap.HashMap<K, V>
 
-const comparedCell = <K, V, E>(it: Comparable<K, V, E>): Effect.Effect<Cell<K, V, E>> =>
-  HashMap.isHashMap(it) ? constant(it) : Effect.succeed(cellOf(it))
+const comparedCell = <K, V, E>(it: Comparable<K, V, E>, option: string): Effect.Effect<Cell<K, V, E>> =>
+  HashMap.isHashMap(it) ? constant(it) : Effect.succeed(cellOf(it, option))
+
+const checkDiffOptions = Check.record<DiffOptions<never>>({ equivalence: Given.isFunction, onError: Given.onError })
 
 /**
  * What has to change in one table to make the other of it, as a table: the keys whose entries differ, and how. It is live as
@@ -717,11 +750,14 @@ const comparedCell = <K, V, E>(it: Comparable<K, V, E>): Effect.Effect<Cell<K, V
 export const diff = <K, V, E = never, E1 = never, Policy extends OnError = "fail">(
   from: Comparable<K, V, E>,
   to: Comparable<K, V, E1>,
-  options: DiffOptions<V, Policy> = {}
-): Effect.Effect<Table<K, Difference<V>, E | E1 | OperatorError<Policy>>, never, Scope.Scope> =>
-  Effect.flatMap(Effect.all([comparedCell(from), comparedCell(to)]), ([before, after]) =>
-    tableOf(Merged.diff(before, after, options.equivalence ?? Equal.equals, options.onError))
+  options?: DiffOptions<V, Policy>
+): Effect.Effect<Table<K, Difference<V>, E | E1 | OperatorError<Policy>>, never, Scope.Scope> => {
+  const { equivalence = Equal.equals, onError } = Given.optionsOf(options, "Table.diff", checkDiffOptions)
+  return Effect.flatMap(
+    Effect.all([comparedCell(from, "Table.diff.from"), comparedCell(to, "Table.diff.to")]),
+    ([before, after]) => tableOf(Merged.diff(before, after, equivalence, onError))
   )
+}
 
 /**
  * Keys that have an order of their own: numbers and bigints by size, strings by their UTF-16 code units (as `<` compares
@@ -749,7 +785,7 @@ export interface RangeOptions<out K, out Prefix = never> {
    * where strings are in their own order, since keys with one prefix lie side by side there.
    */
   readonly prefix?: Prefix | undefined
-  /** The most entries: the first ones, or the last ones with `reverse`. Default: all. */
+  /** The most entries, a whole number: the first ones, or the last ones with `reverse`. Default: all. */
   readonly limit?: number | undefined
   /** From the last to the first; `from` stays the lower bound. Default: false. */
   readonly reverse?: boolean | undefined
@@ -857,12 +893,18 @@ export const sorted: {
     order: Order.Order<K>
   ): Effect.Effect<Sorted<K, V, E | DerivationFailed>, never, Scope.Scope>
 } = dual(
-  isDataFirst,
+  Given.isSortedDataFirst,
   <K, V, E>(
     self: Table<K, V, E>,
     order?: Order.Order<K>
   ): Effect.Effect<Sorted<K, V, E | DerivationFailed, PrefixOf<K>>, never, Scope.Scope> =>
-    Effect.map(Ordered.sorted<K, V, E, DerivationFailed>(cellOf(self), order), (cell) => new Ordered.SortedTable(cell))
+    Effect.map(
+      Ordered.sorted<K, V, E, DerivationFailed>(
+        cellOf(self, "Table.sorted.self"),
+        order === undefined ? undefined : Given.functionOf(order, "Table.sorted.order")
+      ),
+      (cell) => new Ordered.SortedTable(cell, order === undefined)
+    )
 )
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -917,7 +959,8 @@ export const sorted: {
  */
 export const ref = <K, V, E>(
   self: Table<K, V, E>
-): Effect.Effect<SubscriptionRef.SubscriptionRef<HashMap.HashMap<K, V>>, never, Scope.Scope> => Refs.ref(cellOf(self))
+): Effect.Effect<SubscriptionRef.SubscriptionRef<HashMap.HashMap<K, V>>, never, Scope.Scope> =>
+  Refs.ref(cellOf(self, "Table.ref.self"))
 
 /**
  * What each element of a stream waits for before it is looked up: the whole stream once for the table to be complete, or
@@ -939,7 +982,11 @@ export interface LookupOptions<out Wait extends LookupWait<never, unknown, unkno
   readonly waitFor: Wait
 }
 
-const isLookupDataFirst = (args: IArguments): boolean => isTable(args[1])
+const isStream = Check.satisfies("a stream", Stream.isStream)
+const isAnyTable = Check.satisfies("a table, and no effect that makes one", isTable)
+const checkLookupOptions = Check.record<LookupOptions<LookupWait<never>>>({
+  waitFor: Check.either(Check.oneOf("caughtUp"), Given.isFunction)
+})
 
 /**
  * Each element of a stream with the value that a table has for it when it passes: a stream that is enriched by a table, which
@@ -1024,24 +1071,26 @@ export const lookup: {
     options: LookupOptions<(element: A) => Effect.Effect<unknown, E2, R2>>
   ): Stream.Stream<readonly [A, Option.Option<V>], E | E2, R | R2>
 } = dual(
-  isLookupDataFirst,
+  Given.isDataFirst(1),
   <A, E, R, K, V, E1, E2, R2>(
     self: Stream.Stream<A, E, R>,
     table: Table<K, V, E1>,
     keyOf: (element: A) => K | null | undefined,
     options?: LookupOptions<LookupWait<A, E2, R2>>
   ): Stream.Stream<readonly [A, Option.Option<V>], E | E1 | E2 | TableClosed, R | R2> => {
-    const { view } = table
+    const elements = Check.takenOrThrow(isStream, self, "Table.lookup.self")
+    const { awaitCaughtUp, view } = Check.takenOrThrow(isAnyTable, table, "Table.lookup.table")
+    const { waitFor } = Given.optionsOf(options, "Table.lookup", checkLookupOptions)
+    Given.functionOf(keyOf, "Table.lookup.keyOf")
     const found = (element: A): readonly [A, Option.Option<V>] => {
       const key = keyOf(element)
       if (key === undefined || key === null) return [element, Option.none()]
       const value = view.get(key)
       return [element, value !== undefined || view.has(key) ? Option.some(value as V) : Option.none()]
     }
-    const waitFor = options?.waitFor
-    if (waitFor === undefined) return Stream.map(self, found)
-    if (waitFor === "caughtUp") return Stream.unwrap(Effect.as(table.awaitCaughtUp, Stream.map(self, found)))
-    return Stream.mapEffect(self, (element) => Effect.map(waitFor(element), () => found(element)))
+    if (waitFor === undefined) return Stream.map(elements, found)
+    if (waitFor === "caughtUp") return Stream.unwrap(Effect.as(awaitCaughtUp, Stream.map(elements, found)))
+    return Stream.mapEffect(elements, (element) => Effect.map(waitFor(element), () => found(element)))
   }
 )
 

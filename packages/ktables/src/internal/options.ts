@@ -267,4 +267,5 @@ export const taken = <A>(check: Check, given: A, topic?: string, option?: string
   Effect.suspend(() => Effect.fromResult(take(check, given, topic, option)))
 
 /** As `taken`, where no effect could fail: throws what refuses it. */
-export const takenOrThrow = <A>(check: Check, given: A): A => Result.getOrThrow(take(check, given))
+export const takenOrThrow = <A>(check: Check, given: A, option?: string, table?: string): A =>
+  Result.getOrThrow(take(check, given, table, option))

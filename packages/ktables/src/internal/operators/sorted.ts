@@ -5,6 +5,7 @@ import type * as Stream from "effect/Stream"
 import type { Cell } from "../table/cell.ts"
 import { CellTable } from "../table/cellTable.ts"
 import { TableView } from "../table/view.ts"
+import * as Check from "../options.ts"
 import { refusal } from "./guarded.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import type { Compare } from "./orderedEntries.ts"
@@ -88,20 +89,35 @@ export const sorted = <K, V, E, E2>(
   })
 }
 
+const isKey = Check.satisfies("a number, a bigint, a string or a Date", (key) => rank(key) < 3 || key instanceof Date)
+const anything = Check.satisfies("anything", () => true)
+const bounds = { limit: Check.integer({ min: 0 }), reverse: Check.boolean }
+const checkNatural = Check.record<Range<never>>({
+  ...bounds,
+  from: isKey,
+  to: isKey,
+  prefix: Check.satisfies("a string", (prefix) => typeof prefix === "string")
+})
+const checkGiven = Check.record<Range<never>>({
+  ...bounds,
+  from: anything,
+  to: anything,
+  prefix: Check.satisfies("no prefix in a given order: its keys may lie anywhere", () => false)
+})
+
 /** The view of a sorted table: its iterators go in order. */
 class SortedView<K, V> extends TableView<K, V> {
   readonly #cell: { readonly contents: SortedContents<K, V> }
+  readonly range: (options?: Range<K>) => ReadonlyArray<readonly [K, V]>
 
-  constructor(cell: { readonly contents: SortedContents<K, V> }) {
+  constructor(cell: { readonly contents: SortedContents<K, V> }, taken: (options: Range<K> | undefined) => Range<K>) {
     super(cell)
     this.#cell = cell
+    this.range = (options) => cell.contents.range(taken(options))
   }
 
   override entries(): Generator<[K, V], undefined> {
     return this.#cell.contents.inOrder()
-  }
-  range(options: Range<K> = {}): ReadonlyArray<readonly [K, V]> {
-    return this.#cell.contents.range(options)
   }
 }
 
@@ -115,15 +131,24 @@ export class SortedTable<K, V, E> extends CellTable<K, V, E, SortedContents<K, V
   readonly range: (options?: Range<K>) => Effect.Effect<ReadonlyArray<readonly [K, V]>>
   readonly watchRange: (options?: Range<K>) => Stream.Stream<ReadonlyArray<readonly [K, V]>, E>
 
-  constructor(cell: Cell<K, V, E, SortedContents<K, V>>) {
+  /** @param isNatural whether keys are in an order of their own. */
+  constructor(cell: Cell<K, V, E, SortedContents<K, V>>, isNatural: boolean) {
     super(cell)
-    this.view = new SortedView(cell)
-    this.range = (options = {}) => Effect.sync(() => cell.contents.range(options))
-    this.watchRange = (options = {}) =>
-      cell.feed.watchPart(
-        (key) => cell.contents.isWithin(options, key),
-        () => cell.contents.range(options),
+    const check = isNatural ? checkNatural : checkGiven
+    const taken = (options: Range<K> | undefined): Range<K> =>
+      options === undefined ? {} : Check.takenOrThrow(check, options, "", cell.name)
+    this.view = new SortedView(cell, taken)
+    this.range = (options) => {
+      const range = taken(options)
+      return Effect.sync(() => cell.contents.range(range))
+    }
+    this.watchRange = (options) => {
+      const range = taken(options)
+      return cell.feed.watchPart(
+        (key) => cell.contents.isWithin(range, key),
+        () => cell.contents.range(range),
         areSame
       )
+    }
   }
 }

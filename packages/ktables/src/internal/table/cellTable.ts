@@ -56,10 +56,9 @@ export class CellTable<K, V, E, C extends Contents<K, V> = Contents<K, V>> exten
     Equal.byReferenceUnsafe(this)
   }
 
-  /** What is behind a table. */
+  /** What is behind a table of this class. */
   static cellOf<K, V, E>(table: object): Cell<K, V, E> {
-    if (!(#cell in table)) throw new TypeError("it is no table that this library made")
-    return table.#cell as unknown as Cell<K, V, E>
+    return (table as CellTable<K, V, E>).#cell
   }
 
   readonly get = (key: K): Effect.Effect<Option.Option<V>> => Effect.sync(() => this.#cell.contents.find(key))
