@@ -29,9 +29,11 @@
 import { Clock, Cause, Context, Deferred, Duration, Effect, Exit, Layer, Option, Schedule, type Scope } from "effect"
 import * as Applier from "./internal/replica/applier.ts"
 import * as Metrics from "./internal/log/metrics.ts"
+import { described } from "./internal/operators/described.ts"
+import { isSame } from "./internal/operators/isSame.ts"
 import type { OnDecodeError, RawRecord } from "./internal/replica/onDecodeError.ts"
 import { rateLimited } from "./internal/replica/reports.ts"
-import { LogContents } from "./internal/replica/logContents.ts"
+import { type Keeps, LogContents } from "./internal/replica/logContents.ts"
 import { sameness } from "./internal/replica/sameness.ts"
 import { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
@@ -55,6 +57,7 @@ import {
 import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
 import type { Table } from "./Table.ts"
+import type { TableEntry, WithHeaders as EntryWithHeaders } from "./TableEntry.ts"
 import {
   type AwaitOffsetError,
   type BarrierError,
@@ -75,21 +78,6 @@ const TypeId = "~effect-ktables/KafkaTable"
 // ---------------------------------------------------------------------------------------------------------------------
 // models
 // ---------------------------------------------------------------------------------------------------------------------
-
-/**
- * An entry with the place of its record in the log.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TableEntry<out K, out V> {
-  readonly key: K
-  readonly value: V
-  readonly partition: number
-  readonly offset: number
-  /** Milliseconds since the epoch, as the record or its topic stamped it. */
-  readonly timestamp: number
-}
 
 /**
  * What a table has counted since it was built.
@@ -176,17 +164,21 @@ export interface Health {
 }
 
 /**
- * A live table of a topic.
+ * A live table of a topic. `Entry` is what it knows of each entry: with headers where it was made with `headers: true`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface KafkaTable<in out K, out V> extends Table<K, V, ReaderError> {
+export interface KafkaTable<in out K, out V, out Entry extends TableEntry<K, V> = TableEntry<K, V>> extends Table<
+  K,
+  V,
+  ReaderError
+> {
   readonly [TypeId]: typeof TypeId
   readonly topic: string
 
-  /** The value with the place of its record in the log. */
-  readonly getEntry: (key: K) => Effect.Effect<Option.Option<TableEntry<K, V>>>
+  /** The value with the place of its record in the log, its timestamp, and its headers where the table keeps them. */
+  readonly getEntry: (key: K) => Effect.Effect<Option.Option<Entry>>
   /** Status, counts, progress and the place of every partition's reader, as of now. */
   readonly health: Effect.Effect<Health>
   /**
@@ -200,6 +192,22 @@ export interface KafkaTable<in out K, out V> extends Table<K, V, ReaderError> {
    */
   readonly barrier: (options?: BarrierOptions) => Effect.Effect<void, BarrierError>
 }
+
+/**
+ * A table of a topic that keeps headers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WithHeaders<in out K, out V> extends KafkaTable<K, V, EntryWithHeaders<K, V>> {}
+
+/**
+ * What a table knows of its entries, by its option `headers`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Entry<K, V, Headers extends boolean> = [Headers] extends [true] ? EntryWithHeaders<K, V> : TableEntry<K, V>
 
 /**
  * Any table of a topic.
@@ -288,7 +296,7 @@ export interface FetchOptions {
  * @category options
  * @since 0.1.0
  */
-export interface Options<out R = never> {
+export interface Options<out R = never, out Headers extends boolean = boolean> {
   /** Default: `{ mode: "await", timeout: "30 seconds", onTimeout: "degrade" }`. */
   readonly catchUp?: CatchUp | undefined
   /** How long to look for a broker that answers before failing with `Unreachable`. Default: 30 seconds. */
@@ -300,6 +308,11 @@ export interface Options<out R = never> {
   readonly ensureTopic?: false | EnsureOptions | undefined
   /** Default: `read_committed`. */
   readonly isolation?: Isolation | undefined
+  /**
+   * Whether the headers of each entry's record are kept, for `getEntry` and `withMetadata`. They take memory; a table that
+   * does not keep them does not look at them. Default: false.
+   */
+  readonly headers?: Headers | undefined
   /** Default: `skip`. */
   readonly onDecodeError?: OnDecodeError<R> | undefined
   /** Records were truncated, or deleted before they were read. Default: `rebuild`. */
@@ -327,7 +340,7 @@ export interface Options<out R = never> {
    */
   readonly maxEntries?: number | undefined
   /**
-   * As `maxEntries`: bytes of the entries' keys and values, as they are in the log after decompression. What they take
+   * As `maxEntries`: bytes of the entries' keys, values and kept headers, as they are in the log after decompression. What they take
    * as decoded objects is not counted. Default: no limit.
    */
   readonly maxBytes?: number | undefined
@@ -352,6 +365,7 @@ const checkOptions = Check.record<Options>({
   startTimeout: Check.duration({ min: 1 }),
   ensureTopic: Check.either(Check.oneOf(false), checkEnsureOptions),
   isolation: Check.oneOf("read_committed", "read_uncommitted"),
+  headers: Check.boolean,
   onDecodeError: Check.either(
     Check.oneOf("skip", "remove", "fail"),
     Check.satisfies("a function of the error and the record", Check.isFunction)
@@ -438,17 +452,25 @@ export type StartError =
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = never>(
+export const make = Effect.fn("KafkaTable.make")(function* <
+  K,
+  V,
+  RD,
+  RE,
+  R = never,
+  const Headers extends boolean = false
+>(
   topic: TableTopic<K, V, RD, RE>,
-  given: Options<R> = {}
-): Effect.fn.Return<KafkaTable<K, V>, StartError, KafkaClient | RD | R | Scope.Scope> {
+  given: Options<R, Headers> = {}
+): Effect.fn.Return<KafkaTable<K, V, Entry<K, V, Headers>>, StartError, KafkaClient | RD | R | Scope.Scope> {
   const client = yield* KafkaClient
   const context = yield* Effect.context<RD | R>()
   yield* Check.taken(checkTopic, topic, undefined, "topic")
   const name = topic.name
   const options = yield* Check.taken(checkOptions, given, name)
   const metrics = Metrics.make(name, context as Context.Context<never>)
-  const empty = () => new LogContents<K, V>(options.maxBytes !== undefined, indexFor(topic))
+  const keeps: Keeps = { sizes: options.maxBytes !== undefined, headers: options.headers === true }
+  const empty = () => new LogContents<K, V>(keeps, indexFor(topic))
   const cell = new Cell<K, V, ReaderError, LogContents<K, V>>({
     name,
     contents: empty(),
@@ -496,7 +518,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <K, V, RD, RE, R = ne
   )
   yield* Effect.forkScoped(reader.connectivity.report)
   yield* started(cell, reader, options.catchUp ?? { mode: "await" })
-  return new KafkaTableImpl(cell, reader, metrics, ensured)
+  return new KafkaTableImpl<K, V, Entry<K, V, Headers>>(cell, reader, metrics, ensured)
 })
 
 /** Keys of two parts are found by these, whatever else their table is asked for. */
@@ -521,10 +543,13 @@ const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(
   yield* reader.degrade(late)
 })
 
-class KafkaTableImpl<K, V> extends CellTable<K, V, ReaderError, LogContents<K, V>> implements KafkaTable<K, V> {
+class KafkaTableImpl<K, V, Entry extends TableEntry<K, V>>
+  extends CellTable<K, V, ReaderError, LogContents<K, V>>
+  implements KafkaTable<K, V, Entry>
+{
   readonly [TypeId]: typeof TypeId = TypeId
   readonly topic: string
-  readonly getEntry: KafkaTable<K, V>["getEntry"]
+  readonly getEntry: KafkaTable<K, V, Entry>["getEntry"]
   readonly health: Effect.Effect<Health>
   readonly awaitOffset: KafkaTable<K, V>["awaitOffset"]
   readonly barrier: KafkaTable<K, V>["barrier"]
@@ -538,11 +563,8 @@ class KafkaTableImpl<K, V> extends CellTable<K, V, ReaderError, LogContents<K, V
     super(cell)
     const topic = cell.name
     this.topic = topic
-    this.getEntry = (key) =>
-      Effect.sync(() => {
-        const place = cell.contents.place(key)
-        return place === undefined ? Option.none() : Option.some({ key, value: cell.contents.get(key) as V, ...place })
-      })
+    // It has headers where the contents keep them, which is what the type says.
+    this.getEntry = (key) => Effect.sync(() => Option.fromUndefinedOr(cell.contents.entry(key) as Entry | undefined))
     this.health = Effect.map(Clock.currentTimeMillis, (now) => ({
       status: cell.status,
       ensured: ensured(),
@@ -658,6 +680,69 @@ const healthOf = (partition: ReturnType<Replica.Replica["partitions"]>[number], 
 })
 
 // ---------------------------------------------------------------------------------------------------------------------
+// operators
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The table with what is known of each entry in the place of its value: the entry as `getEntry` gives it, with the place of
+ * its record, its timestamp, and its headers where the table keeps them.
+ *
+ * **When to use**
+ *
+ * For changes, indexes, filters and sorting by when or with which headers something was written, and for `Table.expire`.
+ *
+ * **Details**
+ *
+ * It is a derived table as those of `Table`: of the source's version, and closed with its scope. A key that is written again
+ * with the same value is a change here, since its record is another. Of several records of a key in one commit the last one
+ * shows.
+ *
+ * **Example** (Who wrote the prices, by a header)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const table = yield* KafkaTable.make(prices, { headers: true })
+ *   const entries = yield* KafkaTable.withMetadata(table)
+ *   const byAuthor = yield* entries.pipe(
+ *     Table.index(({ headers }) =>
+ *       headers.flatMap(({ key, value }) => (key === "author" && value !== null ? [new TextDecoder().decode(value)] : []))
+ *     )
+ *   )
+ *   return yield* byAuthor.get("importer")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const withMetadata = <K, V, Entry extends TableEntry<K, V>>(
+  table: KafkaTable<K, V, Entry>
+): Effect.Effect<Table<K, Entry, ReaderError>, never, Scope.Scope> => {
+  const cell = CellTable.cellOf<K, V, ReaderError>(table)
+  const { same } = cell
+  return Effect.map(
+    described(
+      "withMetadata",
+      cell,
+      // A table of a topic has no other contents.
+      (contents, slot, key) => (contents as LogContents<K, V>).entryAt(slot, key) as Entry,
+      (a, b) => isSamePlace(a, b) && same(a.value, b.value) && isSame(headersOf(a), headersOf(b))
+    ),
+    (derived) => new CellTable(derived)
+  )
+}
+
+const isSamePlace = (a: TableEntry<unknown, unknown>, b: TableEntry<unknown, unknown>): boolean =>
+  a.offset === b.offset && a.timestamp === b.timestamp && a.partition === b.partition
+
+const headersOf = (entry: Partial<EntryWithHeaders<unknown, unknown>>): unknown => entry.headers
+
+// ---------------------------------------------------------------------------------------------------------------------
 // layers
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -671,11 +756,26 @@ const healthOf = (partition: ReturnType<Replica.Replica["partitions"]>[number], 
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Self, K, V, RD, RE, R = never>(
+export const layer: {
+  <Self, K, V, RD, RE, R = never>(
+    tag: Context.Key<Self, WithHeaders<K, V>>,
+    topic: TableTopic<K, V, RD, RE>,
+    options: Options<R, true> & { readonly headers: true }
+  ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+  <Self, Shape extends KafkaTable<K, V>, K, V, RD, RE, R = never>(
+    tag: Context.Key<Self, Shape> & WithoutHeaders<Shape>,
+    topic: TableTopic<K, V, RD, RE>,
+    options?: Options<R>
+  ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+} = <Self, K, V, RD, RE, R = never>(
   tag: Context.Key<Self, KafkaTable<K, V>>,
   topic: TableTopic<K, V, RD, RE>,
   options?: Options<R>
 ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> => Layer.effect(tag, make(topic, options))
+
+/** No tag of a table that keeps headers: these are asked for by the option. */
+// oxlint-disable-next-line typescript/no-explicit-any
+type WithoutHeaders<Shape> = [Shape] extends [WithHeaders<any, any>] ? never : unknown
 
 /**
  * A service class whose service is a table.

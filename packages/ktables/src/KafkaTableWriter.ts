@@ -38,6 +38,7 @@ import type { WriteAck } from "./WriteAck.ts"
 import type { Codec, CodecError } from "./Codec.ts"
 import { isOutOfMemory, isStrayPromise, noEffect, printed } from "./internal/defects.ts"
 import * as Check from "./internal/options.ts"
+import { encodeUtf8 } from "./internal/utf8.ts"
 import { BATCH_OVERHEAD } from "./internal/records/batchWriter.ts"
 import type { Compression } from "./internal/records/compression.ts"
 import { describeWith } from "./internal/topic/describe.ts"
@@ -53,11 +54,39 @@ import * as TopicView from "./internal/topic/topicView.ts"
 import { checkTopic, invalidTopic } from "./internal/topic/validate.ts"
 import * as Appender from "./internal/writer/appender.ts"
 import { javaPartitioner, type Partitioner } from "./internal/records/partitioner.ts"
-import type { PendingRecord } from "./internal/writer/pendingRecord.ts"
+import type { Metadata, PendingRecord } from "./internal/writer/pendingRecord.ts"
 
 export type { Compression, Partitioner }
 
 const TypeId = "~effect-ktables/KafkaTableWriter"
+
+/**
+ * A header to write.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HeaderInput {
+  readonly key: string
+  /** A string is written as UTF-8. */
+  readonly value: string | Uint8Array | null
+}
+
+/**
+ * What a write says of its record beside key and value.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface WriteOptions {
+  /** In their order; several may have one key. They are copied at once. Default: none. */
+  readonly headers?: ReadonlyArray<HeaderInput> | undefined
+  /**
+   * Milliseconds since the epoch. A topic with `message.timestamp.type` `LogAppendTime` stamps its records itself: the
+   * acknowledgement has the time that counts. Default: the time of the call.
+   */
+  readonly timestamp?: number | undefined
+}
 
 /**
  * A writer of the keys `K` and values `V` of one topic.
@@ -69,15 +98,15 @@ export interface KafkaTableWriter<in K, in V> {
   readonly [TypeId]: typeof TypeId
   readonly topic: string
   /** Writes a value. Succeeds once the broker has acknowledged it as `acks` says. */
-  readonly set: (key: K, value: V) => Effect.Effect<WriteAck, WriteError>
+  readonly set: (key: K, value: V, options?: WriteOptions) => Effect.Effect<WriteAck, WriteError>
   /** Writes a tombstone, also where the key is not in the table. */
-  readonly delete: (key: K) => Effect.Effect<WriteAck, WriteError>
+  readonly delete: (key: K, options?: WriteOptions) => Effect.Effect<WriteAck, WriteError>
   /**
    * Writes all entries, in their order per partition, and answers with their acknowledgements in the order of the
    * entries. An entry that fails keeps no other from being written.
    */
   readonly setAll: <Key extends K>(
-    entries: Iterable<readonly [Key, V]>
+    entries: Iterable<readonly [key: Key, value: V, options?: WriteOptions]>
   ) => Effect.Effect<ReadonlyArray<WriteAck>, SetAllError<Key>>
 }
 
@@ -199,6 +228,34 @@ const checkOptions = Check.every(
   }
 )
 
+const isText = (value: unknown): boolean => typeof value === "string" && value.isWellFormed()
+
+/** Bytes are copied, since their owner may change them before they are sent. */
+const bytesOf = (value: unknown): unknown =>
+  value instanceof Uint8Array ? new Uint8Array(value) : isText(value) ? encodeUtf8(value as string) : value
+
+const checkWriteOptions = Check.record<WriteOptions>({
+  headers: Check.list(
+    Check.record<HeaderInput>({
+      key: Check.required(Check.satisfies("a string without lone surrogates", isText)),
+      value: Check.required(
+        Check.every(
+          Check.satisfies(
+            "a Uint8Array, a string without lone surrogates, or null",
+            (value) => value === null || value instanceof Uint8Array || isText(value)
+          ),
+          (value) => Result.succeed(bytesOf(value))
+        )
+      )
+    })
+  ),
+  timestamp: Check.integer({ min: 0 })
+})
+
+/** What was taken of options: their headers are bytes now. */
+const metadataOf = (options: WriteOptions, topic: string): Effect.Effect<Metadata, InvalidOption> =>
+  Check.taken(checkWriteOptions, options, topic) as Effect.Effect<WriteOptions & Metadata, InvalidOption>
+
 /** A string is none: it has characters and no entries. */
 const isIterable = (value: unknown): boolean =>
   typeof value === "object" && value !== null && Check.isFunction(Reflect.get(value, Symbol.iterator))
@@ -215,6 +272,9 @@ const isBytes = (bytes: unknown): bytes is Uint8Array => bytes instanceof Uint8A
 
 const isReady = (effect: Effect.Effect<Uint8Array, EncodeError>): effect is Exit.Success<Uint8Array> =>
   Exit.isExit(effect) && Exit.isSuccess(effect)
+
+/** The halves of a record as bytes, and what is said of it. */
+type Encoded = readonly [Uint8Array, Uint8Array, Metadata | undefined]
 
 /**
  * Starts a writer, which writes until the scope closes.
@@ -316,28 +376,43 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
     )
   }
 
-  const append = (key: Uint8Array, value: Uint8Array | null): Effect.Effect<WriteAck, WriteError> =>
+  const append = (
+    key: Uint8Array,
+    value: Uint8Array | null,
+    metadata: Metadata | undefined
+  ): Effect.Effect<WriteAck, WriteError> =>
     Effect.callback((resume) => {
-      const record = appender.append(key, value, resume)
+      const record = appender.append(key, value, resume, metadata)
       return record === undefined ? undefined : Effect.sync(() => appender.withdraw(record))
     })
 
-  const write = (key: K, value: Effect.Effect<Uint8Array, EncodeError> | null): Effect.Effect<WriteAck, WriteError> => {
+  const write = (
+    key: K,
+    value: Effect.Effect<Uint8Array, EncodeError> | null,
+    metadata: Metadata | undefined
+  ): Effect.Effect<WriteAck, WriteError> => {
     const keyBytes = encoded("key", topic.key, key)
     if (isReady(keyBytes)) {
-      if (value === null) return append(keyBytes.value, null)
-      if (isReady(value)) return append(keyBytes.value, value.value)
+      if (value === null) return append(keyBytes.value, null, metadata)
+      if (isReady(value)) return append(keyBytes.value, value.value, metadata)
     }
     return Effect.flatMap(keyBytes, (key) =>
-      value === null ? append(key, null) : Effect.flatMap(value, (value) => append(key, value))
+      value === null ? append(key, null, metadata) : Effect.flatMap(value, (value) => append(key, value, metadata))
     )
   }
+
+  /** Runs a write with what was taken of its options. */
+  const withMetadata = <A, E>(
+    options: WriteOptions | undefined,
+    write: (metadata: Metadata | undefined) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | InvalidOption> =>
+    options === undefined ? write(undefined) : Effect.flatMap(metadataOf(options, topic.name), write)
 
   /** Of what stands in the place of an entry, or of all of them. */
   const noEntry = (given: unknown, expected: string): EncodeError =>
     new EncodeError({ topic: topic.name, part: "key", detail: `it is ${Check.shown(given)}, expected ${expected}` })
 
-  const setAll = <Key extends K>(entries: Iterable<readonly [Key, V]>) =>
+  const setAll = <Key extends K>(entries: Iterable<readonly [key: Key, value: V, options?: WriteOptions]>) =>
     Effect.suspend(() => {
       if (!isIterable(entries)) {
         const error = noEntry(entries, "an iterable of [key, value] pairs")
@@ -363,16 +438,19 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
             settle(keys.push(entry as never) - 1, Exit.fail(noEntry(entry, "a [key, value] pair")))
             continue
           }
-          const [key, value] = entry as readonly [Key, V]
+          const [key, value, options] = entry as readonly [Key, V, WriteOptions?]
           const index = keys.push(key) - 1
           const keyBytes = encoded("key", topic.key, key)
           const valueBytes = encoded("value", topic.value, value)
-          const bytes: Exit.Exit<readonly [Uint8Array, Uint8Array], EncodeError> =
-            isReady(keyBytes) && isReady(valueBytes)
-              ? Exit.succeed([keyBytes.value, valueBytes.value])
-              : yield* Effect.exit(Effect.all([keyBytes, valueBytes]))
+          const bytes: Exit.Exit<Encoded, EncodeError | InvalidOption> =
+            isReady(keyBytes) && isReady(valueBytes) && options === undefined
+              ? Exit.succeed([keyBytes.value, valueBytes.value, undefined])
+              : yield* Effect.exit(
+                  withMetadata(options, (metadata) => Effect.all([keyBytes, valueBytes, Effect.succeed(metadata)]))
+                )
           if (Exit.isSuccess(bytes)) {
-            const record = appender.append(bytes.value[0], bytes.value[1], (exit) => settle(index, exit))
+            const [key, value, metadata] = bytes.value
+            const record = appender.append(key, value, (exit) => settle(index, exit), metadata)
             if (record !== undefined) records.push(record)
           } else {
             settle(index, Exit.failCause(bytes.cause))
@@ -393,8 +471,11 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
   const self: KafkaTableWriter<K, V> = {
     [TypeId]: TypeId,
     topic: topic.name,
-    set: (key, value) => Effect.suspend(() => write(key, encoded("value", topic.value, value))),
-    delete: (key) => Effect.suspend(() => write(key, null)),
+    set: (key, value, options) =>
+      Effect.suspend(() =>
+        withMetadata(options, (metadata) => write(key, encoded("value", topic.value, value), metadata))
+      ),
+    delete: (key, options) => Effect.suspend(() => withMetadata(options, (metadata) => write(key, null, metadata))),
     setAll
   }
   return self

@@ -593,6 +593,7 @@ export class CompressionUnavailable extends TaggedError<CompressionUnavailable>(
  */
 export type WriteError =
   | EncodeError
+  | InvalidOption
   | WriteRejected
   | WriteOutcomeUnknown
   | WriteTimeout

@@ -15,6 +15,7 @@ const vocabulary = [
   "KafkaError",
   "KafkaTransport",
   "TableChange",
+  "TableEntry",
   "TableError",
   "TableStatus",
   "TableTopic",

@@ -100,7 +100,16 @@ describe("a bundle", () => {
 })
 
 /** What a browser can load: declarations, codecs, and what tables say. */
-const entries = ["Codec", "Table", "TableChange", "TableError", "TableStatus", "TableTopic", "WriteAck"] as const
+const entries = [
+  "Codec",
+  "Table",
+  "TableChange",
+  "TableEntry",
+  "TableError",
+  "TableStatus",
+  "TableTopic",
+  "WriteAck"
+] as const
 
 const bundleForBrowsers = (source: string) =>
   Effect.promise(async () => {

@@ -220,6 +220,21 @@ export const tagged = (tag: string, cases: Readonly<Record<string, Check>>): Che
     )
 }
 
+/** An array of values that each pass a check, which is copied. */
+export const list =
+  (check: Check): Check =>
+  (value, option) => {
+    if (!Array.isArray(value)) return Result.fail({ option, given: shown(value), expected: "an array" })
+    const all: Array<unknown> = []
+    for (let i = 0; i < value.length; i++) {
+      const place = `${option}[${i}]`
+      const taken = lookedAt(place, () => check(value[i], place))
+      if (Result.isFailure(taken)) return taken
+      all.push(taken.success)
+    }
+    return Result.succeed(all)
+  }
+
 /** A check of several, in their order: each is given what the one before it took. */
 export const every =
   (...checks: ReadonlyArray<Check>): Check =>

@@ -34,7 +34,9 @@ const following = (partitions: number, isForeign = false) => {
       keyLength: bytes.length,
       valueBuffer: bytes,
       valueStart: 0,
-      valueLength
+      valueLength,
+      headersStart: 0,
+      headersEnd: 0
     }
   }
   return {
@@ -124,7 +126,9 @@ describe("keys outside their partitions", () => {
         keyLength: key.length,
         valueBuffer: key,
         valueStart: 0,
-        valueLength: 1
+        valueLength: 1,
+        headersStart: 0,
+        headersEnd: 0
       })
     }
     return foreign.areMany(keys)

@@ -1,12 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
+import type { TableEntry } from "effect-ktables"
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
+import { readHeaders } from "../../src/internal/records/recordHeaders.ts"
 import { chance } from "../support/chance.ts"
 import { AnswerMemory } from "../../src/internal/log/answerMemory.ts"
 import { Survivors } from "../../src/internal/replica/survivors.ts"
 
 interface Expected {
   readonly value: Buffer | null
+  readonly headers: ReadonlyArray<TableEntry.Header>
   readonly offset: number
   readonly timestamp: number
 }
@@ -25,10 +28,11 @@ const feed = (options: {
   readonly batches: number
   readonly valueSize: number
   readonly mostPacked?: number
+  readonly headers?: boolean
 }) => {
   const random = chance(options.seed).next
   const memory = new AnswerMemory(ANSWER, 1, options.mostPacked)
-  const survivors = new Survivors(0, memory)
+  const survivors = new Survivors(0, memory, options.headers)
   const expected = new Map<string, Expected>()
   let peak = 0
   // Offsets beyond 32 bits, and a clock that goes backwards.
@@ -45,10 +49,14 @@ const feed = (options: {
           : kind < 0.15
             ? Buffer.alloc(0)
             : Buffer.alloc(1 + Math.floor(random() * options.valueSize), i)
-      return { offsetDelta: i, timestamp: Math.floor(random() * 2e12), key, value }
+      const headers =
+        options.headers === true && random() < 0.7
+          ? [{ key: `h${b % 7}`, value: random() < 0.2 ? null : Buffer.alloc(Math.floor(random() * 300), `${b} ${i}`) }]
+          : []
+      return { offsetDelta: i, timestamp: Math.floor(random() * 2e12), key, value, headers }
     })
-    for (const { key, offsetDelta, timestamp, value } of records) {
-      expected.set(key.toString("latin1"), { value, offset: offset + offsetDelta, timestamp })
+    for (const { headers, key, offsetDelta, timestamp, value } of records) {
+      expected.set(key.toString("latin1"), { value, headers, offset: offset + offsetDelta, timestamp })
     }
     // Compressed batches lie in memory of their own, between others of one answer.
     sets.push(encodeBatch(records, { baseOffset: offset, ...(random() < 0.2 ? { compression: "gzip" } : {}) }))
@@ -68,10 +76,10 @@ const feed = (options: {
     from = offset
     peak = Math.max(peak, survivors.bytes.held - survivors.bytes.live)
   }
-  return { survivors, expected, peak }
+  return { survivors, expected, peak, keepsHeaders: options.headers === true }
 }
 
-const check = ({ expected, survivors }: ReturnType<typeof feed>) => {
+const check = ({ expected, keepsHeaders, survivors }: ReturnType<typeof feed>) => {
   assert.strictEqual(survivors.size, expected.size)
   let live = 0
   let entries = 0
@@ -94,6 +102,16 @@ const check = ({ expected, survivors }: ReturnType<typeof feed>) => {
         key
       )
       live += of.value.length
+      if (keepsHeaders) {
+        const [start, end] = [at + of.value.length, survivors.headersEnd(entry)]
+        const headers = readHeaders(survivors.valueBuffer(entry), start, end)!
+        assert.deepStrictEqual(
+          headers.map(({ key, value }) => [key, value && Buffer.from(value)]),
+          of.headers.map(({ key, value }) => [key, value]),
+          key
+        )
+        live += end - start
+      }
       entries++
       keyBytes += key.length
     }
@@ -133,6 +151,15 @@ describe("survivors", () => {
   for (let seed = 1; seed <= 20; seed++) {
     it(`hold the last record of every key, as a plain map does (seed ${seed})`, () => {
       const fed = feed({ seed, keys: 1 + seed * 150, batches: 200, valueSize: 60 })
+      check(fed)
+      assert.strictEqual(fed.survivors.records, 4000)
+    })
+  }
+
+  for (let seed = 1; seed <= 8; seed++) {
+    it(`keep headers beside values where that is wanted, also of what is copied together (seed ${seed})`, () => {
+      const valueSize = seed % 2 === 0 ? 60 : 20_000
+      const fed = feed({ seed, keys: 1 + seed * 150, batches: 200, valueSize, headers: true })
       check(fed)
       assert.strictEqual(fed.survivors.records, 4000)
     })

@@ -3,7 +3,7 @@
  * that was ever in them.
  */
 import { Effect, Schema } from "effect"
-import { Codec, type KafkaTable, TableTopic } from "effect-ktables"
+import { Codec, type KafkaTable, type TableEntry, TableTopic } from "effect-ktables"
 import type * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import type { Chance } from "./chance.ts"
@@ -61,6 +61,13 @@ export interface RandomLog {
   readonly remembered: Effect.Effect<ReadonlyMap<string | number, number> | undefined>
 }
 
+/** The headers that a value is written with: none, some of one key, without a value, and more than fit into a byte's length. */
+export const headersOf = (value: number): ReadonlyArray<TableEntry.Header> =>
+  Array.from({ length: value % 4 }, (_, i) => ({
+    key: `header ${(value + i) % 3}`,
+    value: (value + i) % 5 === 0 ? null : Buffer.alloc((value * 37 * i) % 300, `${value},`)
+  }))
+
 const names = ["a", "b", "c", "d", "e", "\u0000\u0000\u0000\u0000", ""]
 const numbers = ["1", "01", "2", "02", "002", "3", "none"]
 
@@ -100,7 +107,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
     if (chance.happens(0.03)) return { partition, record: { key: null, value: "keyless" } }
     if (chance.happens(0.25)) return { partition, record: { key, value: null } }
     if (options.poison && chance.happens(0.2)) return { partition, record: { key, value: "poison" } }
-    return { partition, record: { key, value: String(++value) } }
+    return { partition, record: { key, value: String(++value), headers: headersOf(value) } }
   }
 
   const batch = (): { readonly partition: number; readonly records: ReadonlyArray<MemoryKafka.MemoryRecord> } => {

@@ -1,10 +1,11 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Effect, type Layer, Schema, type Stream } from "effect"
+import { Context, Effect, type Layer, type Option, Schema, type Stream } from "effect"
 import {
   Codec,
   KafkaTable,
   type KafkaClient,
   Table,
+  type TableEntry,
   type TableError,
   type TableStatus,
   TableTopic
@@ -154,4 +155,57 @@ describe("isTable and isKafkaTable", () => {
       })
     )
   )
+})
+
+describe("metadata", () => {
+  const topic = numbers
+  type Made<A> = A extends Effect.Effect<infer T, infer _E, infer _R> ? T : never
+
+  it("has headers where the table was asked to keep them, and else none", () => {
+    const make = () => ({
+      plain: KafkaTable.make(topic),
+      without: KafkaTable.make(topic, { headers: false }),
+      keeping: KafkaTable.make(topic, { headers: true, isolation: "read_committed" }),
+      either: (headers: boolean) => KafkaTable.make(topic, { headers })
+    })
+    type All = ReturnType<typeof make>
+    expectTypeOf<Made<All["plain"]>>().toEqualTypeOf<Numbers>()
+    expectTypeOf<Made<All["without"]>>().toEqualTypeOf<Numbers>()
+    expectTypeOf<Made<ReturnType<All["either"]>>>().toEqualTypeOf<Numbers>()
+    type Keeping = Made<All["keeping"]>
+    expectTypeOf<Keeping>().toExtend<KafkaTable.WithHeaders<string, number>>()
+    expectTypeOf<Keeping>().toExtend<Numbers>()
+    expectTypeOf<Numbers>().not.toExtend<Keeping>()
+    expectTypeOf<Numbers>().not.toExtend<KafkaTable.WithHeaders<string, number>>()
+    type EntryOf<T extends Numbers> = Option.Option.Value<Made<ReturnType<T["getEntry"]>>>
+    expectTypeOf<EntryOf<Numbers>>().toEqualTypeOf<TableEntry.TableEntry<string, number>>()
+    expectTypeOf<EntryOf<Numbers>>().not.toHaveProperty("headers")
+    expectTypeOf<EntryOf<Keeping>>().toEqualTypeOf<TableEntry.WithHeaders<string, number>>()
+  })
+
+  it("of a table is the value of its entries", () => {
+    const derive = (plain: Numbers, keeping: KafkaTable.WithHeaders<string, number>) => ({
+      plain: plain.pipe(KafkaTable.withMetadata),
+      keeping: KafkaTable.withMetadata(keeping)
+    })
+    type All = ReturnType<typeof derive>
+    expectTypeOf<Made<All["plain"]>>().toEqualTypeOf<
+      Table.Table<string, TableEntry.TableEntry<string, number>, TableError.ReaderError>
+    >()
+    expectTypeOf<Made<All["keeping"]>>().toEqualTypeOf<
+      Table.Table<string, TableEntry.WithHeaders<string, number>, TableError.ReaderError>
+    >()
+  })
+
+  it("of a service is asked for by its tag", () => {
+    class Keeping extends Context.Service<Keeping, KafkaTable.WithHeaders<string, number>>()("test/Keeping") {}
+    const layers = () => ({
+      keeping: KafkaTable.layer(Keeping, topic, { headers: true }),
+      // @ts-expect-error: its entries would have no headers.
+      plain: KafkaTable.layer(Keeping, topic)
+    })
+    expectTypeOf<ReturnType<typeof layers>["keeping"]>().toExtend<
+      Layer.Layer<Keeping, KafkaTable.StartError, KafkaClient.KafkaClient>
+    >()
+  })
 })

@@ -19,6 +19,10 @@ const isSameAt = (a: unknown, b: unknown, depth: number, isWhole: boolean): bool
     return as.length === bs.length && as.every((one, i) => isSameAt(one, bs[i], depth + 1, isWhole))
   }
   if (isWhole && HashMap.isHashMap(a)) return isSameMap(a, b as HashMap.HashMap<unknown, unknown>, depth)
+  if (prototype === Uint8Array.prototype) {
+    const [as, bs] = [a as Uint8Array, b as Uint8Array]
+    return as.length === bs.length && as.every((byte, i) => byte === bs[i])
+  }
   if (!isPlain(prototype)) return false
   type Fields = Readonly<Record<PropertyKey, unknown>>
   // Most of what is compared differs, and shows it here, where nothing is allocated.
@@ -52,8 +56,8 @@ const guarded =
   }
 
 /**
- * Within a commit, whose cost is to be that of what it changes. Plain data is compared by what it holds; whatever else there
- * is, by being the very same. What throws when it is looked at is not the same as anything.
+ * Within a commit, whose cost is to be that of what it changes. Plain data and bytes are compared by what they hold;
+ * whatever else there is, by being the very same. What throws when it is looked at is not the same as anything.
  */
 export const isSame = guarded(false)
 

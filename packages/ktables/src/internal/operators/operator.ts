@@ -36,7 +36,7 @@ export interface OperatorOptions<K, V, E, C extends Contents<K, V> = Contents<K,
   readonly inputs: ReadonlyArray<AnyInput<E>>
   /** Derives from the newest of the inputs' sources. */
   readonly derive: () => Derivation<K, V, C>
-  /** Where values are those of the source, as they are: what it compares them by when it is replaced. */
+  /** Whether two values are one to those who follow it, when it is replaced. Default: by what they hold. */
   readonly same?: (a: V, b: V) => boolean
 }
 

@@ -227,6 +227,11 @@ export class RecordCursor {
       options.abortedTransactions === undefined ? undefined : new AbortedTransactions(options.abortedTransactions)
   }
 
+  /** Where the current record ends in `buffer`. Its headers lie between its value and this. */
+  get recordEnd(): number {
+    return this.position
+  }
+
   /** Of the current batch; -1 when none. */
   get producerId(): bigint {
     return producerIdOf(this.producerHigh, this.producerLow)
@@ -316,7 +321,7 @@ export class RecordCursor {
       const valueLength = (value >>> 1) ^ -(value & 1)
       const valueStart = p
       if (valueLength > 0) p += valueLength
-      // At least the count of headers follows; the headers themselves are nobody's business here.
+      // At least the count of headers follows; the headers themselves are read where they are kept.
       if (valueLength < -1 || p >= recordEnd) return this.corrupt("a value runs past its record")
 
       this.position = recordEnd

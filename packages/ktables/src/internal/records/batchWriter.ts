@@ -1,4 +1,5 @@
 /** Writes record batches of format v2 (https://kafka.apache.org/documentation/#recordbatch). */
+import type { Header } from "../../TableEntry.ts"
 import {
   ATTRIBUTES,
   BASE_OFFSET,
@@ -33,7 +34,7 @@ export interface BatchRecord {
   readonly timestamp: number
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
-  readonly headers?: ReadonlyArray<{ readonly key: string; readonly value: Uint8Array | null }>
+  readonly headers?: ReadonlyArray<Header> | undefined
 }
 
 export interface BatchOptions {
@@ -56,10 +57,16 @@ export interface BatchOptions {
 /** Size of a batch's header. */
 export const BATCH_OVERHEAD = RECORDS
 
-/** The most bytes that a record without headers takes in an uncompressed batch. */
-export const estimateRecordSize = (keyLength: number, valueLength: number): number =>
+/** The most bytes that a record takes in an uncompressed batch. */
+export const estimateRecordSize = (keyLength: number, valueLength: number, headers?: ReadonlyArray<Header>): number => {
   // Length, attributes, timestamp delta, offset delta, two lengths and the count of headers, each at its longest.
-  5 + 1 + 10 + 5 + 5 + 5 + 1 + keyLength + valueLength
+  const size = 5 + 1 + 10 + 5 + 5 + 5 + keyLength + valueLength
+  return headers === undefined ? size + 1 : headers.reduce((sum, header) => sum + estimateHeaderSize(header), size + 5)
+}
+
+/** With its two lengths. */
+const estimateHeaderSize = ({ key, value }: Header): number =>
+  5 + Buffer.byteLength(key) + 5 + (value === null ? 0 : value.length)
 
 // Sizes and positions are of signed ("zigzag") varints, https://kafka.apache.org/protocol.html#protocol_types.
 const sizeOfVarint = (value: number): number => {

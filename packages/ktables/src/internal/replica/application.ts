@@ -2,9 +2,11 @@
 import type { LogError } from "../log/logError.ts"
 import { Cause, Effect, Exit } from "effect"
 import type { CodecError } from "../../Codec.ts"
+import type { Header } from "../../TableEntry.ts"
 import type { TableTopic } from "../../TableTopic.ts"
+import { readHeaders } from "../records/recordHeaders.ts"
 import type { LogContents } from "./logContents.ts"
-import { type Decoded, type Decoding, isFiber, refusalOf, thrownBy } from "./decoding.ts"
+import { type Decoded, type Decoding, isFiber, refusal, refusalOf, thrownBy } from "./decoding.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import type { Source } from "./source.ts"
 
@@ -30,10 +32,17 @@ export interface Application<K, V> {
   ) => Effect.Effect<"applied" | "refused", LogError>
 }
 
+/** Undefined where they are damaged. */
+const headersOf = ({ headersEnd, headersStart, valueBuffer }: Source): ReadonlyArray<Header> | undefined =>
+  readHeaders(valueBuffer, headersStart, headersEnd)
+
+const damaged = refusal("the record's headers are damaged")
+
 export const make = <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
   decoding: Decoding<K, V>,
-  ownership: Ownership
+  ownership: Ownership,
+  keepsHeaders: boolean
 ): Application<K, V> => {
   const { key, value } = topic
   const { decodeKey, decodeValue, onPoison, settled } = decoding
@@ -79,8 +88,13 @@ export const make = <K, V, RD, RE>(
           if (isFiber(decoded) || Exit.isFailure(decoded)) return { key: Exit.succeed(k), value: decoded }
           v = decoded.value
         }
+        let headers: ReadonlyArray<Header> | undefined
+        if (keepsHeaders) {
+          headers = headersOf(source)
+          if (headers === undefined) return { key: Exit.succeed(k), value: damaged }
+        }
         stage = "apply"
-        ownership.put(target, source, k, v, rank)
+        ownership.put(target, source, k, v, rank, headers)
         return ownership.isDoubtful ? { key: Exit.succeed(k), value: Exit.succeed(v) } : undefined
       } catch (thrown) {
         if (stage === "key") return { key: thrownBy(thrown), value: undefined }
@@ -111,8 +125,10 @@ export const make = <K, V, RD, RE>(
         })
       const remove = () => ownership.remove(target, source, k.value, rank())
       if (source.valueLength < 0) return yield* apply(remove)
-      const v = yield* settled(decodeValue, source, interruption.value)
-      if (Exit.isSuccess(v)) return yield* apply(() => ownership.put(target, source, k.value, v.value, rank()))
+      const value = yield* settled(decodeValue, source, interruption.value)
+      const headers = keepsHeaders && Exit.isSuccess(value) ? headersOf(source) : undefined
+      const v = keepsHeaders && Exit.isSuccess(value) && headers === undefined ? damaged : value
+      if (Exit.isSuccess(v)) return yield* apply(() => ownership.put(target, source, k.value, v.value, rank(), headers))
       const choice = yield* refused(source, "value", v)
       return choice === "skip" ? "refused" : yield* apply(remove)
     })

@@ -32,9 +32,10 @@ export const make = <K, V, RD, RE, R>(
   }
 ): Applier<K, V> => {
   const { cell, empty, metrics, topic } = options
+  const { keeps } = cell.contents
   const ownership = new Ownership(metrics.counts)
   const decoding = Decoding.make(options)
-  const application = Application.make(topic, decoding, ownership)
+  const application = Application.make(topic, decoding, ownership, keeps.headers)
   const live = Live.make({ topic: topic.name, application, ownership, metrics, cell })
   const build = Build.make({
     topic: topic.name,
@@ -44,6 +45,7 @@ export const make = <K, V, RD, RE, R>(
     application,
     ownership,
     metrics,
+    keepsHeaders: keeps.headers,
     empty
   })
   return {

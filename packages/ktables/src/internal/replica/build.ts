@@ -10,6 +10,7 @@ import type { Application, Interruption } from "./application.ts"
 import type { Decoding } from "./decoding.ts"
 import { ForeignKeys } from "./foreignKeys.ts"
 import { hashOf } from "../records/partitioner.ts"
+import { readHeaders } from "../records/recordHeaders.ts"
 import { findMerge, isOpaque } from "./merges.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource, type Source, SurvivorSource } from "./source.ts"
@@ -30,10 +31,15 @@ interface Found<V> {
   readonly offset: number
   readonly timestamp: number
   /** Undefined for a tombstone. */
-  readonly value: { readonly it: V; readonly length: number } | undefined
+  readonly value: { readonly it: V; readonly length: number; readonly headers: Buffer } | undefined
 }
 
-/** The record that was found, in place of the surviving one. Its value is decoded, and the bytes of it are gone. */
+const noBytes = Buffer.alloc(0)
+
+/**
+ * The record that was found, in place of the surviving one. Its value is decoded, and the bytes of it are gone; those of its
+ * headers are there where they are kept.
+ */
 const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown>): Source => ({
   partition: survivor.partition,
   offset,
@@ -41,9 +47,11 @@ const inPlaceOf = (survivor: Source, { offset, timestamp, value }: Found<unknown
   keyBuffer: survivor.keyBuffer,
   keyStart: survivor.keyStart,
   keyLength: survivor.keyLength,
-  valueBuffer: survivor.keyBuffer,
+  valueBuffer: value === undefined ? noBytes : value.headers,
   valueStart: 0,
-  valueLength: value === undefined ? -1 : value.length
+  valueLength: value === undefined ? -1 : value.length,
+  headersStart: 0,
+  headersEnd: value === undefined ? 0 : value.headers.length
 })
 
 const sumOf = (all: ReadonlyArray<Survivors>, of: (survivors: Survivors) => number): number =>
@@ -69,11 +77,16 @@ export const make = <K, V>(options: {
   readonly application: Application<K, V>
   readonly ownership: Ownership
   readonly metrics: ReaderMetrics
+  readonly keepsHeaders: boolean
   readonly empty: () => LogContents<K, V>
 }): Build<K, V> => {
-  const { application, empty, isInjective, metrics, ownership, topic } = options
+  const { application, empty, isInjective, keepsHeaders, metrics, ownership, topic } = options
   const { decodeKey, decodeValue, examples, settled, used } = options.decoding
   const { counts } = metrics
+
+  /** Whether headers can be read, where they are kept. */
+  const isWhole = (bytes: Buffer, start: number, end: number): boolean =>
+    !keepsHeaders || readHeaders(bytes, start, end) !== undefined
 
   /** One build: what it makes, and of what. */
   interface Building {
@@ -192,12 +205,15 @@ export const make = <K, V>(options: {
             return true
           }
           return used(decodeValue, source, (decoded) => {
-            if (Exit.isFailure(decoded)) {
+            const { headersEnd, headersStart, valueBuffer } = source
+            if (Exit.isFailure(decoded) || !isWhole(valueBuffer, headersStart, headersEnd)) {
               futile++
               return
             }
             futile = Number.NEGATIVE_INFINITY
-            found.set(entry, { offset, timestamp, value: { it: decoded.value, length: valueLength } })
+            // Copied: the memory of the answer is filled again.
+            const headers = keepsHeaders ? Buffer.from(valueBuffer.subarray(headersStart, headersEnd)) : noBytes
+            found.set(entry, { offset, timestamp, value: { it: decoded.value, length: valueLength, headers } })
           })
         })
       }),

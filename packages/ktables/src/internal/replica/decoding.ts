@@ -19,7 +19,7 @@ export type Decoded<A> = Exit.Exit<A, Codec.CodecError> | Fiber.Fiber<A, Codec.C
 
 export const isFiber = <A>(decoded: Decoded<A>): decoded is Fiber.Fiber<A, Codec.CodecError> => Fiber.isFiber(decoded)
 
-const refusal = (detail: string): Exit.Exit<never, Codec.CodecError> =>
+export const refusal = (detail: string): Exit.Exit<never, Codec.CodecError> =>
   Exit.fail(withoutStack(() => new Codec.CodecError({ detail })))
 
 /**

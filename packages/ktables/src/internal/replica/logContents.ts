@@ -2,6 +2,8 @@
  * The contents of a table that a log fills: with each entry the place of its record in the log, and where absent keys were
  * deleted, so that a stale record does not bring one back.
  */
+import type { Header, TableEntry } from "../../TableEntry.ts"
+import { noHeaders } from "../records/recordHeaders.ts"
 import { Contents, type SlotIndex } from "../table/contents.ts"
 import { Graves } from "./graves.ts"
 import type { Extent } from "./limits.ts"
@@ -23,12 +25,22 @@ const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
 /** Deletions that a small table remembers. */
 const LEAST_GRAVES = 1024
 
+/** What is kept of each record beside its key, its value and its place. */
+export interface Keeps {
+  /** How many bytes it takes, to know how many all take. */
+  readonly sizes: boolean
+  readonly headers: boolean
+}
+
 export class LogContents<K, V> extends Contents<K, V> {
+  readonly keeps: Keeps
   #partitions = new Int32Array(64)
   #offsets = new Float64Array(64)
   #timestamps = new Float64Array(64)
-  /** Bytes of the entries' keys and values, as they are in the log; undefined where nobody asks. */
+  /** Bytes of the entries' keys, values and kept headers, as they are in the log; undefined where nobody asks. */
   #lengths: Int32Array | undefined
+  /** Undefined where nobody asks. */
+  readonly #headers: Array<ReadonlyArray<Header>> | undefined
   #bytes = 0
   /**
    * Kept while records come out of order (during a load), and from the moment on that records were seen outside their keys'
@@ -41,10 +53,11 @@ export class LogContents<K, V> extends Contents<K, V> {
   hasForgotten = false
   readonly #oldest = new Map<number, number>()
 
-  /** @param isMeasured whether bytes are to be counted, which takes four of them per entry. */
-  constructor(isMeasured = false, index?: SlotIndex<K>) {
+  constructor(keeps: Keeps = { sizes: false, headers: false }, index?: SlotIndex<K>) {
     super(index)
-    if (isMeasured) this.#lengths = new Int32Array(64)
+    this.keeps = keeps
+    if (keeps.sizes) this.#lengths = new Int32Array(64)
+    this.#headers = keeps.headers ? [] : undefined
   }
 
   /** Entries, and bytes where they are counted. */
@@ -54,23 +67,53 @@ export class LogContents<K, V> extends Contents<K, V> {
 
   // ---------------------------------------------------------------------------------------------- records
 
-  /** Sets an entry from a record. @param length bytes of the record's key and value. */
-  put(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
+  /**
+   * Sets an entry from a record.
+   *
+   * @param length bytes of the record's key and value, and of its headers where these are kept.
+   * @param headers where they are kept.
+   */
+  put(
+    key: K,
+    value: V,
+    partition: number,
+    offset: number,
+    timestamp: number,
+    length = 0,
+    headers?: ReadonlyArray<Header>
+  ): void {
     if (this.#graves !== undefined) this.#graves.delete(key)
-    this.#place(this.set(key, value), partition, offset, timestamp, length)
+    this.#place(this.set(key, value), partition, offset, timestamp, length, headers)
   }
 
   /** As `put`, of a key that is known to be absent. */
-  putNew(key: K, value: V, partition: number, offset: number, timestamp: number, length = 0): void {
-    this.#place(this.add(key, value), partition, offset, timestamp, length)
+  putNew(
+    key: K,
+    value: V,
+    partition: number,
+    offset: number,
+    timestamp: number,
+    length = 0,
+    headers?: ReadonlyArray<Header>
+  ): void {
+    this.#place(this.add(key, value), partition, offset, timestamp, length, headers)
   }
 
   remove(key: K): void {
     const slot = this.delete(key)
-    if (slot >= 0 && this.#lengths !== undefined) this.#measure(this.#lengths, slot, 0)
+    if (slot < 0) return
+    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, 0)
+    if (this.#headers !== undefined) this.#headers[slot] = noHeaders
   }
 
-  #place(slot: number, partition: number, offset: number, timestamp: number, length: number): void {
+  #place(
+    slot: number,
+    partition: number,
+    offset: number,
+    timestamp: number,
+    length: number,
+    headers: ReadonlyArray<Header> | undefined
+  ): void {
     if (slot >= this.#offsets.length) {
       this.#partitions = doubled(this.#partitions)
       this.#offsets = doubled(this.#offsets)
@@ -81,6 +124,7 @@ export class LogContents<K, V> extends Contents<K, V> {
     this.#offsets[slot] = offset
     this.#timestamps[slot] = timestamp
     if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, length)
+    if (this.#headers !== undefined) this.#headers[slot] = headers ?? noHeaders
   }
 
   #measure(lengths: Int32Array, slot: number, length: number): void {
@@ -99,6 +143,21 @@ export class LogContents<K, V> extends Contents<K, V> {
           offset: this.#offsets[slot]!,
           timestamp: this.#timestamps[slot]!
         }
+  }
+  /** The entry of a key with all that is known of its record; undefined where there is none. */
+  entry(key: K): TableEntry<K, V> | undefined {
+    const slot = this.slotOf(key)
+    return slot === undefined ? undefined : this.entryAt(slot, key)
+  }
+  /** Places come first: where two entries are compared field by field, most differ there. */
+  entryAt(slot: number, key: K): TableEntry<K, V> {
+    const offset = this.#offsets[slot]!
+    const timestamp = this.#timestamps[slot]!
+    const partition = this.#partitions[slot]!
+    const value = this.valueAt(slot)
+    return this.#headers === undefined
+      ? { offset, timestamp, partition, key, value }
+      : ({ offset, timestamp, partition, headers: this.#headers[slot]!, key, value } as TableEntry<K, V>)
   }
   /** The place of the last record that spoke of the key, as far as it is known. */
   previous(key: K): Place | undefined {

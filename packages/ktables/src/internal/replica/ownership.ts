@@ -7,6 +7,7 @@ import { partitionOf } from "../records/partitioner.ts"
 import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { Outdone } from "../log/outdone.ts"
+import type { Header } from "../../TableEntry.ts"
 import type { Source } from "./source.ts"
 
 /**
@@ -60,14 +61,23 @@ export class Ownership {
     return partitionOf(source.keyBuffer, source.keyStart, source.keyStart + source.keyLength, this.partitions)
   }
 
-  put<K, V>(target: LogContents<K, V>, source: Source, key: K, value: V, rank: Rank): void {
-    const length = source.keyLength + source.valueLength
-    if (rank === "only") target.putNew(key, value, source.partition, source.offset, source.timestamp, length)
+  /** @param headers where they are kept. */
+  put<K, V>(
+    target: LogContents<K, V>,
+    source: Source,
+    key: K,
+    value: V,
+    rank: Rank,
+    headers?: ReadonlyArray<Header>
+  ): void {
+    let length = source.keyLength + source.valueLength
+    if (headers !== undefined) length += source.headersEnd - source.headersStart
+    if (rank === "only") target.putNew(key, value, source.partition, source.offset, source.timestamp, length, headers)
     else if (rank === "newest" || this.#admits(target, source, key)) {
       // Of a load, where every partition has one record of a key.
       if (this.partitions > 1 && rank === "newest" && this.spread !== "shared" && target.has(key))
         this.spread = "shared"
-      target.put(key, value, source.partition, source.offset, source.timestamp, length)
+      target.put(key, value, source.partition, source.offset, source.timestamp, length, headers)
     }
   }
 

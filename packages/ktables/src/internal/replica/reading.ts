@@ -94,7 +94,8 @@ export const make = <K, V>(options: {
 
       const gather: Session.Consume = Effect.fnUntraced(function* ({ partition }, cursor) {
         let of = survivors.get(partition)
-        if (of === undefined) survivors.set(partition, (of = new Survivors(partition, session.memory)))
+        if (of === undefined)
+          survivors.set(partition, (of = new Survivors(partition, session.memory, cell.contents.keeps.headers)))
         for (let isOver = false; !isOver;) {
           const from = performance.now()
           isOver = of.take(cursor, from + LOAD_SLICE)

@@ -16,6 +16,9 @@ export interface Source {
   readonly valueStart: number
   /** -1 for a tombstone. */
   readonly valueLength: number
+  /** Where the headers lie, in the memory of the value; they mean something where headers are kept. */
+  readonly headersStart: number
+  readonly headersEnd: number
 }
 
 /** The record that a cursor is at. */
@@ -50,6 +53,12 @@ export class CursorSource implements Source {
   get valueLength() {
     return this.cursor.valueLength
   }
+  get headersStart() {
+    return this.cursor.valueStart + Math.max(0, this.cursor.valueLength)
+  }
+  get headersEnd() {
+    return this.cursor.recordEnd
+  }
 }
 
 /** A surviving record. It is looked up once, since its parts are asked for several times. */
@@ -63,6 +72,7 @@ export class SurvivorSource implements Source {
   valueBuffer: Buffer = noBytes
   valueStart = 0
   valueLength = -1
+  #entry = -1
   readonly #survivors: Survivors
   constructor(survivors: Survivors) {
     this.partition = survivors.partition
@@ -70,6 +80,7 @@ export class SurvivorSource implements Source {
   }
   moveTo(entry: number): void {
     const survivors = this.#survivors
+    this.#entry = entry
     this.offset = survivors.offsetOf(entry)
     this.timestamp = survivors.timestampOf(entry)
     this.keyBuffer = survivors.keyBuffer(entry)
@@ -78,5 +89,11 @@ export class SurvivorSource implements Source {
     this.valueBuffer = survivors.valueBuffer(entry)
     this.valueStart = survivors.valueStart(entry)
     this.valueLength = survivors.valueLength(entry)
+  }
+  get headersStart() {
+    return this.valueStart + Math.max(0, this.valueLength)
+  }
+  get headersEnd() {
+    return this.#survivors.headersEnd(this.#entry)
   }
 }

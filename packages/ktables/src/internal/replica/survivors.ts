@@ -30,7 +30,7 @@ const KEY_LENGTH = 1
 const KEY_AT = 2
 const CHUNK = 3
 const VALUE_AT = 4
-/** -1 for a tombstone. */
+/** With that of the headers, which follow the value, where they are kept. -1 for a tombstone. */
 const VALUE_LENGTH = 5
 const OFFSET = 3
 const TIMESTAMP = 4
@@ -61,6 +61,8 @@ const groupNumbers = new Int32Array(GROUP << WIDTH)
 const groupDoubles = new Float64Array(groupNumbers.buffer)
 /** The entry that a record of the group is expected to replace; -1 where its slot says nothing. */
 const expected = new Int32Array(GROUP)
+/** How long the values alone are, where headers are kept. */
+const groupValueLengths = new Int32Array(GROUP)
 /** What `find` looks for. */
 const wanted = new Int32Array(1 << WIDTH)
 
@@ -108,7 +110,7 @@ export class Survivors {
   readonly partition: number
   /** Entries, one per raw key. */
   size = 0
-  /** Those of them that are no tombstones, and the bytes of their keys and values. */
+  /** Those of them that are no tombstones, and the bytes of their keys and values, and of their headers where these are kept. */
   readonly extent: Mutable<Extent> = { entries: 0, bytes: 0 }
   /** Entries + 1 by their hashes; 0 is a free slot. */
   private slots: Int32Array = new Int32Array(LEAST_SLOTS)
@@ -120,6 +122,9 @@ export class Survivors {
 
   private readonly numbers: Array<Int32Array> = [new Int32Array(1 << (9 + WIDTH))]
   private readonly doubles: Array<Float64Array> = [new Float64Array(this.numbers[0]!.buffer)]
+
+  /** As segments of entries: how long the values alone are; undefined where no headers are kept. */
+  private readonly valueLengths: Array<Int32Array> | undefined
 
   private readonly pages: Array<Buffer> = [Buffer.allocUnsafeSlow(1 << 14)]
   private pagesUsed = 0
@@ -146,9 +151,10 @@ export class Survivors {
   keyless = 0
 
   /** @param memory where the cursors' records lie, or some of them. */
-  constructor(partition: number, memory: AnswerMemory) {
+  constructor(partition: number, memory: AnswerMemory, keepsHeaders = false) {
     this.partition = partition
     this.memory = memory
+    this.valueLengths = keepsHeaders ? [] : undefined
   }
 
   /**
@@ -198,6 +204,10 @@ export class Survivors {
     describeKey(groupNumbers, at, buffer, cursor.keyStart, cursor.keyLength)
     groupNumbers[at + VALUE_AT] = cursor.valueStart
     groupNumbers[at + VALUE_LENGTH] = valueLength
+    if (this.valueLengths !== undefined) {
+      groupValueLengths[i] = valueLength
+      if (valueLength >= 0) groupNumbers[at + VALUE_LENGTH] = cursor.recordEnd - cursor.valueStart
+    }
     groupDoubles[(at >> 1) + OFFSET] = cursor.offset
     groupDoubles[(at >> 1) + TIMESTAMP] = cursor.timestamp
   }
@@ -210,7 +220,7 @@ export class Survivors {
     this.expect()
     const chunk = this.chunkFor(source)
     const { live } = this
-    const { doubles: allDoubles, numbers: allNumbers } = this
+    const { doubles: allDoubles, numbers: allNumbers, valueLengths } = this
     let more = 0
     let moreBytes = 0
     for (let i = 0; i < staged; i++) {
@@ -235,6 +245,10 @@ export class Survivors {
       numbers[to + VALUE_LENGTH] = valueLength
       doubles[(to >> 1) + OFFSET] = groupDoubles[(from >> 1) + OFFSET]!
       doubles[(to >> 1) + TIMESTAMP] = groupDoubles[(from >> 1) + TIMESTAMP]!
+      if (valueLengths !== undefined) {
+        const lengths = (valueLengths[entry >> SEGMENT_BITS] ??= new Int32Array(SEGMENT))
+        lengths[entry & (SEGMENT - 1)] = groupValueLengths[i]!
+      }
     }
     this.extent.entries += more
     this.extent.bytes += moreBytes
@@ -476,7 +490,7 @@ export class Survivors {
     }
   }
 
-  /** Bytes of survivors' values, and of the memory that is held for them. */
+  /** Bytes of survivors' values, with their headers where these are kept, and of the memory that is held for them. */
   get bytes(): { readonly live: number; readonly held: number } {
     let live = 0
     let held = 0
@@ -508,11 +522,17 @@ export class Survivors {
   }
   valueStart(entry: number): number {
     // Where no bytes were, the chunk may be another by now.
-    return this.valueLength(entry) > 0 ? this.numberOf(entry, VALUE_AT) : 0
+    return this.numberOf(entry, VALUE_LENGTH) > 0 ? this.numberOf(entry, VALUE_AT) : 0
   }
   /** -1 for a tombstone. */
   valueLength(entry: number): number {
-    return this.numberOf(entry, VALUE_LENGTH)
+    return this.valueLengths === undefined
+      ? this.numberOf(entry, VALUE_LENGTH)
+      : this.valueLengths[entry >> SEGMENT_BITS]![entry & (SEGMENT - 1)]!
+  }
+  /** Where the headers end that follow the value, where they are kept. */
+  headersEnd(entry: number): number {
+    return this.valueStart(entry) + Math.max(0, this.numberOf(entry, VALUE_LENGTH))
   }
   private numberOf(entry: number, which: number): number {
     return this.numbers[entry >> SEGMENT_BITS]![placeOf(entry) + which]!

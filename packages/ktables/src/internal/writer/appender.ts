@@ -15,7 +15,7 @@ import * as Identities from "./identities.ts"
 import * as Metrics from "./metrics.ts"
 import { Outage } from "./outage.ts"
 import type { Partitioner } from "../records/partitioner.ts"
-import { PendingRecord, type Settle } from "./pendingRecord.ts"
+import { type Metadata, PendingRecord, type Settle } from "./pendingRecord.ts"
 import * as Sender from "./sender.ts"
 import * as TopicAccess from "./topicAccess.ts"
 
@@ -41,7 +41,12 @@ export interface TableAppender {
    * Takes a record; `settle` is called once, possibly at once, unless the record is withdrawn before. Undefined when it
    * was settled at once.
    */
-  readonly append: (key: Uint8Array, value: Uint8Array | null, settle: Settle) => PendingRecord | undefined
+  readonly append: (
+    key: Uint8Array,
+    value: Uint8Array | null,
+    settle: Settle,
+    metadata?: Metadata
+  ) => PendingRecord | undefined
   /** Takes back a record that is in no batch yet. */
   readonly withdraw: (record: PendingRecord) => void
   /** True when the next record need not wait for room in the buffer. */
@@ -193,7 +198,7 @@ export const make = Effect.fnUntraced(function* (
   }).pipe(Effect.forever, Effect.forkIn(fibers))
 
   return {
-    append: (key, value, settle) => {
+    append: (key, value, settle, metadata) => {
       if (closed) {
         settle(Exit.fail(new WriterClosed({ topic })))
         return undefined
@@ -205,12 +210,12 @@ export const make = Effect.fnUntraced(function* (
         settle(Exit.die(thrown))
         return undefined
       }
-      const size = estimateRecordSize(key.length, value === null ? 0 : value.length)
+      const size = estimateRecordSize(key.length, value === null ? 0 : value.length, metadata?.headers)
       if (BATCH_OVERHEAD + size > options.maxBatchBytes) {
         settle(Exit.fail(tooLarge(topic, partition, size, options.maxBatchBytes)))
         return undefined
       }
-      const record = new PendingRecord(partition, momentOf(clock), key, value, size, settle)
+      const record = new PendingRecord(partition, momentOf(clock), key, value, size, settle, metadata)
       buffer.offer(record)
       return record
     },

@@ -53,3 +53,7 @@ export const halves = (batch: Batch): readonly [Batch, Batch] => {
   const middle = batch.records.length >> 1
   return [make(batch.records.slice(0, middle), batch.deadline), make(batch.records.slice(middle), batch.deadline)]
 }
+
+/** The latest time of its records, in milliseconds since the epoch. */
+export const latest = ({ records }: Batch): number =>
+  records.reduce((latest, { timestamp }) => Math.max(latest, timestamp), Number.NEGATIVE_INFINITY)

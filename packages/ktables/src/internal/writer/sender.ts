@@ -10,7 +10,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Compression } from "../records/compression.ts"
 import { encodeBatch } from "../records/batchWriter.ts"
 import { backoff } from "../backoff.ts"
-import { type Batch, halves, take } from "./batch.ts"
+import { type Batch, halves, latest, take } from "./batch.ts"
 import type { WriteBuffer } from "./buffer.ts"
 import { granted, type Idempotence, mayGoWithout, notAuthorized, notGranted, warnNotIdempotent } from "./identities.ts"
 import type { WriterMetrics } from "./metrics.ts"
@@ -141,13 +141,13 @@ export const make = (shared: Shared, partition: number): Sender => {
 
   /**
    * Brokers may have forgotten the producer id, and with it that they hold the batch: they take any sequence for the first
-   * then. They go by the times of the records, which are those of the writes.
+   * then. They go by the latest time of a batch's records, which may be what their writers said.
    */
   const isForgotten = (batch: Batch): boolean => {
     if (batch.openSince === undefined || batch.encoded === undefined || !isIdempotent(batch.encoded.identity))
       return false
     const now = momentOf(clock)
-    const age = Math.max(now.wall - batch.records[0]!.timestamp, elapsed(batch.openSince, now))
+    const age = Math.max(now.wall - latest(batch), elapsed(batch.openSince, now))
     return age >= shared.producerIdExpiration * RELIABLE
   }
 
