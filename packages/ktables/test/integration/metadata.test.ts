@@ -1,13 +1,14 @@
 /** Headers and timestamps on a real Kafka, beside Java's clients, both ways. */
 import { TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
-import { assert, layer } from "@effect/vitest"
+import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer, Option, Schema } from "effect"
 import { KafkaTable, KafkaTableWriter, type TableEntry, TableTopic } from "effect-ktables"
 import { chance } from "../support/chance.ts"
 import { onTestKafka, transports } from "./support.ts"
 
 const missing = JavaPeer.unavailable()
+const reason = missing === undefined ? "" : ` (skipped: ${missing})`
 
 const base64 = (value: Uint8Array | null): string | null => value && Buffer.from(value).toString("base64")
 
@@ -32,12 +33,11 @@ const records = (seed: number) => {
 
 for (const transport of transports) {
   const onKafka = JavaPeer.layer.pipe(Layer.provideMerge(onTestKafka(transport.client)))
-  layer(onKafka, { excludeTestServices: true, timeout: 300_000 })(
-    `metadata on Kafka through ${transport.name}`,
-    (it) => {
-      it.effect.skipIf(missing !== undefined)(
-        "is what Java's producer wrote, loaded and live, in every compression",
-        () =>
+  describe.skipIf(missing !== undefined)(`metadata beside Java's clients${reason}`, () => {
+    layer(onKafka, { excludeTestServices: true, timeout: 300_000 })(
+      `metadata on Kafka through ${transport.name}`,
+      (it) => {
+        it.effect("is what Java's producer wrote, loaded and live, in every compression", () =>
           Effect.gen(function* () {
             const java = yield* JavaPeer.JavaPeer
             const name = yield* TestKafka.uniqueName("headers")
@@ -74,12 +74,10 @@ for (const transport of transports) {
               agrees(entries)
             }
           })
-      )
+        )
 
-      for (const compression of compressions) {
-        it.effect.skipIf(missing !== undefined)(
-          `that is written under compression ${compression} is what Java's consumer reads`,
-          () =>
+        for (const compression of compressions) {
+          it.effect(`that is written under compression ${compression} is what Java's consumer reads`, () =>
             Effect.gen(function* () {
               const java = yield* JavaPeer.JavaPeer
               const name = yield* TestKafka.uniqueName("written")
@@ -101,31 +99,32 @@ for (const transport of transports) {
                 { key: "k0", value: null, timestamp: 5, headers: [{ key: "why", value: base64(Buffer.from("gone")) }] }
               ])
             })
+          )
+        }
+
+        it.effect("has the broker's time where the topic stamps its records, in acknowledgement and entry", () =>
+          Effect.gen(function* () {
+            const name = yield* TestKafka.uniqueName("stamped")
+            const topic = TableTopic.make({
+              name,
+              key: Schema.String,
+              value: Schema.Int,
+              config: { "message.timestamp.type": "LogAppendTime" }
+            })
+            const writer = yield* KafkaTableWriter.make(topic)
+            const table = yield* KafkaTable.make(topic)
+            const before = Date.now()
+            for (const key of ["live", "loaded"]) {
+              const ack = yield* writer.set(key, 1, { timestamp: 5 })
+              assert.isAtLeast(ack.timestamp, before - 60_000)
+              yield* table.awaitOffset(ack)
+              const reader = key === "live" ? table : yield* KafkaTable.make(topic)
+              const entry = Option.getOrThrow(yield* reader.getEntry(key))
+              assert.deepStrictEqual([entry.timestamp, entry.offset], [ack.timestamp, ack.offset])
+            }
+          })
         )
       }
-
-      it.effect("has the broker's time where the topic stamps its records, in acknowledgement and entry", () =>
-        Effect.gen(function* () {
-          const name = yield* TestKafka.uniqueName("stamped")
-          const topic = TableTopic.make({
-            name,
-            key: Schema.String,
-            value: Schema.Int,
-            config: { "message.timestamp.type": "LogAppendTime" }
-          })
-          const writer = yield* KafkaTableWriter.make(topic)
-          const table = yield* KafkaTable.make(topic)
-          const before = Date.now()
-          for (const key of ["live", "loaded"]) {
-            const ack = yield* writer.set(key, 1, { timestamp: 5 })
-            assert.isAtLeast(ack.timestamp, before - 60_000)
-            yield* table.awaitOffset(ack)
-            const reader = key === "live" ? table : yield* KafkaTable.make(topic)
-            const entry = Option.getOrThrow(yield* reader.getEntry(key))
-            assert.deepStrictEqual([entry.timestamp, entry.offset], [ack.timestamp, ack.offset])
-          }
-        })
-      )
-    }
-  )
+    )
+  })
 }

@@ -37,6 +37,8 @@ export class LogContents<K, V> extends Contents<K, V> {
   #partitions = new Int32Array(64)
   #offsets = new Float64Array(64)
   #timestamps = new Float64Array(64)
+  /** One look tells that there is nothing to do for most tables. */
+  readonly #keepsMore: boolean
   /** Bytes of the entries' keys, values and kept headers, as they are in the log; undefined where nobody asks. */
   #lengths: Int32Array | undefined
   /** Undefined where nobody asks. */
@@ -56,6 +58,7 @@ export class LogContents<K, V> extends Contents<K, V> {
   constructor(keeps: Keeps = { sizes: false, headers: false }, index?: SlotIndex<K>) {
     super(index)
     this.keeps = keeps
+    this.#keepsMore = keeps.sizes || keeps.headers
     if (keeps.sizes) this.#lengths = new Int32Array(64)
     this.#headers = keeps.headers ? [] : undefined
   }
@@ -101,9 +104,7 @@ export class LogContents<K, V> extends Contents<K, V> {
 
   remove(key: K): void {
     const slot = this.delete(key)
-    if (slot < 0) return
-    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, 0)
-    if (this.#headers !== undefined) this.#headers[slot] = noHeaders
+    if (slot >= 0 && this.#keepsMore) this.#keepMore(slot, 0, noHeaders)
   }
 
   #place(
@@ -123,13 +124,15 @@ export class LogContents<K, V> extends Contents<K, V> {
     this.#partitions[slot] = partition
     this.#offsets[slot] = offset
     this.#timestamps[slot] = timestamp
-    if (this.#lengths !== undefined) this.#measure(this.#lengths, slot, length)
-    if (this.#headers !== undefined) this.#headers[slot] = headers ?? noHeaders
+    if (this.#keepsMore) this.#keepMore(slot, length, headers ?? noHeaders)
   }
 
-  #measure(lengths: Int32Array, slot: number, length: number): void {
-    this.#bytes += length - lengths[slot]!
-    lengths[slot] = length
+  #keepMore(slot: number, length: number, headers: ReadonlyArray<Header>): void {
+    if (this.#lengths !== undefined) {
+      this.#bytes += length - this.#lengths[slot]!
+      this.#lengths[slot] = length
+    }
+    if (this.#headers !== undefined) this.#headers[slot] = headers
   }
 
   // ---------------------------------------------------------------------------------------------- places
