@@ -1,8 +1,10 @@
 /** Tables whose values are what the contents of a source know of its entries, beside their values. */
 import type { Cell } from "../table/cell.ts"
-import { Contents } from "../table/contents.ts"
+import { type Change, Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
+import { absent } from "./guarded.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
+import { Places } from "./places.ts"
 import { Input, type Source } from "./source.ts"
 
 /** What contents know of the entry that lies in a slot. */
@@ -13,7 +15,7 @@ class Described<K, V, A> implements Derivation<K, A> {
   readonly #source: Source<K, V>
   readonly #describe: Describe<K, V, A>
   readonly #same: (a: A, b: A) => boolean
-  #changed: Array<K> = []
+  readonly #places = new Places()
 
   constructor(source: Source<K, V>, describe: Describe<K, V, A>, same: (a: A, b: A) => boolean) {
     this.#source = source
@@ -21,42 +23,29 @@ class Described<K, V, A> implements Derivation<K, A> {
     this.#same = same
   }
 
+  compute(): void {}
+
   /** The contents know of the last record of a key alone: where a commit has several, those before it are passed over. */
-  compute(): void {
-    const keys = new KeyIndex<K, true>()
-    for (const changes of this.#source.received) {
-      for (const { key } of changes) {
-        if (keys.get(key)) continue
-        keys.set(key, true)
-        this.#changed.push(key)
+  write(): void {
+    const { received } = this.#source
+    const last = new KeyIndex<K, Change<K, V>>()
+    const areSeveral = received.length > 1 || received[0]!.changes.length > 1
+    if (areSeveral) for (const { changes } of received) for (const change of changes) last.set(change.key, change)
+    for (const { changes, slots } of received) {
+      for (const [i, change] of changes.entries()) {
+        const { _tag, key } = change
+        if (_tag === "Deleted") this.#places.put(this.contents, slots[i]!, key, absent)
+        else if (!areSeveral || last.get(key) === change) this.#put(key, slots[i]!)
       }
     }
   }
 
-  write(): void {
-    const { contents } = this.#source
-    for (const key of this.#changed) {
-      const slot = contents.slotOf(key)
-      if (slot === undefined) this.contents.delete(key)
-      else this.#put(key, this.#describe(contents, slot, key))
-    }
-    this.#changed = []
-  }
-
   fill(): () => boolean {
-    const { contents } = this.#source
-    const slots = contents.slots()
-    return () => {
-      const next = slots.next()
-      if (next.done === true) return false
-      const [key, slot] = next.value
-      this.#put(key, this.#describe(contents, slot, key))
-      return true
-    }
+    return this.#source.walk((key, _, slot) => this.#put(key, slot))
   }
 
-  #put(key: K, it: A): void {
-    this.contents.update(key, it, this.#same)
+  #put(key: K, slot: number): void {
+    this.#places.put(this.contents, slot, key, this.#describe(this.#source.contents, slot, key), this.#same)
   }
 }
 

@@ -19,10 +19,16 @@ export class Places {
     return slot < this.#slots.length ? this.#slots[slot]! - 1 : -1
   }
   /** Writes what comes of the source's entry, or that nothing does. */
-  put<K, V>(contents: Contents<K, V>, slot: number, key: K, output: V | Absent): void {
+  put<K, V>(
+    contents: Contents<K, V>,
+    slot: number,
+    key: K,
+    output: V | Absent,
+    same: (a: V, b: V) => boolean = isSame
+  ): void {
     const place = this.of(slot)
     if (output !== absent) {
-      if (place >= 0) contents.updateAt(place, key, output, isSame)
+      if (place >= 0) contents.updateAt(place, key, output, same)
       else this.set(slot, contents.add(key, output))
     } else if (place >= 0) {
       contents.deleteAt(place, key)
