@@ -33,6 +33,7 @@ import { GroupedTableView } from "./internal/table/groupedView.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
 import * as KafkaTable from "./KafkaTable.ts"
 import type { Table } from "./Table.ts"
+import type { TableEntry, WithHeaders as EntryWithHeaders } from "./TableEntry.ts"
 import type { ReaderError } from "./TableError.ts"
 import { type GroupedTopic, isGrouped } from "./TableTopic.ts"
 
@@ -56,12 +57,17 @@ export interface GroupedView<G, M, V> extends ReadonlyMap<GroupKey<G, M>, V> {
 }
 
 /**
- * A live table of a topic whose keys are members of groups.
+ * A live table of a topic whose keys are members of groups. `Entry` is what it knows of each entry, as in `KafkaTable`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface GroupedKafkaTable<in out G, in out M, in out V> extends KafkaTable.KafkaTable<GroupKey<G, M>, V> {
+export interface GroupedKafkaTable<
+  in out G,
+  in out M,
+  in out V,
+  out Entry extends TableEntry<GroupKey<G, M>, V> = TableEntry<GroupKey<G, M>, V>
+> extends KafkaTable.KafkaTable<GroupKey<G, M>, V, Entry> {
   readonly [TypeId]: typeof TypeId
   readonly view: GroupedView<G, M, V>
 
@@ -83,6 +89,19 @@ export interface GroupedKafkaTable<in out G, in out M, in out V> extends KafkaTa
    */
   readonly group: (group: G) => Effect.Effect<Table<M, V, ReaderError>, never, Scope.Scope>
 }
+
+/**
+ * A grouped table that keeps headers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WithHeaders<in out G, in out M, in out V> extends GroupedKafkaTable<
+  G,
+  M,
+  V,
+  EntryWithHeaders<GroupKey<G, M>, V>
+> {}
 
 /**
  * Any grouped table.
@@ -135,10 +154,22 @@ const checkTopic = Check.satisfies("a topic, as TableTopic.grouped defines it", 
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fn("GroupedKafkaTable.make")(function* <G, M, V, RD, RE, R = never>(
+export const make = Effect.fn("GroupedKafkaTable.make")(function* <
+  G,
+  M,
+  V,
+  RD,
+  RE,
+  R = never,
+  const Headers extends boolean = false
+>(
   topic: GroupedTopic<G, M, V, RD, RE>,
-  options?: KafkaTable.Options<R>
-): Effect.fn.Return<GroupedKafkaTable<G, M, V>, KafkaTable.StartError, KafkaClient | RD | R | Scope.Scope> {
+  options?: KafkaTable.Options<R, Headers>
+): Effect.fn.Return<
+  GroupedKafkaTable<G, M, V, KafkaTable.Entry<GroupKey<G, M>, V, Headers>>,
+  KafkaTable.StartError,
+  KafkaClient | RD | R | Scope.Scope
+> {
   yield* Check.taken(checkTopic, topic, undefined, "topic")
   const table = yield* KafkaTable.make(topic, options)
   const cell: Cell<GroupKey<G, M>, V, ReaderError> = CellTable.cellOf(table)
@@ -168,12 +199,26 @@ export const make = Effect.fn("GroupedKafkaTable.make")(function* <G, M, V, RD, 
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Self, G, M, V, RD, RE, R = never>(
+export const layer: {
+  <Self, G, M, V, RD, RE, R = never>(
+    tag: Context.Key<Self, WithHeaders<G, M, V>>,
+    topic: GroupedTopic<G, M, V, RD, RE>,
+    options: KafkaTable.Options<R, true> & { readonly headers: true }
+  ): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+  <Self, Shape extends GroupedKafkaTable<G, M, V>, G, M, V, RD, RE, R = never>(
+    tag: Context.Key<Self, Shape> & Makes<GroupedKafkaTable<G, M, V>, Shape>,
+    topic: GroupedTopic<G, M, V, RD, RE>,
+    options?: KafkaTable.Options<R>
+  ): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+} = <Self, G, M, V, RD, RE, R = never>(
   tag: Context.Key<Self, GroupedKafkaTable<G, M, V>>,
   topic: GroupedTopic<G, M, V, RD, RE>,
   options?: KafkaTable.Options<R>
 ): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> =>
   Layer.effect(tag, make(topic, options))
+
+/** No tag of a table that keeps headers: these are asked for by the option. */
+type Makes<Made, Shape> = [Made] extends [Shape] ? unknown : never
 
 /**
  * A service class whose service is a grouped table.

@@ -29,15 +29,20 @@ export interface GroupedKafkaTableWriter<in G, in M, in V> {
   readonly [TypeId]: typeof TypeId
   readonly topic: string
   /** Writes the value of a member. Succeeds once the broker has acknowledged it as `acks` says. */
-  readonly set: (group: G, member: M, value: V) => Effect.Effect<WriteAck, WriteError>
+  readonly set: (
+    group: G,
+    member: M,
+    value: V,
+    options?: KafkaTableWriter.WriteOptions
+  ) => Effect.Effect<WriteAck, WriteError>
   /** Writes a tombstone, also where the member is not in the table. A group is gone with its last member. */
-  readonly delete: (group: G, member: M) => Effect.Effect<WriteAck, WriteError>
+  readonly delete: (group: G, member: M, options?: KafkaTableWriter.WriteOptions) => Effect.Effect<WriteAck, WriteError>
   /**
    * Writes all entries, in their order per partition, and answers with their acknowledgements in the order of the
    * entries. An entry that fails keeps no other from being written.
    */
   readonly setAll: <Key extends GroupKey<G, M>>(
-    entries: Iterable<readonly [Key, V]>
+    entries: Iterable<readonly [key: Key, value: V, options?: KafkaTableWriter.WriteOptions]>
   ) => Effect.Effect<ReadonlyArray<WriteAck>, SetAllError<Key>>
 }
 
@@ -79,8 +84,8 @@ export const make = Effect.fnUntraced(function* <G, M, V, RD, RE>(
   return {
     [TypeId]: TypeId,
     topic: writer.topic,
-    set: (group, member, value) => writer.set({ group, member }, value),
-    delete: (group, member) => writer.delete({ group, member }),
+    set: (group, member, value, options) => writer.set({ group, member }, value, options),
+    delete: (group, member, options) => writer.delete({ group, member }, options),
     setAll: writer.setAll
   }
 })

@@ -763,7 +763,7 @@ export const layer: {
     options: Options<R, true> & { readonly headers: true }
   ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
   <Self, Shape extends KafkaTable<K, V>, K, V, RD, RE, R = never>(
-    tag: Context.Key<Self, Shape> & WithoutHeaders<Shape>,
+    tag: Context.Key<Self, Shape> & Makes<KafkaTable<K, V>, Shape>,
     topic: TableTopic<K, V, RD, RE>,
     options?: Options<R>
   ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
@@ -773,9 +773,8 @@ export const layer: {
   options?: Options<R>
 ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> => Layer.effect(tag, make(topic, options))
 
-/** No tag of a table that keeps headers: these are asked for by the option. */
-// oxlint-disable-next-line typescript/no-explicit-any
-type WithoutHeaders<Shape> = [Shape] extends [WithHeaders<any, any>] ? never : unknown
+/** No tag of more than this makes: of a table that keeps headers, which the option asks for, or of a grouped one. */
+type Makes<Made, Shape> = [Made] extends [Shape] ? unknown : never
 
 /**
  * A service class whose service is a table.

@@ -88,6 +88,33 @@ describe("a grouped table", () => {
     )
   )
 
+  it.effect("has the headers and timestamps that its writer gives, where it keeps them", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const table = yield* GroupedKafkaTable.make(hosts, { headers: true })
+        const writer = yield* GroupedKafkaTableWriter.make(hosts)
+        const by = (name: string) => ({ headers: [{ key: "by", value: name }], timestamp: 1000 })
+        const authors = yield* Effect.map(
+          KafkaTable.withMetadata(table),
+          ({ view }) =>
+            () =>
+              Array.from(view, ([{ member }, { headers, timestamp }]) =>
+                [member, timestamp, ...headers.map(({ value }) => Buffer.from(value!).toString())].join(" ")
+              ).sort()
+        )
+        yield* table.awaitOffset(yield* writer.set("a", "x", 1, by("ada")))
+        for (const ack of yield* writer.setAll([[{ group: "a", member: "y" }, 2, by("bo")]])) {
+          yield* table.awaitOffset(ack)
+        }
+        assert.deepStrictEqual(authors(), ["x 1000 ada", "y 1000 bo"])
+        yield* table.awaitOffset(yield* writer.delete("a", "x", by("cleo")))
+        assert.deepStrictEqual(authors(), ["y 1000 bo"])
+        const { headers } = Option.getOrThrow(yield* table.getEntry({ group: "a", member: "y" }))
+        assert.deepStrictEqual(headers.map(({ key }) => key), ["by"]) // prettier-ignore
+      })
+    )
+  )
+
   it.effect("gives its groups as tables, which have a write before anybody is resumed", () =>
     onMemory(
       Effect.gen(function* () {
@@ -441,6 +468,22 @@ describe("the definition of a grouped topic", () => {
       expectTypeOf<ReturnType<Hosts["group"]>>().toEqualTypeOf<
         Effect.Effect<Table.Table<`m${string}`, { readonly port: number }, TableError.ReaderError>, never, Scope.Scope>
       >()
+      type Key = Codec.GroupKey<string, Uint8Array>
+      class Grouped extends Context.Service<Grouped, GroupedKafkaTable.GroupedKafkaTable<string, Uint8Array, string>>()(
+        "test/Grouped"
+      ) {}
+      class Keeping extends Context.Service<Keeping, GroupedKafkaTable.WithHeaders<string, Uint8Array, string>>()(
+        "test/Keeping"
+      ) {}
+      class Flat extends Context.Service<Flat, KafkaTable.KafkaTable<Key, string>>()("test/Flat") {}
+      GroupedKafkaTable.layer(Grouped, own)
+      GroupedKafkaTable.layer(Grouped, own, { headers: true })
+      GroupedKafkaTable.layer(Keeping, own, { headers: true })
+      // @ts-expect-error its entries would have no headers
+      GroupedKafkaTable.layer(Keeping, own)
+      KafkaTable.layer(Flat, own)
+      // @ts-expect-error it would have no groups
+      KafkaTable.layer(Grouped, own)
       const flat = TableTopic.make({ name: "t", key: Schema.String, value: Schema.Int })
       // @ts-expect-error its keys have no parts
       void GroupedKafkaTable.make(flat)
