@@ -16,7 +16,8 @@ const isSameAt = (a: unknown, b: unknown, depth: number, isWhole: boolean): bool
   if (prototype !== Object.getPrototypeOf(b)) return false
   if (prototype === Array.prototype) {
     const [as, bs] = [a as ReadonlyArray<unknown>, b as ReadonlyArray<unknown>]
-    return as.length === bs.length && as.every((one, i) => isSameAt(one, bs[i], depth + 1, isWhole))
+    // Not by `every`, which passes over holes.
+    return as.length === bs.length && as.findIndex((one, i) => !isSameAt(one, bs[i], depth + 1, isWhole)) < 0
   }
   if (isWhole && HashMap.isHashMap(a)) return isSameMap(a, b as HashMap.HashMap<unknown, unknown>, depth)
   if (prototype === Uint8Array.prototype) {
@@ -31,10 +32,16 @@ const isSameAt = (a: unknown, b: unknown, depth: number, isWhole: boolean): bool
   if (keys.length !== Reflect.ownKeys(b).length) return false
   for (const key of keys) {
     if (!Object.hasOwn(b, key)) return false
+    // Twice here would be four times for what lies within it, and so on.
+    if (isCompared(a, key)) continue
     if (!isSameAt((a as Fields)[key], (b as Fields)[key], depth + 1, isWhole)) return false
   }
   return true
 }
+
+/** Whether a loop over fields comes to it. */
+const isCompared = (it: object, field: PropertyKey): boolean =>
+  typeof field === "string" && Object.prototype.propertyIsEnumerable.call(it, field)
 
 const isSameMap = <K>(a: HashMap.HashMap<K, unknown>, b: HashMap.HashMap<K, unknown>, depth: number): boolean => {
   if (HashMap.size(a) !== HashMap.size(b)) return false
