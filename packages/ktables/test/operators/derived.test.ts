@@ -1,6 +1,6 @@
 /** What all derived tables have in common: when they change, in what state they are, how they end. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, HashMap, Option, Scope, Stream } from "effect"
+import { Effect, Equal, Exit, Fiber, Hash, HashMap, Option, Scope, Stream } from "effect"
 import { Table, TableError } from "effect-ktables"
 import type { Change } from "../../src/internal/table/contents.ts"
 import { contentsOf, onBatch, put, rootOf, shown } from "./fixtures.ts"
@@ -252,6 +252,58 @@ describe("a function that throws", () => {
       yield* root.cell.replace(contentsOf([["a", 13]]), () => {})
       assert.deepStrictEqual([yield* tagOf(table), yield* tagOf(above)], ["Failed", "Failed"])
       assert.deepStrictEqual([table.view.get("a"), above.view.get("a"), root.table.view.get("a")], [2, 4, 13])
+    })
+  )
+
+  it.effect("fails alone where references cannot be looked for, and leaves them out under skip", () =>
+    Effect.gen(function* () {
+      class Unhashable {
+        [Equal.symbol](): boolean {
+          return false
+        }
+        [Hash.symbol](): number {
+          throw thrown
+        }
+      }
+      const orders = rootOf<string, unknown>("orders", [["a", "x"]])
+      const prices = rootOf<unknown, number>("prices", [["x", 1]])
+      const on = { on: (order: unknown) => order }
+      const price = (_: unknown, price: number) => price
+      const failing = yield* Table.join(orders.table, prices.table, price, on)
+      const skipping = yield* Table.join(orders.table, prices.table, price, { ...on, onError: "skip" })
+      const reached: Array<string> = []
+      put(
+        orders,
+        [
+          ["b", "x"],
+          ["c", new Unhashable()]
+        ],
+        () => reached.push("both")
+      )
+      const error = failed("join(orders, prices)", '"c"')
+      assert.deepStrictEqual([yield* failing.status, reached], [{ _tag: "Failed", error }, ["both"]])
+      assert.deepStrictEqual([shown(failing.view), shown(skipping.view)], [[["a", 1]], [["a", 1], ["b", 1]]]) // prettier-ignore
+    })
+  )
+
+  it.effect("fails alone where its keys cannot be compared", () =>
+    Effect.gen(function* () {
+      class Incomparable {
+        [Equal.symbol](): boolean {
+          throw thrown
+        }
+        [Hash.symbol](): number {
+          return 1
+        }
+      }
+      const root = rootOf<string, unknown>("prices")
+      const table = yield* Table.index(root.table, (zone) => zone)
+      const beside = yield* Table.map(root.table, () => 1)
+      const reached: Array<number> = []
+      for (const key of ["a", "b", "c"]) put(root, [[key, new Incomparable()]], () => reached.push(beside.view.size))
+      assert.deepStrictEqual(reached, [1, 2, 3])
+      const error = failed("index(prices)", "one that cannot be compared")
+      assert.deepStrictEqual(yield* table.status, { _tag: "Failed", error })
     })
   )
 

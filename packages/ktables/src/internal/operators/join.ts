@@ -5,6 +5,7 @@ import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { KeyMap } from "../table/keyMap.ts"
+import { look } from "../table/keyText.ts"
 import { absent, type Absent, type OnError, refusal, type Refuse } from "./guarded.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Places } from "./places.ts"
@@ -100,6 +101,7 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
     let reference: J | undefined
     try {
       reference = on === undefined ? (key as unknown as J) : (on(left, key) ?? undefined)
+      if (on !== undefined) look(reference)
     } catch (cause) {
       return { slot, key, reference: undefined, it: refuse(key, cause) }
     }

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { DerivationFailed } from "../../TableError.ts"
+import { DerivationFailed } from "../../TableError.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 import { inSlices } from "../slice.ts"
 import { Cell, type End, type Follower, settle, type Wakes } from "../table/cell.ts"
@@ -21,7 +21,7 @@ export interface Derivation<K, V, C extends Contents<K, V> = Contents<K, V>> {
   readonly contents: C
   /** Finds what comes of all that its sources received. It may throw. */
   readonly compute: () => void
-  /** Writes what was found, within a mutation of its contents. It does not throw. */
+  /** Writes what was found, within a mutation of its contents. It throws nothing but what an `Equal` of keys does. */
   readonly write: () => void
   /**
    * Begins to write what comes of all that its sources contain, an entry with each step; false when there is none left.
@@ -151,11 +151,11 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
     try {
       if (isNow) this.#derivation.compute()
       if (isNext) next.compute()
+      if (isNow) this.cell.write(commit, () => this.#derivation.write())
+      if (isNext) this.cell.writeNext(commit, () => next.write())
     } catch (error) {
       return this.#fail(error, { push: (wake) => commit.afterwards(wake) })
     }
-    if (isNow) this.cell.write(commit, () => this.#derivation.write())
-    if (isNext) this.cell.writeNext(commit, () => next.write())
     for (const input of this.#inputs) input.clear()
   }
 
@@ -195,10 +195,13 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
     this.cell.close()
   }
 
-  /** One of the functions that it was given threw. */
-  #fail(error: unknown, wakes: Wakes): void {
+  /** One of the functions that it was given threw, see `guarded`, or its keys cannot be compared. */
+  #fail(thrown: unknown, wakes: Wakes): void {
     this.#stop()
-    // They throw nothing else: see `guarded`.
+    const error =
+      thrown instanceof DerivationFailed
+        ? thrown
+        : new DerivationFailed({ table: this.cell.name, key: "one that cannot be compared", cause: thrown })
     this.cell.ended({ _tag: "Failed", error: error as E & DerivationFailed }, wakes)
   }
 
