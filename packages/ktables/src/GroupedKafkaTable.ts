@@ -26,6 +26,7 @@
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { GroupKey } from "./Codec.ts"
 import * as Check from "./internal/options.ts"
+import { GroupRoutes } from "./internal/operators/groupRoutes.ts"
 import { oneGroup } from "./internal/operators/oneGroup.ts"
 import type { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
@@ -84,8 +85,7 @@ export interface GroupedKafkaTable<
    *
    * **Gotchas**
    *
-   * It is made in time proportional to the group, and from then on looks at the key of each change of the whole table. To read
-   * a group now and then, `members` needs no table.
+   * It is a copy, made in time proportional to the group. To read a group now and then, `members` needs no table.
    */
   readonly group: (group: G) => Effect.Effect<Table<M, V, ReaderError>, never, Scope.Scope>
 }
@@ -174,6 +174,7 @@ export const make = Effect.fn("GroupedKafkaTable.make")(function* <
   const table = yield* KafkaTable.make(topic, options)
   const cell: Cell<GroupKey<G, M>, V, ReaderError> = CellTable.cellOf(table)
   const view = new GroupedTableView(cell)
+  const routes = new GroupRoutes(cell)
   return Object.assign(table, {
     [TypeId]: TypeId,
     view,
@@ -181,7 +182,7 @@ export const make = Effect.fn("GroupedKafkaTable.make")(function* <
     members: (group: G) => Effect.sync(() => view.members(group)),
     memberCount: (group: G) => Effect.sync(() => view.memberCount(group)),
     hasGroup: (group: G) => Effect.sync(() => view.hasGroup(group)),
-    group: (group: G) => Effect.map(oneGroup(cell, group), (cell) => new CellTable(cell))
+    group: (group: G) => Effect.map(oneGroup(routes, group), (cell) => new CellTable(cell))
   } as const)
 })
 

@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import { type Codec, Table, type TableChange, type TableError } from "effect-ktables"
+import { GroupRoutes } from "../../src/internal/operators/groupRoutes.ts"
 import { oneGroup } from "../../src/internal/operators/oneGroup.ts"
 import { Cell } from "../../src/internal/table/cell.ts"
 import { CellTable } from "../../src/internal/table/cellTable.ts"
@@ -33,11 +34,11 @@ const rootOf = (entries: Entries = []) => {
     capacity: 100_000
   })
   cell.setStatus({ _tag: "CaughtUp" })
-  return { cell, table: new CellTable(cell), view: new GroupedTableView(cell) }
+  return { cell, routes: new GroupRoutes(cell), table: new CellTable(cell), view: new GroupedTableView(cell) }
 }
 
-const groupOf = ({ cell }: ReturnType<typeof rootOf>, group: string) =>
-  Effect.map(oneGroup(cell, group), (cell) => new CellTable(cell))
+const groupOf = ({ routes }: ReturnType<typeof rootOf>, group: string) =>
+  Effect.map(oneGroup(routes, group), (cell) => new CellTable(cell))
 
 const key = (group: string, member: string): Key => ({ group, member })
 
@@ -142,7 +143,7 @@ describe("the table of a group", () => {
         same: (a, b) => a.port === b.port,
         capacity: 100
       })
-      const a = new CellTable(yield* oneGroup(cell, "a"))
+      const a = new CellTable(yield* oneGroup(new GroupRoutes(cell), "a"))
       const batches: Array<unknown> = []
       yield* onBatch(a, (changes) => batches.push(changes.map(({ key }) => key)))
       yield* Effect.yieldNow
@@ -150,6 +151,39 @@ describe("the table of a group", () => {
       assert.deepStrictEqual(batches, [["1"]])
     })
   )
+
+  it("is handed what changes its group, and nothing of others", () => {
+    const { cell, routes } = rootOf()
+    const seen: Array<string> = []
+    const follow = (group: string) =>
+      routes.attach(group, {
+        dependent: {
+          height: 1,
+          propagate: () => seen.push(`${group} is visited`),
+          prepare: () => Effect.void
+        },
+        receive: ({ changes, slots }) =>
+          changes.forEach(({ key }, i) => {
+            assert.strictEqual(slots[i], cell.contents.slotOf(key))
+            seen.push(`${group}: ${key.group}.${key.member}`)
+          }),
+        receiveNext: () => assert.fail("what a log fills is not changed before it is there")
+      })
+    const detach = [follow("a"), follow("a"), follow("b"), follow("c")]
+    const written = [[key("a", "x"), 1], [key("d", "x"), 1], [key("a", "y"), 2], [key("c", "x"), 3]] as const // prettier-ignore
+    put({ ...rootOf(), cell }, written)
+    const ofA = ["a: a.x", "a: a.y"]
+    assert.deepStrictEqual(seen.splice(0).toSorted(), [...ofA, ...ofA, "a is visited", "a is visited", "c is visited", "c: c.x"].toSorted()) // prettier-ignore
+    detach[0]!()
+    detach[3]!()
+    detach[3]!()
+    put({ ...rootOf(), cell }, written)
+    assert.deepStrictEqual(seen.splice(0), [...ofA, "a is visited"])
+    for (const one of detach) one()
+    assert.isFalse(cell.hasDependents)
+    put({ ...rootOf(), cell }, written)
+    assert.deepStrictEqual(seen, [])
+  })
 
   for (const seed of seedsOf(20, 2000)) {
     it.effect(

@@ -53,12 +53,15 @@ export class Input<K, V, E> implements Receiver<K, V> {
   /** While a replacement is under way. */
   #next: Source<K, V> | undefined
   #dependent: Dependent | undefined
+  readonly #attach: (receiver: Receiver<K, V>) => () => void
   #detach = nothing
   #unfollow = nothing
 
-  constructor(cell: Cell<K, V, E>) {
+  /** @param attach as that of the cell, where not all of its changes are wanted. */
+  constructor(cell: Cell<K, V, E>, attach = (receiver: Receiver<K, V>) => cell.attach(receiver)) {
     this.cell = cell
     this.#source = new Source(cell)
+    this.#attach = attach
   }
 
   /** The source of what is derived next. */
@@ -78,7 +81,7 @@ export class Input<K, V, E> implements Receiver<K, V> {
   }
   attach(dependent: Dependent): void {
     this.#dependent = dependent
-    this.#detach = this.cell.attach(this)
+    this.#detach = this.#attach(this)
   }
   /** No more changes come. */
   detach(): void {

@@ -63,6 +63,11 @@ export class Commit {
   /** The contents of a cell have changed: `receivers` are next, and `publish` runs once all contents stand. */
   changed<K, V>(receivers: Iterable<Receiver<K, V>>, written: Written<K, V>, publish: () => void): void {
     this.#publications.push(publish)
+    this.hand(receivers, written)
+  }
+
+  /** `receivers` are next, to take in changes of contents that have changed before. */
+  hand<K, V>(receivers: Iterable<Receiver<K, V>>, written: Written<K, V>): void {
     for (const receiver of receivers) {
       receiver.receive(written)
       this.#visits.add(receiver.dependent)
@@ -158,6 +163,11 @@ export class Replacement {
     receivers: () => Iterable<Receiver<K, V>>
   ): void {
     this.#parts.set(cell, { next: next as unknown as Contents<never, never>, isLive, replaceable })
+    this.pass(receivers)
+  }
+
+  /** What stands on this is prepared, too: asked for as in `add`. */
+  pass(receivers: () => Iterable<Pick<Receiver<never, never>, "dependent">>): void {
     this.#receivers.push(receivers)
   }
 
