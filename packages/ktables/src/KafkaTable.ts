@@ -723,6 +723,7 @@ const healthOf = (partition: ReturnType<Replica.Replica["partitions"]>[number], 
 export const withMetadata = <K, V, Entry extends TableEntry<K, V>>(
   table: KafkaTable<K, V, Entry>
 ): Effect.Effect<Table<K, Entry, ReaderError>, never, Scope.Scope> => {
+  Check.takenOrThrow(isOfTopic, table, "KafkaTable.withMetadata.table")
   const cell = CellTable.cellOf<K, V, ReaderError>(table)
   const { same } = cell
   return Effect.map(
@@ -736,6 +737,8 @@ export const withMetadata = <K, V, Entry extends TableEntry<K, V>>(
     (derived) => new CellTable(derived)
   )
 }
+
+const isOfTopic = Check.satisfies("a table of a topic, and no effect that makes one", isKafkaTable)
 
 const isSamePlace = (a: TableEntry<unknown, unknown>, b: TableEntry<unknown, unknown>): boolean =>
   a.offset === b.offset && a.timestamp === b.timestamp && a.partition === b.partition

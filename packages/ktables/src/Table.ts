@@ -28,6 +28,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import type * as Equivalence from "effect/Equivalence"
@@ -43,6 +44,7 @@ import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
 import { constant } from "./internal/operators/constant.ts"
 import * as Given from "./internal/operators/given.ts"
+import * as Expired from "./internal/operators/expire.ts"
 import * as Grouping from "./internal/operators/grouping.ts"
 import * as Joined from "./internal/operators/join.ts"
 import * as Mapped from "./internal/operators/map.ts"
@@ -758,6 +760,97 @@ export const diff = <K, V, E = never, E1 = never, Policy extends OnError = "fail
     ([before, after]) => tableOf(Merged.diff(before, after, equivalence, onError))
   )
 }
+
+/**
+ * A value that says when it was written, in milliseconds since the epoch, as `KafkaTable.withMetadata` gives them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Timestamped {
+  readonly timestamp: number
+}
+
+/**
+ * Options of `expire`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ExpireOptions {
+  /** The age at which entries go, of at least a millisecond. */
+  readonly ttl: Duration.Input
+}
+
+/**
+ * The entries that are younger than `ttl`: each goes when nobody has written it again for so long.
+ *
+ * **When to use**
+ *
+ * For who is present, by heartbeats (`KafkaTableWriter.keepAlive` sends them), for leases, sessions and caches. Nothing is
+ * written to the topic: what has expired here is still in it, until somebody deletes it or the topic's retention does.
+ *
+ * **Details**
+ *
+ * Age counts from the timestamp of the value or from its arrival in this table, whichever is earlier, so that a producer whose
+ * clock is ahead makes no entry live longer. Values without a timestamp (-1) have their arrival. What is too old when it comes,
+ * at the start, too, is never shown.
+ *
+ * An entry that goes is a change in a commit of its own, at most a few milliseconds late; of very many that go at once some are
+ * later than others, each commit being small. It is the one operator that depends on this process's clocks, those of Effect's
+ * `Clock`: the greater of what the wall clock and the monotonic one have seen pass counts, so that a clock that is set back
+ * keeps nothing alive.
+ *
+ * **Gotchas**
+ *
+ * It stands on tables of values that have a `timestamp`, since others do not pass on that an entry was written again: `map`
+ * the values out after it, not before. A write that was awaited by `awaitOffset` may be absent, because it has expired.
+ *
+ * Entries also go while brokers are away, when nobody's heartbeats arrive, and when this process's clock is ahead of those
+ * that stamp the records by more than `ttl`. A table that has failed, or was closed, is frozen: nothing goes any more.
+ *
+ * **Example** (Services that were heard of within the last 15 seconds)
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, Table, TableTopic } from "effect-ktables"
+ *
+ * const services = TableTopic.make({ name: "services", key: Schema.String, value: Schema.Struct({ host: Schema.String }) })
+ *
+ * export const program = Effect.gen(function* () {
+ *   const all = yield* KafkaTable.make(services)
+ *   const entries = yield* KafkaTable.withMetadata(all)
+ *   const young = yield* entries.pipe(Table.expire({ ttl: "15 seconds" }))
+ *   const live = yield* young.pipe(Table.map(({ value }) => value))
+ *   return yield* live.get("billing")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @category operators
+ * @since 0.1.0
+ */
+export const expire: {
+  (
+    options: ExpireOptions
+  ): <K, V extends Timestamped, E>(self: Table<K, V, E>) => Effect.Effect<Table<K, V, E>, never, Scope.Scope>
+  <K, V extends Timestamped, E>(
+    self: Table<K, V, E>,
+    options: ExpireOptions
+  ): Effect.Effect<Table<K, V, E>, never, Scope.Scope>
+} = dual(
+  2,
+  <K, V extends Timestamped, E>(
+    self: Table<K, V, E>,
+    options: ExpireOptions
+  ): Effect.Effect<Table<K, V, E>, never, Scope.Scope> => {
+    const { ttl } = Check.takenOrThrow(checkExpireOptions, options, "Table.expire")
+    return tableOf(Expired.expire(cellOf(self, "Table.expire.self"), Duration.toMillis(ttl)))
+  }
+)
+
+const checkExpireOptions = Check.record<ExpireOptions>({
+  ttl: Check.required(Check.duration({ min: 1, max: Number.MAX_SAFE_INTEGER }))
+})
 
 /**
  * Keys that have an order of their own: numbers and bigints by size, strings by their UTF-16 code units (as `<` compares

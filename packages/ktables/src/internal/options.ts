@@ -116,13 +116,14 @@ const durationOf = (value: unknown): Duration.Duration | undefined => {
   return Option.getOrUndefined(Duration.fromInput(input as Duration.Input))
 }
 
-/** A duration that a timer can wait: of `min` milliseconds at least, and of 2^31 - 1 at most. */
-export const duration = ({ min }: { readonly min: number }): Check => {
-  const expected = `a duration from ${min} to ${MAX_INT32} ms (24 days), for example "5 seconds"`
+/** A duration of `min` milliseconds at least, and of `max` at most: by default what a timer can wait. */
+export const duration = ({ max = MAX_INT32, min }: { readonly min: number; readonly max?: number }): Check => {
+  const most = max === MAX_INT32 ? `${MAX_INT32} ms (24 days)` : `${max} ms`
+  const expected = `a duration from ${min} to ${most}, for example "5 seconds"`
   return (value, option) => {
     const taken = durationOf(value)
     const millis = taken === undefined ? NaN : Duration.toMillis(taken)
-    return millis >= min && millis <= MAX_INT32
+    return millis >= min && millis <= max
       ? Result.succeed(taken)
       : Result.fail({ option, given: shown(value), expected })
   }

@@ -1,7 +1,7 @@
 /** What the types of operators say: keys, values, and what can end a derived table. */
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { Effect, type HashMap, Option, Order, Result, type Scope, Stream, type SubscriptionRef } from "effect"
-import { type KafkaTable, Table, type TableError, type WriteAck } from "effect-ktables"
+import { KafkaTable, Table, type TableError, type WriteAck } from "effect-ktables"
 
 type Fruit = { readonly name: string; readonly price: number }
 type Fruits = KafkaTable.KafkaTable<string, Fruit>
@@ -255,6 +255,30 @@ describe("lookup", () => {
       expectTypeOf(ackedFirst).toEqualTypeOf<ForAck>()
       const free = orders.pipe(Table.lookup(plain, ({ fruit }) => fruit, { waitFor: () => Effect.void }))
       expectTypeOf(free).toEqualTypeOf<Enriched<Error>>()
+    })
+  })
+})
+
+describe("expire", () => {
+  it("stands on tables whose values say when they were written, and changes no type", () => {
+    never(() => {
+      const entries = KafkaTable.withMetadata(fruits)
+      const young = entries.pipe(Effect.flatMap(Table.expire({ ttl: "1 minute" })))
+      expectTypeOf<Made<typeof young>>().toEqualTypeOf<Made<typeof entries>>()
+      const stamped = Table.map(fruits, ({ name }) => ({ name, timestamp: 0 }))
+      return [young, Effect.flatMap(stamped, (table) => Table.expire(table, { ttl: 1 }))]
+    })
+  })
+
+  it("does not stand on tables that hide that a value was written again", () => {
+    never(() => {
+      // @ts-expect-error: a table of a topic shows no timestamps by itself.
+      const topic = Table.expire(fruits, { ttl: 1 })
+      const values = KafkaTable.withMetadata(fruits).pipe(Effect.flatMap(Table.map(({ value }) => value)))
+      // @ts-expect-error: nor does what was mapped out.
+      const mapped = values.pipe(Effect.flatMap(Table.expire({ ttl: 1 })))
+      expectTypeOf<Made<typeof values>>().toExtend<Table.Any>()
+      return [topic, mapped]
     })
   })
 })

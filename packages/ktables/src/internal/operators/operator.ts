@@ -48,7 +48,7 @@ export type Derived<K, V, E, C extends Contents<K, V> = Contents<K, V>> = Effect
 >
 
 /** An input, whatever its keys and values. */
-type AnyInput<E> = Pick<
+export type AnyInput<E> = Pick<
   Input<never, never, E>,
   | "attach"
   | "begin"

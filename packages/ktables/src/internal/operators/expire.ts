@@ -1,0 +1,251 @@
+/** Tables whose entries go once they are of an age. Time is a source of theirs, beside the table they stand on. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { type Passed, PassedTime } from "../moment.ts"
+import type { Cell } from "../table/cell.ts"
+import { Commit, type Dependent } from "../table/commit.ts"
+import { Contents } from "../table/contents.ts"
+import { KeyIndex } from "../table/keyIndex.ts"
+import { Deadlines } from "./deadlines.ts"
+import { isSame } from "./isSame.ts"
+import { type AnyInput, type Derivation, type Derived, make } from "./operator.ts"
+import { Input, type Source } from "./source.ts"
+
+/** Milliseconds since the epoch. */
+interface Timestamped {
+  readonly timestamp: number
+}
+
+/** Entries that go with one commit, at most: others have their turn before the next. */
+const MOST = 256
+
+/** Milliseconds between two looks at the clocks, at least: one of them may have been set, or the machine suspended. */
+const LEAST_LOOK = 1000
+/** The part of the age at which entries go that they may be shown longer by that. */
+const LATE = 1 / 10
+
+/** By its timestamp; 0 of what lies ahead, and of what bears none. */
+const ageOf = ({ timestamp }: Timestamped, { wall }: Passed): number =>
+  timestamp >= 0 ? Math.max(0, wall - timestamp) : 0
+
+class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
+  readonly contents = new Contents<K, V>()
+  readonly #source: Source<K, V>
+  readonly #time: Time<K, V>
+  readonly #ttl: number
+  /** What it is to replace, until it is filled: of a record that is in both the arrival there counts. */
+  #before: Expiring<K, V> | undefined
+  /** When each entry goes. */
+  readonly #deadlines = new Deadlines()
+  readonly #keys: Array<K> = []
+  /** Entries that went by their arrival, though their timestamps lie ahead: none of them may arrive a second time. */
+  readonly #gone = new KeyIndex<K, { readonly value: V; readonly deadline: number }>()
+
+  constructor(source: Source<K, V>, time: Time<K, V>, ttl: number, before: Expiring<K, V> | undefined) {
+    this.#source = source
+    this.#time = time
+    this.#ttl = ttl
+    this.#before = before
+  }
+
+  /** When the next entry goes. */
+  get earliest(): number {
+    return this.#deadlines.earliest
+  }
+
+  compute(): void {}
+
+  write(): void {
+    const now = this.#time.now()
+    for (const { changes } of this.#source.received) {
+      for (const change of changes) {
+        if (change._tag === "Set") this.#put(change.key, change.value, now)
+        else this.#remove(change.key)
+      }
+    }
+    this.#expire(now)
+  }
+
+  fill(): () => boolean {
+    const step = this.#source.walk((key, value) => this.#put(key, value, this.#time.now()))
+    return () => {
+      const goesOn = step()
+      if (!goesOn) this.#before = undefined
+      return goesOn
+    }
+  }
+
+  #put(key: K, value: V, now: Passed): void {
+    this.#gone.delete(key)
+    const arrived = now.passed + this.#ttl - ageOf(value, now)
+    const deadline = this.#before === undefined ? arrived : Math.min(arrived, this.#before.#deadlineOf(key, value))
+    if (deadline <= now.passed) {
+      this.#remove(key)
+      this.#remember(key, value, deadline, now)
+      return
+    }
+    let slot = this.contents.slotOf(key)
+    if (slot !== undefined) this.contents.updateAt(slot, key, value, isSame)
+    else {
+      slot = this.contents.add(key, value)
+      this.#keys[slot] = key
+    }
+    this.#deadlines.set(slot, deadline)
+    this.#time.isToPassAt(deadline)
+  }
+
+  #remove(key: K): void {
+    this.#gone.delete(key)
+    const slot = this.contents.delete(key)
+    if (slot >= 0) this.#deadlines.delete(slot)
+  }
+
+  #expire(now: Passed): void {
+    for (let n = 0; n < MOST && this.#deadlines.earliest <= now.passed; n++) {
+      const slot = this.#deadlines.first
+      const deadline = this.#deadlines.of(slot)
+      const key = this.#keys[slot]!
+      const value = this.contents.valueAt(slot)
+      this.#remove(key)
+      this.#remember(key, value, deadline, now)
+    }
+  }
+
+  #remember(key: K, value: V, deadline: number, now: Passed): void {
+    if (ageOf(value, now) < this.#ttl) this.#gone.set(key, { value, deadline })
+  }
+
+  /** When a record goes, or went, that is here; Infinity of others. */
+  #deadlineOf(key: K, value: V): number {
+    const slot = this.contents.slotOf(key)
+    if (slot !== undefined && isSame(this.contents.valueAt(slot), value)) return this.#deadlines.of(slot)
+    const gone = this.#gone.get(key)
+    return gone !== undefined && isSame(gone.value, value) ? gone.deadline : Number.POSITIVE_INFINITY
+  }
+}
+
+const nothing = () => {}
+
+/** The time that passes, as a source: when some entry has to go, it has changed. */
+class Time<K, V extends Timestamped> implements AnyInput<never> {
+  readonly cell = { height: 0, capacity: 0, end: undefined }
+  readonly status = { _tag: "CaughtUp" } as const
+  readonly prepare = Effect.void
+  readonly #passed: PassedTime
+  readonly #longestSleep: number
+  #present: Expiring<K, V> | undefined
+  #next: Expiring<K, V> | undefined
+  #isReplacing = false
+  #dependent: Dependent | undefined
+  #isDue = false
+  #isOver = false
+  #wake = nothing
+  /** Until when the watch sleeps. */
+  #until = Number.POSITIVE_INFINITY
+
+  constructor(clock: Clock.Clock, ttl: number) {
+    this.#passed = new PassedTime(clock)
+    this.#longestSleep = Math.max(LEAST_LOOK, ttl * LATE)
+  }
+
+  now(): Passed {
+    return this.#passed.now()
+  }
+
+  /** Derives what is present, or what is to come in its place. */
+  derive(make: (before: Expiring<K, V> | undefined) => Expiring<K, V>): Expiring<K, V> {
+    const derivation = make(this.#isReplacing ? this.#present : undefined)
+    if (this.#isReplacing) this.#next = derivation
+    else this.#present = derivation
+    return derivation
+  }
+
+  /** Some entry goes then. It may be called within a commit, in which nobody may be woken to do more than to yield. */
+  isToPassAt(deadline: number): void {
+    if (deadline < this.#until) this.#wake()
+  }
+
+  // ---------------------------------------------------------------------------------------------- a source
+
+  get hasReceived(): boolean {
+    return this.#isDue
+  }
+  get hasReceivedNext(): boolean {
+    return this.#isDue
+  }
+  attach(dependent: Dependent): void {
+    this.#dependent = dependent
+  }
+  detach(): void {
+    this.#isOver = true
+    this.#wake()
+  }
+  clear(): void {
+    this.#isDue = false
+  }
+  begin(): boolean {
+    this.#isReplacing = true
+    return true
+  }
+  over(isSwapped: boolean): void {
+    if (isSwapped) this.#present = this.#next
+    this.#next = undefined
+    this.#isReplacing = false
+  }
+  follow(): void {}
+  unfollow(): void {}
+
+  // ---------------------------------------------------------------------------------------------- its passing
+
+  get #earliest(): number {
+    return Math.min(this.#present?.earliest ?? Infinity, this.#next?.earliest ?? Infinity)
+  }
+
+  /** Commits what is due, as long as the table stands. */
+  readonly watch: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.whileLoop({ while: () => !this.#isOver, body: () => this.#step, step: nothing })
+  )
+
+  readonly #step: Effect.Effect<void> = Effect.suspend(() => {
+    const until = this.#earliest
+    const left = until - this.now().passed
+    if (left > 0) {
+      this.#until = until
+      const sleep = Effect.sleep(Math.ceil(Math.min(left, this.#longestSleep)))
+      // Who wakes it may be in the middle of a commit.
+      const woken = Effect.andThen(this.#sooner, Effect.yieldNow)
+      return until === Number.POSITIVE_INFINITY ? woken : Effect.raceFirst(sleep, woken)
+    }
+    this.#until = Number.NEGATIVE_INFINITY
+    this.#isDue = true
+    const commit = new Commit()
+    this.#dependent!.propagate(commit)
+    commit.run(nothing)
+    return Effect.yieldNow
+  })
+
+  readonly #sooner = Effect.callback<void>((resume) => {
+    // Looked at in the same step: the fiber may have had to yield since it last did.
+    if (this.#isOver || this.#earliest < this.#until) return resume(Effect.void)
+    this.#wake = () => {
+      this.#wake = nothing
+      resume(Effect.void)
+    }
+    return Effect.sync(() => {
+      this.#wake = nothing
+    })
+  })
+}
+
+export const expire = <K, V extends Timestamped, E>(source: Cell<K, V, E>, ttl: number): Derived<K, V, E> =>
+  Effect.gen(function* () {
+    const time = new Time<K, V>(yield* Clock.Clock, ttl)
+    const input = new Input(source)
+    const cell = yield* make<K, V, E>({
+      name: `expire(${source.name})`,
+      inputs: [input, time],
+      derive: () => time.derive((before) => new Expiring(input.newest, time, ttl, before))
+    })
+    yield* Effect.forkScoped(time.watch)
+    return cell
+  })
