@@ -4,7 +4,7 @@
  * event loop is held up while everything is replaced.
  */
 import * as Table from "effect-ktables/Table"
-import { Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type * as CellModule from "../../../ktables/src/internal/table/cell.ts"
 import type * as CellTableModule from "../../../ktables/src/internal/table/cellTable.ts"
 import type * as ContentsModule from "../../../ktables/src/internal/table/contents.ts"
@@ -22,7 +22,11 @@ export interface Input {
 }
 
 type Services = Table.Table<string, Service>
-type Derive = (table: Services, hosts: Table.Table<number, string>) => Effect.Effect<unknown, never, Scope.Scope>
+type Derive = (
+  table: Services,
+  hosts: Table.Table<number, string>,
+  other: Services
+) => Effect.Effect<unknown, never, Scope.Scope>
 
 /** One of a thousand. */
 const groupOf = ({ port }: Service): number => port % 1000
@@ -46,7 +50,11 @@ const operators: ReadonlyArray<readonly [name: string, derive: Derive]> = [
         on: groupOf
       })
   ],
+  ["union", (table, _, other) => Table.union(table, other)],
+  ["diff", (table, _, other) => Table.diff(other, table)],
   ["sorted", (table) => Table.sorted(table)],
+  // No table: the immutable map that it holds is kept in step with each change.
+  ["ref", (table) => Table.ref(table)],
   // Each change is of a group that goes and of one that comes: both have their maps made, and
   // sorting is what the second one takes longer by.
   [
@@ -73,7 +81,7 @@ const operators: ReadonlyArray<readonly [name: string, derive: Derive]> = [
 const replaced: ReadonlyArray<readonly [string, ReadonlyArray<Derive>]> = [
   ["none", []],
   ...operators.flatMap(([name, derive]) =>
-    ["map", "index", "join by a reference", "sorted"].includes(name) ? [[name, [derive]] as const] : []
+    ["map", "index", "join by a reference", "union", "sorted", "ref"].includes(name) ? [[name, [derive]] as const] : []
   ),
   ["all of them", operators.map(([, derive]) => derive)]
 ]
@@ -84,6 +92,9 @@ const internal = async <M>(module: string): Promise<M> =>
 const { Cell: TableCell } = await internal<typeof CellModule>("cell")
 const { CellTable } = await internal<typeof CellTableModule>("cellTable")
 const { Contents } = await internal<typeof ContentsModule>("contents")
+
+/** Elements of a stream that are looked up. */
+const LOOKUPS = 100_000
 
 /** Changes of a commit. */
 const BATCH = 100
@@ -119,7 +130,11 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
       (id) => `host ${id}`
     )
   )
-  const [table, hostsTable] = [new CellTable(services), new CellTable(hosts)]
+  const other = cellOf(
+    "other services",
+    contentsOf(keys / 10, keyOf, (id) => serviceOf(id, 0))
+  )
+  const [table, hostsTable, otherTable] = [new CellTable(services), new CellTable(hosts), new CellTable(other)]
   let version = 0
 
   /** Writes new versions of keys that lie all over the table, by strings of their own, as a reader decodes them. */
@@ -148,7 +163,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
   for (const [name, derive] of kinds) {
     const before = memoryUse().heap
     const scope = yield* Scope.make()
-    yield* Scope.provide(derive(table, hostsTable), scope)
+    yield* Scope.provide(derive(table, hostsTable, otherTable), scope)
     sizes.set(name, (memoryUse().heap - before) / keys)
     for (let n = 0; n < rounds; n++) {
       const ns = write()
@@ -160,7 +175,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
   const turns: Array<{ readonly name: string; readonly max: number; readonly cpuMs: number; readonly ms: number }> = []
   for (const [name, derives] of replaced) {
     const scope = yield* Scope.make()
-    for (const derive of derives) yield* Scope.provide(derive(table, hostsTable), scope)
+    for (const derive of derives) yield* Scope.provide(derive(table, hostsTable, otherTable), scope)
     const found: typeof turns = []
     for (let n = 0; n < 3; n++) {
       version++
@@ -183,6 +198,23 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
     yield* Scope.close(scope, Exit.void)
   }
 
+  /** Of a stream's elements, each looked up in the table; and of a stream that does no more than to look at each. */
+  const elements = Array.from({ length: LOOKUPS }, (_, i) => (i * 7_919) % keys)
+  const nsPerElement = Effect.fnUntraced(function* (passed: Stream.Stream<unknown>) {
+    const found: Array<number> = []
+    for (let n = 0; n < 5; n++) {
+      const before = process.cpuUsage()
+      yield* Stream.runDrain(passed)
+      const { system, user } = process.cpuUsage(before)
+      found.push(((system + user) * 1000) / LOOKUPS)
+    }
+    return Math.min(...found)
+  })
+  const passed = Stream.fromIterable(elements)
+  const asItIs = yield* nsPerElement(Stream.map(passed, (id) => [id, Option.some(keyOf(id))]))
+  const lookedUp = yield* nsPerElement(Table.lookup(passed, table, keyOf))
+  const waitedFor = yield* nsPerElement(Table.lookup(passed, table, keyOf, { waitFor: () => Effect.void }))
+
   const client = "effect-ktables"
   const about = `${keys} keys, ${changes} changes`
   // Others on the machine only ever make a round slower.
@@ -198,6 +230,19 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
       nsPerOp: of(name) - base,
       ratio: (of(name) - base) / base,
       bytesPerKey: sizes.get(name)!
+    })),
+    ...(
+      [
+        ["a stream that is mapped", asItIs],
+        ["lookup", lookedUp],
+        ["lookup that waits for each", waitedFor]
+      ] as const
+    ).map(([name, nsPerOp]) => ({
+      metric: "operators on streams",
+      client,
+      detail: `${name}, ${LOOKUPS} elements`,
+      keys,
+      nsPerOp
     })),
     ...turns.map(({ name, ...turn }) => ({
       metric: "operators replaced",
