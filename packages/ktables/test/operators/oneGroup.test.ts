@@ -124,6 +124,23 @@ describe("the table of a group", () => {
     })
   )
 
+  it.effect("is in step with what is derived from its table by another way, so that a join of both changes once", () =>
+    Effect.gen(function* () {
+      const root = rootOf([[key("a", "x"), 1]])
+      const tens = yield* Table.map(root.table, (n) => 10 * n)
+      const a = yield* groupOf(root, "a")
+      const sums = yield* Table.join(a, tens, (n, ten) => n + ten, { on: (_, member) => key("a", member) })
+      const batches: Array<unknown> = []
+      yield* onBatch(sums, (changes) =>
+        batches.push(changes.map((change) => (change._tag === "Set" ? [change.key, change.value] : change.key)))
+      )
+      yield* Effect.yieldNow
+      put(root, [[key("a", "x"), 2], [key("a", "y"), 3]]) // prettier-ignore
+      put(root, [[key("a", "x"), undefined]])
+      assert.deepStrictEqual(batches, [[["x", 22], ["y", 33]], ["x"]]) // prettier-ignore
+    })
+  )
+
   it.effect("takes values of a replacement for the same where its table does", () =>
     Effect.gen(function* () {
       class Port {
@@ -179,6 +196,8 @@ describe("the table of a group", () => {
     detach[3]!()
     put({ ...rootOf(), cell }, written)
     assert.deepStrictEqual(seen.splice(0), [...ofA, "a is visited"])
+    put({ ...rootOf(), cell }, [[key("b", "x"), 1]])
+    assert.deepStrictEqual(seen.splice(0), ["b: b.x", "b is visited"])
     for (const one of detach) one()
     assert.isFalse(cell.hasDependents)
     put({ ...rootOf(), cell }, written)
