@@ -1,6 +1,6 @@
 /** Groups of a table's entries. */
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Equal, Hash, HashMap, Option, type Scope, Stream } from "effect"
+import { Data, Effect, Equal, Fiber, Hash, HashMap, Option, type Scope, Stream } from "effect"
 import { Table } from "effect-ktables"
 import { chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { contentsOf, hurried, onBatch, put, rootOf, shown } from "./fixtures.ts"
@@ -45,6 +45,40 @@ describe("an index", () => {
       const after = byZone.view.get("eu")!
       assert.deepStrictEqual([HashMap.size(before), HashMap.size(after)], [2, 3])
       assert.strictEqual(byZone.view.get("eu"), after)
+    })
+  )
+
+  it.effect("of a large group is read in slices by what comes to stand on it, also while it is written", () =>
+    Effect.gen(function* () {
+      yield* hurried
+      let hashed = 0
+      class Host {
+        readonly number: number
+        constructor(number: number) {
+          this.number = number
+        }
+        [Equal.symbol](that: unknown): boolean {
+          return that instanceof Host && that.number === this.number
+        }
+        [Hash.symbol](): number {
+          hashed++
+          return this.number
+        }
+      }
+      const hosts = Array.from({ length: 5000 }, (_, n) => new Host(n))
+      const root = rootOf<Host, number>("hosts", hosts.map((host, n) => [host, n])) // prettier-ignore
+      const all = yield* Table.index(root.table, () => "all")
+      const making = yield* Effect.forkScoped(Table.map(all, HashMap.size), { startImmediately: true })
+      const most: Array<number> = []
+      do {
+        hashed = 0
+        put(root, [[hosts[most.length]!, -1]])
+        most.push(hashed)
+        yield* Effect.yieldNow
+      } while (making.pollUnsafe() === undefined)
+      assert.isAbove(most.length, 3)
+      assert.isBelow(Math.max(...most), 100)
+      assert.strictEqual((yield* Fiber.join(making)).view.get("all"), 5000)
     })
   )
 

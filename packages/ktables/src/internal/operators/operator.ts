@@ -63,6 +63,10 @@ export type AnyInput<E> = Pick<
   | "unfollow"
 > & { readonly cell: { readonly height: number; readonly capacity: number; readonly end: End<E> | undefined } }
 
+/** Makes what of their sources has to be made to be read. */
+const prepared = <E>(inputs: ReadonlyArray<AnyInput<E>>): Effect.Effect<void> =>
+  Effect.forEach(inputs, ({ prepare }) => prepare, { discard: true })
+
 /** The larger, the worse. */
 const badness = {
   CaughtUp: 0,
@@ -137,10 +141,7 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
         })
       )
     })
-    return Effect.andThen(
-      Effect.forEach(this.#inputs, ({ prepare }) => prepare, { discard: true }),
-      fill
-    )
+    return Effect.andThen(prepared(this.#inputs), fill)
   }
 
   propagate(commit: Commit): void {
@@ -220,4 +221,8 @@ export const make = <K, V, E, C extends Contents<K, V> = Contents<K, V>>(
   Effect.acquireRelease(
     Effect.sync(() => new Operator(options)),
     (operator) => Effect.sync(() => operator.close())
-  ).pipe(Effect.flatMap((operator) => Effect.as(operator.begin, operator.cell)))
+  ).pipe(
+    Effect.flatMap((operator) => Effect.as(operator.begin, operator.cell)),
+    // A commit of a source that is attached to makes at once what is not made yet of what it changes.
+    (derived) => Effect.andThen(prepared(options.inputs), derived)
+  )
