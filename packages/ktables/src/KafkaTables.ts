@@ -14,8 +14,9 @@
  *
  * @since 0.1.0
  */
-import { Context, type Duration, Effect, Layer, MutableHashMap, Option, RcMap, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Layer, MutableHashMap, Option, RcMap, Scope } from "effect"
 import * as Check from "./internal/options.ts"
+import { CellTable } from "./internal/table/cellTable.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
 import * as KafkaTable from "./KafkaTable.ts"
 import type { InvalidOption } from "./TableError.ts"
@@ -34,7 +35,8 @@ export interface KafkaTables<in out K, in out V> {
   /**
    * The table of a name, held until the scope closes. All who hold it share one, and one start of it. As `KafkaTable.make`,
    * it succeeds with a table that is complete, or fails; a start that failed is tried again by the next `get`, and so is a
-   * table whose reader has failed for good. Whoever still holds the failed one keeps its last contents.
+   * table whose reader has failed for good. Whoever still holds the failed one keeps its last contents. A `get` that fails
+   * or is interrupted holds nothing.
    *
    * Once the scope of all tables has closed, `get` interrupts.
    */
@@ -111,27 +113,43 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never>(
 
   const lookup = Effect.fnUntraced(function* (name: string) {
     const entryScope = yield* Effect.scope
-    const dropIt = Effect.suspend(() => drop(name, entryScope))
-    const table = yield* Effect.suspend(() => KafkaTable.make(topicOf(name), tableOptions)).pipe(
-      Effect.onError(() => dropIt)
-    )
-    // Ends with the table.
-    yield* Effect.forkIn(
-      Effect.onError(table.failure, () => dropIt),
-      scope,
-      { startImmediately: true }
-    )
-    return table
+    const dropped = Effect.suspend(() => drop(name, entryScope))
+    const made = Effect.suspend(() => KafkaTable.make(topicOf(name), tableOptions))
+    return { table: yield* Effect.onError(made, () => dropped), dropped }
   }, Effect.provideContext(services))
 
-  const tables: RcMap.RcMap<string, KafkaTable.KafkaTable<K, V>, KafkaTable.StartError> = yield* RcMap.make({
+  interface Made {
+    readonly table: KafkaTable.KafkaTable<K, V>
+    readonly dropped: Effect.Effect<unknown>
+  }
+  const tables: RcMap.RcMap<string, Made, KafkaTable.StartError> = yield* RcMap.make({
     lookup,
     idleTimeToLive: own.idleTimeToLive ?? "1 minute"
   })
 
+  /** Whether it has ended for good: a failure is that where nothing begins again, also before the reader has ended. */
+  const isOver = (table: KafkaTable.KafkaTable<K, V>): boolean => {
+    const { end, status } = CellTable.cellOf(table)
+    return end !== undefined || (status._tag === "Failed" && tableOptions.restart === undefined)
+  }
+
+  /** Holds a table that goes on; one that did not start, or has ended, is let go of at once. */
+  const get: KafkaTables<K, V>["get"] = (name) =>
+    Effect.uninterruptibleMask(
+      Effect.fnUntraced(function* (restore) {
+        const held = yield* Scope.fork(yield* Effect.scope)
+        const release = Scope.close(held, Exit.void)
+        const getting = restore(Scope.provide(RcMap.get(tables, name), held))
+        const { dropped, table } = yield* Effect.onError(getting, () => release)
+        if (!isOver(table)) return table
+        yield* Effect.andThen(dropped, release)
+        return yield* restore(get(name))
+      })
+    )
+
   const self: KafkaTables<K, V> = {
     [TypeId]: TypeId,
-    get: (name) => RcMap.get(tables, name),
+    get,
     invalidate: (name) => RcMap.invalidate(tables, name),
     names: Effect.suspend(() =>
       tables.state._tag === "Closed" ? Effect.succeed([]) : Effect.map(RcMap.keys(tables), (names) => [...names])

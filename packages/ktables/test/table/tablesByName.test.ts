@@ -1,6 +1,6 @@
 /** Tables of one shape by name: shared while used, closed when idle, made again after they have failed. */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
 import { Codec, type KafkaClient, type KafkaTable, KafkaTables, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
@@ -138,6 +138,62 @@ describe("tables by name", () => {
         yield* table.barrier()
         assert.strictEqual(table.view.get("apple"), 2)
         assert.strictEqual(yield* prices.get("eu"), table)
+      })
+    )
+  )
+
+  it.effect("are another table for whoever asks as soon as the failure of one shows", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* open("eu", 1)
+        const prices = yield* KafkaTables.make(pricesOf, known)
+        const failed = yield* prices.get("eu")
+        const ends = [
+          Stream.runDrain(Stream.takeUntil(failed.statusChanges, ({ _tag }) => _tag === "Failed")),
+          Stream.runDrain(failed.changes),
+          failed.failure
+        ]
+        yield* kafka.fail({ request: "fetch" }, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+        const next = yield* Effect.forEach(ends, (end) =>
+          Effect.forkScoped(Effect.andThen(Effect.exit(end), prices.get("eu")), { startImmediately: true })
+        )
+        yield* pass(20_000)
+        const tables = yield* Effect.forEach(next, Fiber.join)
+        for (const table of tables) assert.strictEqual(table, tables[0])
+        assert.notStrictEqual(tables[0], failed)
+      })
+    )
+  )
+
+  it.effect("are not held by who asked in vain, or went away before the start was over", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* open("eu", 1)
+        const prices = yield* KafkaTables.make(pricesOf, {
+          ...known,
+          idleTimeToLive: "10 seconds",
+          catchUp: { mode: "await", timeout: "1 second", onTimeout: "fail" }
+        })
+        const asked = Effect.map(kafka.requests, (requests) => requests.get("fetch") ?? 0)
+        yield* kafka.fail({ request: "fetch" }, ErrorCode.KAFKA_STORAGE_ERROR, { times: 1000 })
+        const late = yield* Effect.forkScoped(Effect.flip(prices.get("eu")))
+        yield* pass(5000)
+        const before = yield* asked
+        assert.isAbove(before, 1)
+        yield* pass(5000)
+        assert.deepStrictEqual([(yield* Fiber.join(late))._tag, yield* asked], ["CatchUpTimeout", before])
+        yield* kafka.clearFailures
+        yield* kafka.pause()
+        const impatient = yield* Effect.forkScoped(prices.get("eu"))
+        yield* settle
+        yield* Fiber.interrupt(impatient)
+        yield* kafka.resume()
+        yield* pass(5000)
+        assert.deepStrictEqual(yield* prices.names, ["eu"])
+        yield* pass(10_000)
+        assert.deepStrictEqual([yield* prices.names, yield* kafka.held], [[], 0])
       })
     )
   )
