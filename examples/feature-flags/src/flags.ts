@@ -2,11 +2,10 @@ import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { Config, Schema } from "effect"
 import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
 
-export const flags = TableTopic.make({
-  name: process.env["TOPIC"] ?? "example.flags",
-  key: Schema.String,
-  value: Schema.Struct({ enabled: Schema.Boolean })
-})
+export const flagsOf = (name: string) =>
+  TableTopic.make({ name, key: Schema.String, value: Schema.Struct({ enabled: Schema.Boolean }) })
+
+export const flags = flagsOf(process.env["TOPIC"] ?? "example.flags")
 
 export class Flags extends KafkaTable.Service<Flags>()("feature-flags/Flags", flags) {
   // No flag has to be set before the first server starts.

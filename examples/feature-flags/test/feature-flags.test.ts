@@ -5,6 +5,7 @@ import { start } from "../../support/exampleProcess.ts"
 
 const main = new URL("../src/main.ts", import.meta.url)
 const set = new URL("../src/set.ts", import.meta.url)
+const compare = new URL("../src/compare.ts", import.meta.url)
 
 const Health = Schema.Struct({
   status: Schema.String,
@@ -57,6 +58,26 @@ layer(TestKafka.layer, { excludeTestServices: true })("feature flags", (it) => {
         Effect.repeat({ until: ({ text }) => text.includes('"flags":0'), schedule: Schedule.spaced("20 millis") }),
         Effect.timeout("20 seconds")
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("what differs between the flags of two topics is shown, and what a change of either makes of it", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const env = { KAFKA_BROKERS: brokers.join(",") }
+      const [staging, production] = [yield* TestKafka.uniqueName("staging"), yield* TestKafka.uniqueName("production")]
+      const flag = Effect.fnUntraced(function* (topic: string, name: string, state: string) {
+        const setter = yield* start(set, { args: [name, state], env: { ...env, TOPIC: topic } })
+        assert.strictEqual(yield* setter.exitCode, 0)
+      })
+      yield* flag(staging, "greeting", "on")
+      yield* flag(production, "greeting", "off")
+      const comparing = yield* start(compare, { args: [staging, production], env })
+      yield* comparing.line(new RegExp(`^greeting is on in ${staging} and off in ${production}$`))
+      yield* flag(production, "greeting", "on")
+      yield* comparing.line(/^no difference$/)
+      yield* flag(production, "checkout", "on")
+      yield* comparing.line(new RegExp(`^checkout is in ${production} only$`))
     }).pipe(Effect.scoped)
   )
 })

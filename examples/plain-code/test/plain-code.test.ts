@@ -1,7 +1,9 @@
 import { TestKafka } from "@effect-ktables/testing"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
+import Fastify from "fastify"
 import { start } from "../../support/exampleProcess.ts"
+import { Contact } from "../src/contacts.ts"
 
 const main = new URL("../src/main.ts", import.meta.url)
 
@@ -37,6 +39,20 @@ layer(TestKafka.layer, { excludeTestServices: true })("plain code", (it) => {
       yield* server.line(/^closed$/)
       assert.strictEqual(yield* server.exitCode, 0)
     }).pipe(Effect.scoped)
+  )
+
+  it.effect("a value of a class is taken for a stream by what sends it, and its encoded form is not", () =>
+    Effect.promise(async () => {
+      const ada = new Contact({ email: "ada@example.org" })
+      const server = Fastify()
+      server.get("/value", (_, reply) => reply.send(ada))
+      server.get("/encoded", (_, reply) => reply.send(Schema.encodeSync(Contact)(ada)))
+      const value = await server.inject("/value")
+      assert.strictEqual(value.statusCode, 500)
+      assert.include(value.body, "Received an instance of Contact")
+      assert.deepStrictEqual((await server.inject("/encoded")).json(), { email: "ada@example.org" })
+      await server.close()
+    })
   )
 
   it.effect("a start that fails rejects with an error that says why", () =>
