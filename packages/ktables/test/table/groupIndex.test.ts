@@ -53,6 +53,24 @@ describe("an index by groups", () => {
     })
   }
 
+  it("holds the same whatever order its members came and went in", () => {
+    const { below } = chance(5)
+    const pairs = Array.from({ length: 60 }, (_, n) => ({ group: `g${n % 7}`, member: `m${n}` }))
+    const shuffled = () => {
+      const rest = [...pairs]
+      return pairs.map(() => rest.splice(below(rest.length), 1)[0]!)
+    }
+    const made = () => {
+      const index = new GroupIndex<string, string>()
+      for (const pair of shuffled()) index.set(pair, pairs.indexOf(pair))
+      for (const pair of shuffled()) if (pairs.indexOf(pair) % 3 === 0) index.delete(pair)
+      return shown({ [Symbol.iterator]: () => index[Symbol.iterator]() })
+    }
+    const first = made()
+    assert.strictEqual(first.length, 40)
+    for (let n = 0; n < 20; n++) assert.deepStrictEqual(made(), first)
+  })
+
   it("is walked while it changes: what stays is visited once, and what is gone is not", () => {
     for (const seed of seedsOf(50, 5000)) {
       const { below, happens } = chance(seed)
