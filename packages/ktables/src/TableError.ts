@@ -112,9 +112,9 @@ export class InvalidTopic extends TaggedError<InvalidTopic>()("InvalidTopic", { 
  * @since 0.1.0
  */
 export class InvalidOption extends TaggedError<InvalidOption>()("InvalidOption", {
-  /** Of which topic's table or writer; absent where the option is of a client. */
+  /** Of which topic's table or writer, or of which derived table; absent where the option is of a client or an operator. */
   topic: Schema.optionalKey(topic),
-  /** With its path, for example `fetch.maxWait`. */
+  /** With its path, for example `fetch.maxWait`; of an operator with its name, for example `Table.map.f`. */
   option: Schema.String,
   given: Schema.String,
   expected: Schema.String
