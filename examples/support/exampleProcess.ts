@@ -22,6 +22,8 @@ export interface ExampleProcess {
   readonly say: (text: string) => Effect.Effect<void>
   /** Asks the process to end. */
   readonly terminate: Effect.Effect<void>
+  /** Ends it without asking, as `kill -9` does. */
+  readonly kill: Effect.Effect<void>
   /** Waits for the end. */
   readonly exitCode: Effect.Effect<number | null, ExampleFailed>
 }
@@ -102,6 +104,9 @@ export const start = Effect.fnUntraced(function* (
       }),
     terminate: Effect.sync(() => {
       child.kill("SIGTERM")
+    }),
+    kill: Effect.sync(() => {
+      child.kill("SIGKILL")
     }),
     exitCode: until("the end", () => (isOver ? Effect.succeed(child.exitCode) : undefined))
   }

@@ -44,6 +44,16 @@ export interface GroupedKafkaTableWriter<in G, in M, in V> {
   readonly setAll: <Key extends GroupKey<G, M>>(
     entries: Iterable<readonly [key: Key, value: V, options?: KafkaTableWriter.WriteOptions]>
   ) => Effect.Effect<ReadonlyArray<WriteAck>, SetAllError<Key>>
+  /**
+   * Writes the value of a member now and again every so often while the scope is open, and a tombstone when it closes, as
+   * `keepAlive` of a `KafkaTableWriter` does.
+   */
+  readonly keepAlive: (
+    group: G,
+    member: M,
+    value: V,
+    options: KafkaTableWriter.KeepAliveOptions
+  ) => Effect.Effect<KafkaTableWriter.KeepAlive, WriteError, Scope.Scope>
 }
 
 const checkTopic = Check.satisfies("a topic, as TableTopic.grouped defines it", isGrouped)
@@ -86,7 +96,8 @@ export const make = Effect.fnUntraced(function* <G, M, V, RD, RE>(
     topic: writer.topic,
     set: (group, member, value, options) => writer.set({ group, member }, value, options),
     delete: (group, member, options) => writer.delete({ group, member }, options),
-    setAll: writer.setAll
+    setAll: writer.setAll,
+    keepAlive: (group, member, value, options) => writer.keepAlive({ group, member }, value, options)
   }
 })
 

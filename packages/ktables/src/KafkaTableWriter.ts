@@ -53,6 +53,7 @@ import * as StartRetry from "./internal/topic/startRetry.ts"
 import * as TopicView from "./internal/topic/topicView.ts"
 import { checkTopic, invalidTopic } from "./internal/topic/validate.ts"
 import * as Appender from "./internal/writer/appender.ts"
+import * as KeepAlives from "./internal/writer/keepAlive.ts"
 import { javaPartitioner, type Partitioner } from "./internal/records/partitioner.ts"
 import type { Metadata, PendingRecord } from "./internal/writer/pendingRecord.ts"
 
@@ -108,6 +109,76 @@ export interface KafkaTableWriter<in K, in V> {
   readonly setAll: <Key extends K>(
     entries: Iterable<readonly [key: Key, value: V, options?: WriteOptions]>
   ) => Effect.Effect<ReadonlyArray<WriteAck>, SetAllError<Key>>
+  /**
+   * Writes a value now and again every so often while the scope is open, and a tombstone when it closes: an entry that stands
+   * for this process. Readers use `Table.expire`, so that the entry also goes when the process is killed.
+   *
+   * **Details**
+   *
+   * Succeeds with the acknowledgement of the first write, or fails as that does. Later writes are on time or as soon as the one
+   * before has ended, never several at once. One that fails for a reason that may pass (`WriteTimeout`, `WriteOutcomeUnknown`,
+   * `AuthenticationRefused`, `ClusterRefused`) is logged and made up for by the next; any other reason ends them, is logged as
+   * an error, and fails `failure`: race the program with it.
+   *
+   * When the scope closes, a write under way is withdrawn or, when it was sent, stands before the tombstone: none follows that.
+   * The tombstone has `closeTimeout` to be acknowledged; else a warning is logged, and readers see the entry until it expires.
+   *
+   * **Gotchas**
+   *
+   * A `ttl` of three or more times `every` outlasts a lost write or an election. Keys should be those of one process alone:
+   * the tombstone of the first to go would delete what another still writes.
+   *
+   * **Example** (A service that is listed while it runs)
+   *
+   * ```ts
+   * import { Effect, Schema } from "effect"
+   * import { KafkaTableWriter, TableTopic } from "effect-ktables"
+   *
+   * const services = TableTopic.make({
+   *   name: "services",
+   *   key: Schema.String,
+   *   value: Schema.Struct({ host: Schema.String }),
+   *   config: TableTopic.presence
+   * })
+   *
+   * declare const serve: Effect.Effect<never>
+   *
+   * export const main = Effect.gen(function* () {
+   *   const writer = yield* KafkaTableWriter.make(services)
+   *   const presence = yield* writer.keepAlive("billing-1", { host: "10.0.0.7" }, { every: "5 seconds" })
+   *   return yield* Effect.raceFirst(serve, presence.failure)
+   * }).pipe(Effect.scoped)
+   * ```
+   */
+  readonly keepAlive: (key: K, value: V, options: KeepAliveOptions) => Effect.Effect<KeepAlive, WriteError, Scope.Scope>
+}
+
+/**
+ * How an entry is kept alive.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface KeepAliveOptions {
+  /** From the start of one write to the next, at least a millisecond. */
+  readonly every: Duration.Input
+  /** Headers of each write. Default: none. */
+  readonly headers?: ReadonlyArray<HeaderInput> | undefined
+  /** How long the tombstone may take when the scope closes. Default: 5 seconds. */
+  readonly closeTimeout?: Duration.Input | undefined
+}
+
+/**
+ * An entry that is kept alive.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeepAlive {
+  /** Of the first write. */
+  readonly ack: WriteAck
+  /** Never succeeds; fails when the entry is written no more, and is interrupted when its scope is closed. */
+  readonly failure: Effect.Effect<never, WriteError>
 }
 
 /**
@@ -234,22 +305,30 @@ const isText = (value: unknown): boolean => typeof value === "string" && value.i
 const bytesOf = (value: unknown): unknown =>
   value instanceof Uint8Array ? new Uint8Array(value) : isText(value) ? encodeUtf8(value as string) : value
 
-const checkWriteOptions = Check.record<WriteOptions>({
-  headers: Check.list(
-    Check.record<HeaderInput>({
-      key: Check.required(Check.satisfies("a string without lone surrogates", isText)),
-      value: Check.required(
-        Check.every(
-          Check.satisfies(
-            "a Uint8Array, a string without lone surrogates, or null",
-            (value) => value === null || value instanceof Uint8Array || isText(value)
-          ),
-          (value) => Result.succeed(bytesOf(value))
-        )
+const checkHeaders = Check.list(
+  Check.record<HeaderInput>({
+    key: Check.required(Check.satisfies("a string without lone surrogates", isText)),
+    value: Check.required(
+      Check.every(
+        Check.satisfies(
+          "a Uint8Array, a string without lone surrogates, or null",
+          (value) => value === null || value instanceof Uint8Array || isText(value)
+        ),
+        (value) => Result.succeed(bytesOf(value))
       )
-    })
-  ),
+    )
+  })
+)
+
+const checkWriteOptions = Check.record<WriteOptions>({
+  headers: checkHeaders,
   timestamp: Check.integer({ min: 0 })
+})
+
+const checkKeepAliveOptions = Check.record<KeepAliveOptions>({
+  every: Check.required(Check.duration({ min: 1 })),
+  headers: checkHeaders,
+  closeTimeout: Check.duration({ min: 0 })
 })
 
 /** What was taken of options: their headers are bytes now. */
@@ -476,7 +555,22 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE>(
         withMetadata(options, (metadata) => write(key, encoded("value", topic.value, value), metadata))
       ),
     delete: (key, options) => Effect.suspend(() => withMetadata(options, (metadata) => write(key, null, metadata))),
-    setAll
+    setAll,
+    keepAlive: Effect.fnUntraced(function* (key, value, given) {
+      const {
+        closeTimeout = "5 seconds",
+        every,
+        headers
+      } = yield* Check.taken(checkKeepAliveOptions, given, topic.name)
+      const options = headers === undefined ? undefined : { headers }
+      return yield* KeepAlives.make({
+        topic: topic.name,
+        set: self.set(key, value, options),
+        remove: self.delete(key),
+        every: Duration.toMillis(every),
+        closeTimeout: Duration.toMillis(closeTimeout)
+      })
+    })
   }
   return self
 })

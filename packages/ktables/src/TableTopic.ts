@@ -70,6 +70,26 @@ export interface CommonOptions<Value extends Schema.Constraint | Codec.Any> {
 }
 
 /**
+ * Settings of a topic of who is present, for `KafkaTableWriter.keepAlive` and `Table.expire`: brokers stamp the records, so that
+ * ages do not depend on the clocks of those who write, and what was not written for a day is deleted from the log, also where
+ * its process was killed and nobody else has its key.
+ *
+ * **Gotchas**
+ *
+ * Brokers delete whole segments, and this one takes an hour to end: entries of the dead are in the topic for up to a day and
+ * an hour or so, and tables show them for as long, but for those that `Table.expire` gives.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const presence: Readonly<Record<string, string>> = Object.freeze({
+  "cleanup.policy": "compact,delete",
+  "message.timestamp.type": "LogAppendTime",
+  "retention.ms": "86400000",
+  "segment.ms": "3600000"
+})
+
+/**
  * Options of `make`.
  *
  * @category models
