@@ -157,7 +157,7 @@ describe("a table's ref", () => {
     })
   )
 
-  it.effect("is written by nobody else: who tries dies of it", () =>
+  it.effect("is written by nobody else: a write by anyone else is a defect", () =>
     Effect.gen(function* () {
       const root = rootOf("prices", [["a", 1]])
       const ref = yield* Table.ref(root.table)
