@@ -9,6 +9,7 @@ import { KeyIndex } from "../table/keyIndex.ts"
 import { Deadlines } from "./deadlines.ts"
 import { isSame } from "./isSame.ts"
 import { type AnyInput, type Derivation, type Derived, make } from "./operator.ts"
+import { Places } from "./places.ts"
 import { Input, type Source } from "./source.ts"
 
 /** Milliseconds since the epoch. */
@@ -35,11 +36,17 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
   readonly #ttl: number
   /** What it is to replace, until it is filled: of a record that is in both the arrival there counts. */
   #before: Expiring<K, V> | undefined
-  /** When each entry goes. */
+  readonly #places = new Places()
+  /** When each entry goes, by its slot. */
   readonly #deadlines = new Deadlines()
+  /** The key of each entry, and its slot in the source. */
   readonly #keys: Array<K> = []
-  /** Entries that went by their arrival, though their timestamps lie ahead: none of them may arrive a second time. */
-  readonly #gone = new KeyIndex<K, { readonly value: V; readonly deadline: number }>()
+  readonly #origins: Array<number> = []
+  /**
+   * Entries that went by their arrival, though their timestamps lie ahead: none of them may arrive a second time. Undefined
+   * before the first.
+   */
+  #gone: KeyIndex<K, { readonly value: V; readonly deadline: number }> | undefined
 
   constructor(source: Source<K, V>, time: Time<K, V>, ttl: number, before: Expiring<K, V> | undefined) {
     this.#source = source
@@ -57,17 +64,17 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
 
   write(): void {
     const now = this.#time.now()
-    for (const { changes } of this.#source.received) {
-      for (const change of changes) {
-        if (change._tag === "Set") this.#put(change.key, change.value, now)
-        else this.#remove(change.key)
-      }
+    for (const { changes, slots } of this.#source.received) {
+      changes.forEach((change, i) => {
+        if (change._tag === "Set") this.#put(change.key, change.value, slots[i]!, now)
+        else this.#remove(change.key, slots[i]!)
+      })
     }
     this.#expire(now)
   }
 
   fill(): () => boolean {
-    const step = this.#source.walk((key, value) => this.#put(key, value, this.#time.now()))
+    const step = this.#source.walk((key, value, slot) => this.#put(key, value, slot, this.#time.now()))
     return () => {
       const goesOn = step()
       if (!goesOn) this.#before = undefined
@@ -75,51 +82,57 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
     }
   }
 
-  #put(key: K, value: V, now: Passed): void {
-    this.#gone.delete(key)
+  /** @param slot of the entry in the source. */
+  #put(key: K, value: V, slot: number, now: Passed): void {
     const arrived = now.passed + this.#ttl - ageOf(value, now)
     const deadline = this.#before === undefined ? arrived : Math.min(arrived, this.#before.#deadlineOf(key, value))
     if (deadline <= now.passed) {
-      this.#remove(key)
+      this.#remove(key, slot)
       this.#remember(key, value, deadline, now)
       return
     }
-    let slot = this.contents.slotOf(key)
-    if (slot !== undefined) this.contents.updateAt(slot, key, value, isSame)
+    this.#gone?.delete(key)
+    let place = this.#places.of(slot)
+    if (place >= 0) this.contents.updateAt(place, key, value, isSame)
     else {
-      slot = this.contents.add(key, value)
-      this.#keys[slot] = key
+      place = this.contents.add(key, value)
+      this.#places.set(slot, place)
+      this.#keys[place] = key
+      this.#origins[place] = slot
     }
-    this.#deadlines.set(slot, deadline)
+    this.#deadlines.set(place, deadline)
     this.#time.isToPassAt(deadline)
   }
 
-  #remove(key: K): void {
-    this.#gone.delete(key)
-    const slot = this.contents.delete(key)
-    if (slot >= 0) this.#deadlines.delete(slot)
+  #remove(key: K, slot: number): void {
+    this.#gone?.delete(key)
+    const place = this.#places.of(slot)
+    if (place < 0) return
+    this.contents.deleteAt(place, key)
+    this.#places.delete(slot)
+    this.#deadlines.delete(place)
   }
 
   #expire(now: Passed): void {
     for (let n = 0; n < MOST && this.#deadlines.earliest <= now.passed; n++) {
-      const slot = this.#deadlines.first
-      const deadline = this.#deadlines.of(slot)
-      const key = this.#keys[slot]!
-      const value = this.contents.valueAt(slot)
-      this.#remove(key)
+      const place = this.#deadlines.first
+      const deadline = this.#deadlines.of(place)
+      const key = this.#keys[place]!
+      const value = this.contents.valueAt(place)
+      this.#remove(key, this.#origins[place]!)
       this.#remember(key, value, deadline, now)
     }
   }
 
   #remember(key: K, value: V, deadline: number, now: Passed): void {
-    if (ageOf(value, now) < this.#ttl) this.#gone.set(key, { value, deadline })
+    if (ageOf(value, now) < this.#ttl) (this.#gone ??= new KeyIndex()).set(key, { value, deadline })
   }
 
   /** When a record goes, or went, that is here; Infinity of others. */
   #deadlineOf(key: K, value: V): number {
     const slot = this.contents.slotOf(key)
     if (slot !== undefined && isSame(this.contents.valueAt(slot), value)) return this.#deadlines.of(slot)
-    const gone = this.#gone.get(key)
+    const gone = this.#gone?.get(key)
     return gone !== undefined && isSame(gone.value, value) ? gone.deadline : Number.POSITIVE_INFINITY
   }
 }
