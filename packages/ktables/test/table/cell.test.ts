@@ -227,6 +227,38 @@ describe("a replacement", () => {
     })
   )
 
+  it.effect("looks at each of very many tables that stand on it a few times, and lets others run between them", () =>
+    Effect.gen(function* () {
+      const [count, root] = [300, cellOf()]
+      let looks = 0
+      let turns = 0
+      const turnsBefore: Array<number> = []
+      for (let n = 0; n < count; n++) {
+        const dependent: Dependent = {
+          height: 1,
+          propagate: nothing,
+          prepare: () => Effect.sync(() => void turnsBefore.push(turns))
+        }
+        root.attach({
+          get dependent() {
+            looks++
+            return dependent
+          },
+          receive: nothing,
+          receiveNext: nothing
+        })
+      }
+      const replacing = yield* Effect.forkScoped(root.replace(contentsOf({ a: 1 }), nothing))
+      while (replacing.pollUnsafe() === undefined) {
+        turns++
+        yield* Effect.yieldNow
+      }
+      assert.strictEqual(new Set(turnsBefore).size, count)
+      assert.isBelow(looks, 6 * count)
+      assert.deepStrictEqual(record(root.contents), { a: 1 })
+    })
+  )
+
   it.effect("takes along what attaches while it is prepared", () =>
     Effect.gen(function* () {
       const root = cellOf()

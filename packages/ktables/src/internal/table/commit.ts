@@ -49,10 +49,6 @@ class Visits {
   next(): Dependent | undefined {
     return this.#waiting.pop()
   }
-
-  clear(): void {
-    this.#waiting.length = 0
-  }
 }
 
 /** One change of a root on its way. */
@@ -138,7 +134,8 @@ const oneAtATime = Semaphore.makeUnsafe(1).withPermits(1)
 
 /** A root's next contents and those of everything that stands on it, until they are put in place all at once. */
 export class Replacement {
-  readonly #visits = new Visits()
+  /** Yet to be prepared, all of one height. */
+  readonly #lowest = new Set<Dependent>()
   readonly #visited = new Set<Dependent>()
   readonly #parts = new Map<object, Part>()
   readonly #receivers: Array<() => Iterable<Pick<Receiver<never, never>, "dependent">>> = []
@@ -181,25 +178,45 @@ export class Replacement {
     )
   }
 
+  /**
+   * What is to be prepared next: lower ones first, each once. Those of one height are looked for together: none of them stands
+   * on another, or on what comes meanwhile.
+   */
+  #next(): Dependent | undefined {
+    if (this.#lowest.size === 0) {
+      let height = Number.POSITIVE_INFINITY
+      for (const receivers of this.#receivers) {
+        for (const { dependent } of receivers()) {
+          if (dependent.height > height || this.#visited.has(dependent)) continue
+          if (dependent.height < height) this.#lowest.clear()
+          height = dependent.height
+          this.#lowest.add(dependent)
+        }
+      }
+    }
+    for (const dependent of this.#lowest) {
+      this.#lowest.delete(dependent)
+      return dependent
+    }
+    return undefined
+  }
+
   #advance(reached: () => void): Effect.Effect<void> {
     return Effect.suspend(() => {
-      for (const receivers of this.#receivers) {
-        for (const { dependent } of receivers()) if (!this.#visited.has(dependent)) this.#visits.add(dependent)
-      }
-      const dependent = this.#visits.next()
+      const dependent = this.#next()
       if (dependent !== undefined) {
         if (!this.#isAlone) {
           this.#isAlone = true
-          // Asked for again then: who waited may have been closed meanwhile.
-          this.#visits.clear()
+          // Looked for again then: who waited may have been closed meanwhile.
+          this.#lowest.clear()
           return oneAtATime(this.#advance(reached))
         }
         this.#visited.add(dependent)
-        return Effect.andThen(dependent.prepare(this), this.#advance(reached))
+        return Effect.andThen(dependent.prepare(this), this.#rested(reached))
       }
       for (const { replaceable } of this.#parts.values()) {
         const comparing = replaceable.compare()
-        if (comparing !== undefined) return Effect.andThen(comparing, this.#advance(reached))
+        if (comparing !== undefined) return Effect.andThen(comparing, this.#rested(reached))
       }
       notify(
         Array.from(this.#parts.values(), ({ replaceable }) => replaceable.swap()),
@@ -207,5 +224,10 @@ export class Replacement {
       )
       return Effect.void
     })
+  }
+
+  /** As `#advance`, once others had their turn: there may be very many tables to prepare, and each may be small. */
+  #rested(reached: () => void): Effect.Effect<void> {
+    return Effect.andThen(Effect.yieldNow, this.#advance(reached))
   }
 }
