@@ -69,6 +69,46 @@ describe("a union", () => {
     })
   )
 
+  for (const seed of seedsOf(20, 2000)) {
+    it.effect(
+      `of parts, and a difference, stay right when a commit writes and deletes keys again and again (seed ${seed})`,
+      () =>
+        Effect.gen(function* () {
+          const { below, happens, pick } = chance(seed)
+          const keys = 1 + below(12)
+          const [left, right] = [rootOf<string, number>("left"), rootOf<string, number>("right")]
+          const parts = yield* Effect.all([0, 1, 2].map((n) => Table.filter(left.table, (value) => value % 3 === n)))
+          const all = yield* Table.union(parts[0]!, parts[1]!).pipe(Effect.flatMap(Table.union(parts[2]!)))
+          const both = yield* Table.union(all, right.table)
+          const none = yield* Table.diff(left.table, all)
+          const diff = yield* Table.diff(all, right.table)
+          for (let step = 0; step < 100; step++) {
+            put(
+              pick([left, right]),
+              Array.from(
+                { length: 1 + below(8) },
+                () => [`k${below(keys)}`, happens(0.4) ? undefined : below(9)] as const
+              )
+            )
+            assert.deepStrictEqual(shown(all.view), shown(left.table.view))
+            assert.deepStrictEqual(shown(both.view), shown(new Map([...left.table.view, ...right.table.view])))
+            assert.strictEqual(none.view.size, 0)
+            const differing = Array.from({ length: keys }, (_, n) => `k${n}`).filter(
+              (key) => left.table.view.get(key) !== right.table.view.get(key)
+            )
+            assert.sameMembers([...diff.view.keys()], differing)
+            for (const [key, difference] of diff.view) {
+              const from = left.table.view.get(key)
+              const to = right.table.view.get(key)
+              const wanted = from === undefined ? { _tag: "Added", to } : to === undefined ? { _tag: "Removed", from } : { _tag: "Changed", from, to } // prettier-ignore
+              assert.deepStrictEqual<unknown>(difference, wanted)
+            }
+          }
+        }),
+      propertyTimeout
+    )
+  }
+
   for (const seed of seedsOf(10, 2000)) {
     it.effect(
       `is what HashMap.union makes of both, while one is replaced and the other written (seed ${seed})`,
