@@ -19,18 +19,19 @@ import * as Check from "./internal/options.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
 import * as KafkaTable from "./KafkaTable.ts"
+import type { TableEntry } from "./TableEntry.ts"
 import type { InvalidOption } from "./TableError.ts"
 import type { TableTopic } from "./TableTopic.ts"
 
 const TypeId = "~effect-ktables/KafkaTables"
 
 /**
- * Tables by name. Make one with `make`.
+ * Tables by name. Make one with `make`. `Entry` is what each knows of its entries, as in `KafkaTable`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface KafkaTables<in out K, in out V> {
+export interface KafkaTables<in out K, in out V, out Entry extends TableEntry<K, V> = TableEntry<K, V>> {
   readonly [TypeId]: typeof TypeId
   /**
    * The table of a name, held until the scope closes. All who hold it share one, and one start of it. As `KafkaTable.make`,
@@ -40,7 +41,7 @@ export interface KafkaTables<in out K, in out V> {
    *
    * Once the scope of all tables has closed, `get` interrupts.
    */
-  readonly get: (name: string) => Effect.Effect<KafkaTable.KafkaTable<K, V>, KafkaTable.StartError, Scope.Scope>
+  readonly get: (name: string) => Effect.Effect<KafkaTable.KafkaTable<K, V, Entry>, KafkaTable.StartError, Scope.Scope>
   /** Has the next `get` make the table again. Whoever holds it keeps it; where nobody does, it is closed now. */
   readonly invalidate: (name: string) => Effect.Effect<void>
   /** The names of the tables that are held, starting or idle. */
@@ -53,7 +54,7 @@ export interface KafkaTables<in out K, in out V> {
  * @category models
  * @since 0.1.0
  */
-export interface Options<out R = never> extends KafkaTable.Options<R> {
+export interface Options<out R = never, out Headers extends boolean = boolean> extends KafkaTable.Options<R, Headers> {
   /** How long a table is kept that nobody holds: it follows its topic meanwhile, and need not be read again. Default: 1 minute. */
   readonly idleTimeToLive?: Duration.Input | undefined
 }
@@ -94,10 +95,16 @@ const checkTopicOf = Check.satisfies("a function from a name to a topic", Check.
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never>(
+export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never, const Headers extends boolean = false>(
   topicOf: (name: string) => TableTopic<K, V, RD, RE>,
-  options: Options<R> = {}
-): Effect.fn.Return<KafkaTables<K, V>, InvalidOption, KafkaClient | RD | R | Scope.Scope> {
+  options: Options<R, Headers> = {}
+): Effect.fn.Return<
+  KafkaTables<K, V, KafkaTable.Entry<K, V, Headers>>,
+  InvalidOption,
+  KafkaClient | RD | R | Scope.Scope
+> {
+  type Table = KafkaTable.KafkaTable<K, V, KafkaTable.Entry<K, V, Headers>>
+  type Tables = KafkaTables<K, V, KafkaTable.Entry<K, V, Headers>>
   yield* Check.taken(checkTopicOf, topicOf, undefined, "topicOf")
   const { idleTimeToLive, ...tableOptions } = options
   const own = yield* Check.taken(checkOwn, { idleTimeToLive })
@@ -119,7 +126,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never>(
   }, Effect.provideContext(services))
 
   interface Made {
-    readonly table: KafkaTable.KafkaTable<K, V>
+    readonly table: Table
     readonly dropped: Effect.Effect<unknown>
   }
   const tables: RcMap.RcMap<string, Made, KafkaTable.StartError> = yield* RcMap.make({
@@ -128,13 +135,13 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never>(
   })
 
   /** Whether it has ended for good: a failure is that where nothing begins again, also before the reader has ended. */
-  const isOver = (table: KafkaTable.KafkaTable<K, V>): boolean => {
+  const isOver = (table: Table): boolean => {
     const { end, status } = CellTable.cellOf(table)
     return end !== undefined || (status._tag === "Failed" && tableOptions.restart === undefined)
   }
 
   /** Holds a table that goes on; one that did not start, or has ended, is let go of at once. */
-  const get: KafkaTables<K, V>["get"] = (name) =>
+  const get: Tables["get"] = (name) =>
     Effect.uninterruptibleMask(
       Effect.fnUntraced(function* (restore) {
         const held = yield* Scope.fork(yield* Effect.scope)
@@ -147,7 +154,7 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never>(
       })
     )
 
-  const self: KafkaTables<K, V> = {
+  const self: Tables = {
     [TypeId]: TypeId,
     get,
     invalidate: (name) => RcMap.invalidate(tables, name),

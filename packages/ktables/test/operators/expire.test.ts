@@ -354,15 +354,24 @@ describe("a table with expire", () => {
       )
   )
 
-  it.effect("is frozen with its source when that fails for good", () =>
+  it.effect("is frozen with its source when that fails for good, and closed with it, without a timer", () =>
     Effect.gen(function* () {
-      const root = rootOf("root", [["a", stamped(0)]])
-      const young = yield* Table.expire(root.table, { ttl: 1000 })
-      root.cell.fail(new TableError.TopicDeleted({ topic: "root" }))
-      yield* TestClock.adjust(5000)
-      yield* settle
-      assert.strictEqual(young.view.size, 1)
-      assert.strictEqual((yield* young.status)._tag, "Failed")
+      for (const how of ["Failed", "Closed"] as const) {
+        const clock = new CountingClock(yield* Clock.Clock)
+        const now = yield* nowOf
+        const root = rootOf("root", [["a", stamped(now())]])
+        const young = yield* Effect.provideService(Table.expire(root.table, { ttl: 1000 }), Clock.Clock, clock)
+        yield* settle
+        assert.strictEqual(clock.sleeping, 1)
+        if (how === "Failed") root.cell.fail(new TableError.TopicDeleted({ topic: "root" }))
+        else root.cell.close()
+        yield* settle
+        assert.strictEqual(clock.sleeping, 0)
+        yield* TestClock.adjust(5000)
+        yield* settle
+        assert.strictEqual(young.view.size, 1)
+        assert.strictEqual((yield* young.status)._tag, how)
+      }
     })
   )
 

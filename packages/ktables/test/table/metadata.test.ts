@@ -131,6 +131,7 @@ describe("metadata", () => {
             trace.push("end")
             // A log that was cut shows that with the next election.
             for (let p = 0; p < log.partitions(); p++) yield* kafka.moveLeader("log", p, 1)
+            yield* pass(10_000, Effect.void, 500)
             yield* within("a barrier", 60_000, table.barrier())
             yield* until("completeness", 60_000, table.isCaughtUp)
             yield* agrees

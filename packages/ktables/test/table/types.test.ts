@@ -4,6 +4,7 @@ import {
   Codec,
   KafkaTable,
   type KafkaClient,
+  KafkaTables,
   Table,
   type TableEntry,
   type TableError,
@@ -195,6 +196,16 @@ describe("metadata", () => {
     expectTypeOf<Made<All["keeping"]>>().toEqualTypeOf<
       Table.Table<string, TableEntry.WithHeaders<string, number>, TableError.ReaderError>
     >()
+  })
+
+  it("is known to tables by name, too", () => {
+    const make = () => ({
+      plain: KafkaTables.make(() => topic),
+      keeping: KafkaTables.make(() => topic, { headers: true })
+    })
+    type All = ReturnType<typeof make>
+    expectTypeOf<Made<ReturnType<Made<All["plain"]>["get"]>>>().toEqualTypeOf<Numbers>()
+    expectTypeOf<Made<ReturnType<Made<All["keeping"]>["get"]>>>().toExtend<KafkaTable.WithHeaders<string, number>>()
   })
 
   it("of a service is asked for by its tag", () => {

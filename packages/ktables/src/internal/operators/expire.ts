@@ -20,10 +20,14 @@ interface Timestamped {
 /** Entries that go with one commit, at most: others have their turn before the next. */
 const MOST = 256
 
-/** Milliseconds between two looks at the clocks, at least: one of them may have been set, or the machine suspended. */
-const LEAST_LOOK = 1000
-/** The part of the age at which entries go that they may be shown longer by that. */
+/**
+ * Between two looks at the clocks, one of which may have been set meanwhile, passes this part of the age at which entries go:
+ * they may be shown longer by it.
+ */
 const LATE = 1 / 10
+/** The least and the most milliseconds between two looks. */
+const LEAST_SLEEP = 1000
+const MOST_SLEEP = 3_600_000
 
 /** By its timestamp; 0 of what lies ahead, and of what bears none. */
 const ageOf = ({ timestamp }: Timestamped, { wall }: Passed): number =>
@@ -158,7 +162,7 @@ class Time<K, V extends Timestamped> implements AnyInput<never> {
 
   constructor(clock: Clock.Clock, ttl: number) {
     this.#passed = new PassedTime(clock)
-    this.#longestSleep = Math.max(LEAST_LOOK, ttl * LATE)
+    this.#longestSleep = Math.min(Math.max(LEAST_SLEEP, ttl * LATE), MOST_SLEEP)
   }
 
   now(): Passed {
