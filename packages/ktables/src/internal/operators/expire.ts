@@ -21,11 +21,11 @@ interface Timestamped {
 const MOST = 256
 
 /**
- * Between two looks at the clocks, one of which may have been set meanwhile, passes this part of the age at which entries go:
- * they may be shown longer by it.
+ * While nothing is due, a clock may be set or the machine be suspended. The clocks are looked at again after this part of the
+ * age at which entries go, which is how much longer one may be shown then.
  */
 const LATE = 1 / 10
-/** The least and the most milliseconds between two looks. */
+/** The least and the most milliseconds between two such looks. */
 const LEAST_SLEEP = 1000
 const MOST_SLEEP = 3_600_000
 
@@ -44,7 +44,7 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
   /** When each entry goes, by its slot. */
   readonly #deadlines = new Deadlines()
   /** The key of each entry, and its slot in the source. */
-  readonly #keys: Array<K> = []
+  readonly #keys: Array<K | undefined> = []
   readonly #origins: Array<number> = []
   /**
    * Entries that went by their arrival, though their timestamps lie ahead: none of them may arrive a second time. Undefined
@@ -113,6 +113,7 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
     const place = this.#places.of(slot)
     if (place < 0) return
     this.contents.deleteAt(place, key)
+    this.#keys[place] = undefined
     this.#places.delete(slot)
     this.#deadlines.delete(place)
   }
@@ -121,7 +122,7 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
     for (let n = 0; n < MOST && this.#deadlines.earliest <= now.passed; n++) {
       const place = this.#deadlines.first
       const deadline = this.#deadlines.of(place)
-      const key = this.#keys[place]!
+      const key = this.#keys[place] as K
       const value = this.contents.valueAt(place)
       this.#remove(key, this.#origins[place]!)
       this.#remember(key, value, deadline, now)
