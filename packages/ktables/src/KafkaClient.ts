@@ -152,6 +152,11 @@ export interface FetchRequest {
     readonly lastFetchedEpoch: number
     readonly maxBytes: number
   }>
+  /**
+   * Whether a client may ask this together with the questions of others, in one request over a connection that it shares with
+   * them. Each is answered when its own partitions have something to tell, or its wait is over. Default: false.
+   */
+  readonly shares?: boolean | undefined
   /** Gives memory for an answer of so many bytes; a client may use memory of its own instead. */
   readonly allocate?: ((bytes: number) => Buffer) | undefined
 }
@@ -207,12 +212,18 @@ export interface FetchAnswer {
   /** An error of the whole answer, else 0. */
   readonly errorCode: number
   readonly partitions: ReadonlyArray<FetchedPartition>
+  /**
+   * True where records of other questions, which were asked together with this one, have taken of the room: a partition
+   * without records may have some all the same. Default: false.
+   */
+  readonly isCrowded?: boolean | undefined
   /** The version of Fetch that was spoken: 13 is Kafka 3.1, from which on tombstones are kept from their cleaning on. */
   readonly version: number
 }
 
 /**
- * A connection of its own for long polls to one broker, so that a poll delays nobody else's request.
+ * Long polls to one broker, so that a poll delays nobody else's request: over a connection of its own, or one for questions
+ * that may be shared.
  *
  * @category models
  * @since 0.1.0

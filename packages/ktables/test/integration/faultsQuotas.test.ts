@@ -140,7 +140,8 @@ describe.skipIf(missing !== undefined)(`quotas${because}`, () => {
             yield* until("the throttle time is over", isOver)
           })
         )
-        assert.strictEqual(yield* connections, before, "no connection was given up")
+        // Each table may open one for the large answers that it gets now.
+        assert.isAtMost((yield* connections) - before, tables.length, "no connection was given up")
       }).pipe(Effect.scoped)
     )
 

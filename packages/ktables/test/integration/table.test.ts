@@ -2,7 +2,7 @@ import { TestKafka } from "@effect-ktables/testing"
 import { expectedTable, JavaPeer, PythonPeer } from "@effect-ktables/testing/interop"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber, HashMap, Layer, Option, Schema, Stream } from "effect"
-import { Codec, KafkaTable, KafkaTableWriter, TableError, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, KafkaTables, KafkaTableWriter, TableError, TableTopic } from "effect-ktables"
 import { onTestKafka, transports } from "./support.ts"
 
 const FETCH = 1
@@ -25,6 +25,34 @@ for (const transport of transports) {
   layer(onTestKafka(transport.client), { excludeTestServices: true, timeout: 300_000 })(
     `a table on Kafka through ${transport.name}`,
     (it) => {
+      it.effect("by name is one of many that are asked for together, and each shows its own writes", () =>
+        Effect.gen(function* () {
+          const prefix = yield* TestKafka.uniqueName("by-name")
+          const topicOf = (name: string) =>
+            TableTopic.make({ name: `${prefix}.${name}`, key: Schema.String, value: Schema.String, partitions: 2 })
+          const tables = yield* KafkaTables.make(topicOf, { ensureTopic: { create: true } })
+          const names = Array.from({ length: 40 }, (_, i) => `t${i}`)
+          const held = yield* Effect.forEach(names, tables.get, { concurrency: 8 })
+          const writers = yield* Effect.forEach(
+            names,
+            (name) => KafkaTableWriter.make(topicOf(name), { ensureTopic: false }),
+            { concurrency: 8 }
+          )
+          for (const round of ["first", "second"]) {
+            yield* Effect.forEach(
+              names,
+              (name, i) => Effect.flatMap(writers[i]!.set("key", `${name} ${round}`), held[i]!.awaitOffset),
+              { concurrency: "unbounded" }
+            )
+            assert.deepStrictEqual(
+              held.map(({ view }) => view.get("key")),
+              names.map((name) => `${name} ${round}`)
+            )
+          }
+          assert.strictEqual(yield* Effect.scoped(tables.get("t7")), held[7])
+        })
+      )
+
       it.effect("creates its topic, reads its own writes, deletes, and tells subscribers", () =>
         Effect.gen(function* () {
           const topic = TableTopic.make({

@@ -1,5 +1,5 @@
 /**
- * Fetches over one connection, and tells of truncation on every broker alike: from Fetch 12 brokers compare the position
+ * Fetches over a connection of its own or together with others, and tells of truncation on every broker alike: from Fetch 12 brokers compare the position
  * with their log themselves, older ones are asked where the epoch of the last consumed batch ended (KIP-320).
  */
 import { Effect } from "effect"
@@ -10,14 +10,20 @@ import { fetch, fetchByNameVersion } from "../protocol/messages/fetch.ts"
 import { offsetForLeaderEpoch } from "../protocol/messages/offsetForLeaderEpoch.ts"
 import type { BrokerConnection } from "./brokerConnection.ts"
 import type { ConnectionSlot } from "./connectionSlot.ts"
+import { Asker, type SharedFetches } from "./sharedFetches.ts"
 
 // The first version that carries the last fetched epoch.
 const comparesPositions = 12
 
-export const makeFetcher = (slot: ConnectionSlot): Fetcher => {
+export const makeFetcher = (slot: ConnectionSlot, shared: SharedFetches): Fetcher => {
   const comparePositions = makePositionCheck()
+  const asker = new Asker()
   return {
     fetch: Effect.fnUntraced(function* (request: FetchRequest) {
+      if (request.shares === true) {
+        const answer = yield* shared.fetch(asker, request)
+        if (answer !== undefined) return answer
+      }
       const connection = yield* slot
       const maxVersion = request.topicId === undefined ? fetchByNameVersion : undefined
       const options = { brokerWait: request.maxWait, maxVersion, allocate: request.allocate }

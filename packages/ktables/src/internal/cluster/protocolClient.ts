@@ -2,7 +2,7 @@
  * The `KafkaClient` service in terms of the protocol: which broker a request goes to, in which version, and which error
  * codes fail the call instead of being data.
  */
-import { Effect, type Scope } from "effect"
+import { Clock, Effect, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import { BrokerError, type KafkaError } from "../../KafkaError.ts"
 import type { KafkaTransport } from "../../KafkaTransport.ts"
@@ -20,6 +20,7 @@ import type { BrokerConnection, ConnectionSettings } from "./brokerConnection.ts
 import { makeBrokerConnections } from "./brokerConnections.ts"
 import { makeFetcher } from "./fetcher.ts"
 import { makeHomes } from "./homes.ts"
+import * as SharedFetches from "./sharedFetches.ts"
 
 export const makeProtocolClient = Effect.fnUntraced(function* (
   transport: KafkaTransport["Service"],
@@ -27,6 +28,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
 ): Effect.fn.Return<KafkaClient.Service, never, Scope.Scope> {
   const connections = yield* makeBrokerConnections(transport, settings)
   const homes = makeHomes()
+  const sharedFetches = SharedFetches.make(yield* Clock.Clock, yield* Effect.scope, connections.fetcher)
 
   /**
    * Changes go to one broker once. Where brokers do not forward to the controller (ZooKeeper), the broker that is not the
@@ -84,7 +86,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
       return (yield* connection.call(offsetForLeaderEpoch, request)).partitions
     }),
 
-    openFetcher: (broker) => Effect.map(connections.fetcher(broker), makeFetcher),
+    openFetcher: (broker) => Effect.zipWith(connections.fetcher(broker), sharedFetches(broker), makeFetcher),
 
     initProducerId: connections
       .anyBroker(

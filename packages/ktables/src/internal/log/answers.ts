@@ -107,7 +107,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
       if (question?.partition.startsAt(logStartOffset) === true) yield* stage.cut(question.partition)
     }
     // Where all are answered and none has records, none was left out for want of room.
-    let empty = answer.partitions.length >= asked.size
+    let empty = answer.isCrowded !== true && answer.partitions.length >= asked.size
     for (const fetched of answer.partitions) if (fetched.records.length > 0) empty = false
     const at = moment()
     const throttledUntil = answer.throttle > 0 ? at.wall + answer.throttle : -1

@@ -108,6 +108,8 @@ export const make = (
         maxBytes,
         rack: mayFollow ? settings.rack : undefined,
         partitions: asked,
+        // Who loads wants all that there is, and in memory that is filled again.
+        shares: !stage.isLoading,
         allocate: stage.isLoading ? memory.allocate : undefined
       }
       return Effect.map(Effect.forkIn(fetcher.fetch(request), scope, { startImmediately: true }), (fiber): Asked => {

@@ -8,61 +8,109 @@
 import type { AbortedTransaction, FetchAnswer, FetchedPartition, FetchRequest } from "../../../KafkaClient.ts"
 import type { Api } from "../api.ts"
 import { isolationLevel } from "../isolationLevel.ts"
-import type { Reader } from "../primitives.ts"
-import { partitionsOf } from "../topicAnswer.ts"
+import { ProtocolViolation, type Reader, type Writer } from "../primitives.ts"
+import { partitionsOf, type TopicAnswer } from "../topicAnswer.ts"
 
 /** The highest version that names topics by name. */
 export const fetchByNameVersion = 12
 
+/** What a request says once, however many topics it is about. */
+type Terms = Pick<FetchRequest, "isolation" | "maxWait" | "minBytes" | "maxBytes" | "rack">
+type TopicRequest = Pick<FetchRequest, "topic" | "topicId" | "partitions">
+
+/** A request about several topics, each of them once, by their ids. */
+export interface TopicsRequest extends Terms {
+  readonly topics: ReadonlyArray<TopicRequest>
+}
+
+export interface TopicsAnswer extends Pick<FetchAnswer, "throttle" | "errorCode" | "version"> {
+  /** The partitions of each topic, in the order of the request; none at all where the broker holds its answer back. */
+  readonly topics: ReadonlyArray<FetchAnswer["partitions"]>
+}
+
+const versions = { key: 1, name: "Fetch", minVersion: 11, maxVersion: 17, flexibleFrom: 12 } as const
+
 export const fetch: Api<FetchRequest, FetchAnswer> = {
-  key: 1,
-  name: "Fetch",
-  minVersion: 11,
-  maxVersion: 17,
-  flexibleFrom: 12,
-  encode: (writer, request, version) => {
-    if (version <= 14) writer.int32(-1) // replica id: a client
-    writer.int32(request.maxWait)
-    writer.int32(request.minBytes)
-    writer.int32(request.maxBytes)
-    writer.int8(isolationLevel(request.isolation))
-    writer.int32(0) // session id
-    writer.int32(-1) // session epoch
-    writer.array([request.topic], (topic) => {
-      if (version > fetchByNameVersion) writer.uuid(request.topicId)
-      else writer.string(topic)
-      writer.array(request.partitions, (partition) => {
-        writer.int32(partition.partition)
-        writer.int32(partition.currentLeaderEpoch)
-        writer.int64(partition.fetchOffset)
-        if (version >= 12) writer.int32(partition.lastFetchedEpoch)
-        writer.int64(-1) // the follower's log start offset
-        writer.int32(partition.maxBytes)
-        writer.noTaggedFields()
-      })
+  ...versions,
+  encode: (writer, request, version) => encode(writer, request, [request], version),
+  decode: (reader, version, request) => {
+    const { isHeldBack, topics, ...answer } = decode(reader, version)
+    return { ...answer, partitions: isHeldBack ? [] : partitionsOf(request, topics) }
+  }
+}
+
+export const fetchTopics: Api<TopicsRequest, TopicsAnswer> = {
+  ...versions,
+  minVersion: fetchByNameVersion + 1,
+  sizeHint: ({ topics }) => topics.reduce((bytes, { partitions }) => bytes + 32 + 40 * partitions.length, 64),
+  encode: (writer, request, version) => encode(writer, request, request.topics, version),
+  decode: (reader, version, request) => {
+    const { isHeldBack, topics, ...answer } = decode(reader, version)
+    if (isHeldBack) return { ...answer, topics: [] }
+    const byId = new Map<string | undefined, Array<TopicAnswer<FetchedPartition>>>()
+    for (const topic of topics) {
+      const same = byId.get(topic.topicId)
+      if (same === undefined) byId.set(topic.topicId, [topic])
+      else same.push(topic)
+    }
+    const answered = request.topics.map((asked): FetchAnswer["partitions"] => {
+      const parts = partitionsOf(asked, byId.get(asked.topicId) ?? [])
+      byId.delete(asked.topicId)
+      return parts
+    })
+    for (const topicId of byId.keys()) throw new ProtocolViolation(`it is about ${topicId}, which was not asked for`)
+    return { ...answer, topics: answered }
+  }
+}
+
+const encode = (writer: Writer, terms: Terms, topics: ReadonlyArray<TopicRequest>, version: number): void => {
+  if (version <= 14) writer.int32(-1) // replica id: a client
+  writer.int32(terms.maxWait)
+  writer.int32(terms.minBytes)
+  writer.int32(terms.maxBytes)
+  writer.int8(isolationLevel(terms.isolation))
+  writer.int32(0) // session id
+  writer.int32(-1) // session epoch
+  writer.array(topics, ({ partitions, topic, topicId }) => {
+    if (version > fetchByNameVersion) writer.uuid(topicId)
+    else writer.string(topic)
+    writer.array(partitions, (partition) => {
+      writer.int32(partition.partition)
+      writer.int32(partition.currentLeaderEpoch)
+      writer.int64(partition.fetchOffset)
+      if (version >= 12) writer.int32(partition.lastFetchedEpoch)
+      writer.int64(-1) // the follower's log start offset
+      writer.int32(partition.maxBytes)
       writer.noTaggedFields()
     })
-    writer.array([], () => {}) // partitions to drop from the session
-    writer.string(request.rack ?? "")
     writer.noTaggedFields()
-  },
-  decode: (reader, version, request) => {
-    const throttle = reader.int32()
-    const errorCode = reader.int16()
-    reader.int32() // session id
-    const topics = reader.array((topic) => {
-      const name = version > fetchByNameVersion ? undefined : topic.string()
-      const topicId = version > fetchByNameVersion ? topic.uuid() : undefined
-      const partitions = topic.array(decodePartition)
-      topic.taggedFields()
-      return { name, topicId, partitions }
-    })
-    reader.taggedFields()
-    // A broker that throttles a client holds back what it would have answered, topics included (KIP-219).
-    const isHeldBack = throttle > 0 && topics.length === 0
-    const partitions = errorCode !== 0 || isHeldBack ? [] : partitionsOf(request, topics)
-    return { throttle, errorCode, partitions, version }
-  }
+  })
+  writer.array([], () => {}) // partitions to drop from the session
+  writer.string(terms.rack ?? "")
+  writer.noTaggedFields()
+}
+
+interface Decoded extends Pick<FetchAnswer, "throttle" | "errorCode" | "version"> {
+  readonly topics: ReadonlyArray<TopicAnswer<FetchedPartition>>
+  /** Nothing is said of what was asked for. */
+  readonly isHeldBack: boolean
+}
+
+const decode = (reader: Reader, version: number): Decoded => {
+  const throttle = reader.int32()
+  const errorCode = reader.int16()
+  reader.int32() // session id
+  const topics = reader.array((topic) => {
+    const name = version > fetchByNameVersion ? undefined : topic.string()
+    const topicId = version > fetchByNameVersion ? topic.uuid() : undefined
+    const partitions = topic.array(decodePartition)
+    topic.taggedFields()
+    return { name, topicId, partitions }
+  })
+  reader.taggedFields()
+  // A broker that throttles a client holds back what it would have answered, topics included (KIP-219).
+  const isHeldBack = errorCode !== 0 || (throttle > 0 && topics.length === 0)
+  return { throttle, errorCode, version, topics, isHeldBack }
 }
 
 const decodePartition = (reader: Reader): FetchedPartition => {
