@@ -157,15 +157,17 @@ const everything: Readonly<Record<string, (version: number) => unknown>> = {
     ],
     clusterId: undefined,
     controllerId: -1,
-    topic: {
-      errorCode: 0,
-      name: "t",
-      topicId: version >= 10 ? topicId : undefined,
-      partitions: [
-        { partition: 1, errorCode: 5, leader: -1, leaderEpoch: 4 },
-        { partition: 0, errorCode: 0, leader: 2, leaderEpoch: -1 }
-      ]
-    }
+    topics: [
+      {
+        errorCode: 0,
+        name: "t",
+        topicId: version >= 10 ? topicId : undefined,
+        partitions: [
+          { partition: 1, errorCode: 5, leader: -1, leaderEpoch: 4 },
+          { partition: 0, errorCode: 0, leader: 2, leaderEpoch: -1 }
+        ]
+      }
+    ]
   }),
   ListOffsets: () => ({
     throttle,
@@ -179,12 +181,17 @@ const everything: Readonly<Record<string, (version: number) => unknown>> = {
   CreateTopics: () => ({ throttle, errorCode: 44, errorMessage: "no" }),
   DescribeConfigs: () => ({
     throttle,
-    errorCode: 0,
-    errorMessage: undefined,
-    settings: new Map([
-      ["secret", undefined],
-      ["open", "ö"]
-    ])
+    topics: [
+      {
+        errorCode: 0,
+        errorMessage: undefined,
+        name: "t",
+        settings: new Map([
+          ["secret", undefined],
+          ["open", "ö"]
+        ])
+      }
+    ]
   }),
   IncrementalAlterConfigs: () => ({ throttle, errorCode: 44, errorMessage: "no" }),
   ApiVersions: (version) => ({

@@ -1,7 +1,8 @@
 /** Tables and writers of one client that share their view of a topic. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { KafkaTable, KafkaTableWriter } from "effect-ktables"
+import { Clock, Effect, Schema } from "effect"
+import { KafkaClient, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import { TestClock } from "effect/testing"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { pass } from "../support/time.ts"
 import { numbers, onMemory } from "../table/fixtures.ts"
@@ -52,5 +53,37 @@ describe("tables and writers of one topic and client", () => {
           assert.strictEqual((yield* writer.set("b", 1)).partition, 2)
         })
       )
+  )
+})
+
+describe("tables of many topics and one client", () => {
+  it.effect("are described at the same times, whenever they began, so that one request can be about all", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const client = yield* KafkaClient.KafkaClient
+        const times = new Set<number>()
+        let described = 0
+        const watched: KafkaClient.Service = {
+          ...client,
+          describeTopic: (topic) =>
+            Effect.flatMap(Clock.currentTimeMillis, (now) => {
+              times.add(now)
+              described++
+              return client.describeTopic(topic)
+            })
+        }
+        for (let i = 0; i < 20; i++) {
+          const topic = TableTopic.make({ name: `numbers-${i}`, key: Schema.String, value: Schema.Int })
+          yield* Effect.provideService(KafkaTable.make(topic), KafkaClient.KafkaClient, watched)
+          yield* TestClock.adjust(1300)
+        }
+        yield* pass(30_000, Effect.void, 1000)
+        times.clear()
+        described = 0
+        yield* pass(120_000, Effect.void, 1000)
+        assert.strictEqual(described, 4 * 20)
+        assert.isAtMost(times.size, 8)
+      })
+    )
   )
 })

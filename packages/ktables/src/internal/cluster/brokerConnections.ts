@@ -28,9 +28,9 @@ export interface BrokerConnections {
   readonly anyBroker: <A>(
     ask: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
   ) => Effect.Effect<A, KafkaError>
-  /** Asks any broker for the brokers and, with a topic, for its partitions; remembers the brokers. */
+  /** Asks any broker for the brokers, and for the partitions of some topics; remembers the brokers. */
   readonly metadata: (
-    topic: string | undefined
+    topics: ReadonlyArray<string>
   ) => Effect.Effect<{ readonly broker: string; readonly answer: MetadataAnswer }, KafkaError>
 }
 
@@ -101,9 +101,9 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
     })
   })
 
-  const askMetadata: BrokerConnections["metadata"] = (topic) =>
+  const askMetadata: BrokerConnections["metadata"] = (topics) =>
     anyBroker((connection) =>
-      Effect.map(connection.call(metadata, { topic }), (answer) => {
+      Effect.map(connection.call(metadata, { topics }), (answer) => {
         directory.learn(answer)
         return { broker: connection.broker, answer }
       })
@@ -112,7 +112,7 @@ export const makeBrokerConnections = Effect.fnUntraced(function* (
   const addressOf = Effect.fnUntraced(function* (broker: number): Effect.fn.Return<BrokerAddress, KafkaError> {
     const known = directory.addressOf(broker)
     if (known !== undefined) return known
-    yield* askMetadata(undefined)
+    yield* askMetadata([])
     return (
       directory.addressOf(broker) ??
       (yield* new ConnectionFailed({

@@ -45,14 +45,15 @@ export const makeHomes = (): Homes => {
     home: Home,
     topic: string | undefined
   ): Effect.fn.Return<{ readonly clusterId: string | undefined }, KafkaError> {
-    const answer = yield* connection.call(metadata, { topic })
+    const answer = yield* connection.call(metadata, { topics: topic === undefined ? [] : [topic] })
     home.cluster = { clusterId: answer.clusterId }
     if (topic === undefined) return home.cluster
-    const code = answer.topic?.errorCode ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    const [described] = answer.topics
+    const code = described?.errorCode ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if (code !== ErrorCode.NONE) {
       return yield* new BrokerError({ broker: connection.broker, request: metadata.name, code, topic })
     }
-    home.topics.set(topic, answer.topic?.topicId)
+    home.topics.set(topic, described?.topicId)
     return home.cluster
   })
 

@@ -20,6 +20,7 @@ import type { BrokerConnection, ConnectionSettings } from "./brokerConnection.ts
 import { makeBrokerConnections } from "./brokerConnections.ts"
 import { makeFetcher } from "./fetcher.ts"
 import { makeHomes } from "./homes.ts"
+import { makeTogether } from "./together.ts"
 import * as SharedFetches from "./sharedFetches.ts"
 
 export const makeProtocolClient = Effect.fnUntraced(function* (
@@ -28,7 +29,20 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
 ): Effect.fn.Return<KafkaClient.Service, never, Scope.Scope> {
   const connections = yield* makeBrokerConnections(transport, settings)
   const homes = makeHomes()
-  const sharedFetches = SharedFetches.make(yield* Clock.Clock, yield* Effect.scope, connections.fetcher)
+  const scope = yield* Effect.scope
+  const sharedFetches = SharedFetches.make(yield* Clock.Clock, scope, connections.fetcher)
+  const descriptionOf = makeTogether(scope, metadata.name, (topics) =>
+    Effect.map(connections.metadata(topics), ({ answer, broker }) =>
+      answer.topics.map((topic) => ({ broker, brokers: answer.brokers, clusterId: answer.clusterId, topic }))
+    )
+  )
+  const configOf = makeTogether(scope, describeConfigs.name, (topics) =>
+    connections.anyBroker((connection) =>
+      Effect.map(connection.call(describeConfigs, { topics }), (answer) =>
+        answer.topics.map((topic) => ({ ...topic, broker: connection.broker }))
+      )
+    )
+  )
 
   /**
    * Changes go to one broker once. Where brokers do not forward to the controller (ZooKeeper), the broker that is not the
@@ -43,7 +57,7 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     return yield* asking(connection).pipe(
       Effect.catchIf(
         (error) => error._tag === "BrokerError" && error.code === ErrorCode.NOT_CONTROLLER,
-        () => connections.metadata(undefined).pipe(Effect.andThen(connections.controller), Effect.flatMap(asking))
+        () => connections.metadata([]).pipe(Effect.andThen(connections.controller), Effect.flatMap(asking))
       )
     )
   })
@@ -52,11 +66,9 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
     addresses: transport.bootstrap.map(formatAddress),
 
     describeTopic: Effect.fn("KafkaClient.describeTopic")(function* (name: string) {
-      const { answer, broker } = yield* connections.metadata(name)
+      const { broker, brokers, clusterId, topic } = yield* descriptionOf(name)
       yield* Effect.annotateCurrentSpan({ topic: name, broker })
       const failure = (code: number, detail?: string) => brokerError(broker, metadata.name, name, code, detail)
-      const { brokers, clusterId, topic } = answer
-      if (topic === undefined) return yield* failure(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
       if (topic.errorCode !== ErrorCode.NONE) return yield* failure(topic.errorCode)
       const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
       // A broker that has not learned of every partition yet shows some of them.
@@ -132,13 +144,10 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
 
     describeConfig: Effect.fn("KafkaClient.describeConfig")(function* (topic: string) {
       yield* Effect.annotateCurrentSpan({ topic })
-      return yield* connections.anyBroker((connection) =>
-        Effect.annotateCurrentSpan({ broker: connection.broker }).pipe(
-          Effect.andThen(connection.call(describeConfigs, { topic })),
-          Effect.tap((answer) => checked(connection.broker, describeConfigs.name, topic, answer)),
-          Effect.map(({ settings }) => settings)
-        )
-      )
+      const { broker, settings, ...answer } = yield* configOf(topic)
+      yield* Effect.annotateCurrentSpan({ broker })
+      yield* checked(broker, describeConfigs.name, topic, answer)
+      return settings
     }),
 
     alterConfig: Effect.fn("KafkaClient.alterConfig")(function* (topic: string, set: Readonly<Record<string, string>>) {

@@ -36,6 +36,14 @@ export const make = (
   const { description, elections, fetchLoops, startOffsets, tombstones } = parts
   /** Leaders are looked for more often where tombstones are kept for a short time only. */
   const refresh = (): number => Math.min(settings.metadataRefresh, retention.patience)
+  /**
+   * When the topic is described again after a description. Tables of one process look at the same times, halves of the interval,
+   * so that the client can describe many topics in one request.
+   */
+  const nextLook = (described: number): number => {
+    const step = refresh() / 2
+    return Math.floor((described + 2 * step) / step) * step
+  }
   /** Who waits for the next description. */
   let looking: Deferred.Deferred<void> | undefined
 
@@ -65,9 +73,9 @@ export const make = (
         yield* tombstones.check
         yield* fetchLoops.ensure
         yield* elections.confirm
-        yield* wakeup.await(described + refresh(), now)
+        yield* wakeup.await(nextLook(described), now)
         const failures = dueFailures()
-        if (failures === undefined && now() - described < refresh()) continue
+        if (failures === undefined && now() < nextLook(described)) continue
         if (failures !== undefined && failures > 0) yield* Effect.sleep(backoffMillis(failures, yield* Random.next))
         described = now()
         wakeup.serve()

@@ -1,5 +1,5 @@
 /**
- * Picks the answer about the one thing asked for by name, and refuses an answer about anything else.
+ * Picks the answers about what was asked for by name, and refuses an answer about anything else.
  */
 import { ProtocolViolation } from "./primitives.ts"
 
@@ -8,13 +8,18 @@ export interface Named {
   readonly name: string | undefined
 }
 
-export const exactlyOne = <Name extends string | undefined, A extends Named>(
-  asked: Name,
+/** The answer about each of some different names, in their order. */
+export const exactlyThese = <A extends Named>(
+  asked: ReadonlyArray<string>,
   answers: ReadonlyArray<A>
-): Name extends string ? A : undefined => {
-  const names = answers.map(({ name }) => name ?? asked)
-  if (names.length !== (asked === undefined ? 0 : 1) || names[0] !== asked) {
-    throw new ProtocolViolation(`it is about [${names.join(", ")}], not about ${asked}`)
-  }
-  return answers[0] as Name extends string ? A : undefined
+): ReadonlyArray<A> => {
+  const [only] = asked
+  const byName = new Map(answers.map((answer) => [answer.name ?? (asked.length === 1 ? only : undefined), answer]))
+  const these = asked.flatMap((name) => byName.get(name) ?? [])
+  if (these.length === asked.length && answers.length === asked.length) return these
+  const names = answers.map(({ name }) => name ?? only)
+  throw new ProtocolViolation(`it is about [${names.join(", ")}], not about ${asked.join(", ") || undefined}`)
 }
+
+export const exactlyOne = <A extends Named>(asked: string, answers: ReadonlyArray<A>): A =>
+  exactlyThese([asked], answers)[0]!

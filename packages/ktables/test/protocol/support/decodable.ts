@@ -85,12 +85,12 @@ const decoder = (version: number) => {
   return new Map([
     of(fetch, fetchRequest),
     of(produce, produceRequest),
-    of(metadata, { topic: "t" }),
+    of(metadata, { topics: ["t"] }),
     of(listOffsets, listRequest),
     of(offsetForLeaderEpoch, epochRequest),
     of(initProducerId, undefined),
     of(createTopics, createRequest),
-    of(describeConfigs, { topic: "t" }),
+    of(describeConfigs, { topics: ["t"] }),
     of(incrementalAlterConfigs, { topic: "t", set: {} }),
     of(apiVersions, undefined)
   ])

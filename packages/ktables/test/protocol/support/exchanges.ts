@@ -205,8 +205,8 @@ export const conversations: ReadonlyArray<Exchange> = [
   ...exchanges(metadata, [
     {
       scenario: "a topic",
-      request: (place) => ({ topic: topicOf(place) }),
-      check: ({ brokers, clusterId, controllerId, topic }, place, version) => {
+      request: (place) => ({ topics: [topicOf(place)] }),
+      check: ({ brokers, clusterId, controllerId, topics: [topic] }, place, version) => {
         assert.strictEqual(brokers.length, 1)
         const [broker] = brokers
         assert.isDefined(broker)
@@ -224,18 +224,18 @@ export const conversations: ReadonlyArray<Exchange> = [
     },
     {
       scenario: "a topic that is not there",
-      request: () => ({ topic: absentTopic }),
-      check: ({ topic }) => {
+      request: () => ({ topics: [absentTopic] }),
+      check: ({ topics: [topic] }) => {
         assert.strictEqual(topic?.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         assert.deepStrictEqual(topic?.partitions, [])
       }
     },
     {
       scenario: "the brokers alone",
-      request: () => ({ topic: undefined }),
-      check: ({ brokers, topic }) => {
+      request: () => ({ topics: [] }),
+      check: ({ brokers, topics }) => {
         assert.strictEqual(brokers.length, 1)
-        assert.isUndefined(topic)
+        assert.deepStrictEqual(topics, [])
       }
     }
   ]),
@@ -456,21 +456,23 @@ export const conversations: ReadonlyArray<Exchange> = [
     {
       scenario: "a topic",
       eventually: true,
-      request: (place) => ({ topic: topicOf(place) }),
-      check: ({ errorCode, settings }) => {
-        assert.strictEqual(errorCode, 0)
-        assert.strictEqual(settings.get("cleanup.policy"), "compact")
-        assert.strictEqual(settings.get("max.message.bytes"), "2000000")
-        assert.strictEqual(settings.get("compression.type"), "producer")
-        assert.isAbove(settings.size, 20)
+      request: (place) => ({ topics: [topicOf(place)] }),
+      check: ({ topics: [topic] }) => {
+        assert.isDefined(topic)
+        assert.strictEqual(topic.errorCode, 0)
+        assert.strictEqual(topic.settings.get("cleanup.policy"), "compact")
+        assert.strictEqual(topic.settings.get("max.message.bytes"), "2000000")
+        assert.strictEqual(topic.settings.get("compression.type"), "producer")
+        assert.isAbove(topic.settings.size, 20)
       }
     },
     {
       scenario: "a topic that is not there",
-      request: () => ({ topic: absentTopic }),
-      check: ({ errorCode, settings }) => {
-        assert.strictEqual(errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        assert.strictEqual(settings.size, 0)
+      request: () => ({ topics: [absentTopic] }),
+      check: ({ topics: [topic] }) => {
+        assert.isDefined(topic)
+        assert.strictEqual(topic.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        assert.strictEqual(topic.settings.size, 0)
       }
     }
   ])

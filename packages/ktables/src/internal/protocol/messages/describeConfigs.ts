@@ -1,5 +1,5 @@
 /**
- * DescribeConfigs (key 32): the settings of one topic, the broker's defaults included (KIP-133, KIP-569). Flexible from
+ * DescribeConfigs (key 32): the settings of some topics, the broker's defaults included (KIP-133, KIP-569). Flexible from
  * version 4.
  *
  * https://kafka.apache.org/protocol.html#The_Messages_DescribeConfigs
@@ -7,18 +7,24 @@
 import type { Api } from "../api.ts"
 import { topicResource } from "../configResource.ts"
 import type { Reader } from "../primitives.ts"
-import { exactlyOne } from "../exactlyOne.ts"
+import { exactlyThese } from "../exactlyOne.ts"
 
 export interface DescribeConfigsRequest {
-  readonly topic: string
+  /** Each once. */
+  readonly topics: ReadonlyArray<string>
 }
 
-export interface DescribeConfigsAnswer {
-  readonly throttle: number
+export interface TopicConfigs {
   readonly errorCode: number
   readonly errorMessage: string | undefined
   /** By name; a value is undefined when it is secret. */
   readonly settings: ReadonlyMap<string, string | undefined>
+}
+
+export interface DescribeConfigsAnswer {
+  readonly throttle: number
+  /** In the order of the request. */
+  readonly topics: ReadonlyArray<TopicConfigs>
 }
 
 export const describeConfigs: Api<DescribeConfigsRequest, DescribeConfigsAnswer> = {
@@ -28,7 +34,7 @@ export const describeConfigs: Api<DescribeConfigsRequest, DescribeConfigsAnswer>
   maxVersion: 4,
   flexibleFrom: 4,
   encode: (writer, request, version) => {
-    writer.array([request.topic], (topic) => {
+    writer.array(request.topics, (topic) => {
       writer.int8(topicResource)
       writer.string(topic)
       writer.nullArray() // all settings
@@ -47,11 +53,10 @@ export const describeConfigs: Api<DescribeConfigsRequest, DescribeConfigsAnswer>
       const name = resource.string()
       const settings = resource.array((setting) => decodeSetting(setting, version))
       resource.taggedFields()
-      return { errorCode, errorMessage, name, settings }
+      return { errorCode, errorMessage, name, settings: new Map(settings) }
     })
     reader.taggedFields()
-    const { errorCode, errorMessage, settings } = exactlyOne(request.topic, resources)
-    return { throttle, errorCode, errorMessage, settings: new Map(settings) }
+    return { throttle, topics: exactlyThese(request.topics, resources) }
   }
 }
 

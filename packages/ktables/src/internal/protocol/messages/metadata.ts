@@ -1,17 +1,17 @@
 /**
- * Metadata (key 3): the brokers, and the partitions and leaders of one topic. Topic ids from version 10 (KIP-516); the
- * broker is told not to create the topic.
+ * Metadata (key 3): the brokers, and the partitions and leaders of some topics. Topic ids from version 10 (KIP-516); the
+ * broker is told not to create them.
  *
  * https://kafka.apache.org/protocol.html#The_Messages_Metadata
  */
 import type { Broker, PartitionDescription } from "../../../KafkaClient.ts"
 import type { Api } from "../api.ts"
 import type { Reader } from "../primitives.ts"
-import { type Named, exactlyOne } from "../exactlyOne.ts"
+import { type Named, exactlyThese } from "../exactlyOne.ts"
 
 export interface MetadataRequest {
-  /** Undefined asks for the brokers alone. */
-  readonly topic: string | undefined
+  /** Each once; none asks for the brokers alone. */
+  readonly topics: ReadonlyArray<string>
 }
 
 export interface MetadataTopic {
@@ -26,8 +26,8 @@ export interface MetadataAnswer {
   readonly clusterId: string | undefined
   /** -1 when the broker knows of none. */
   readonly controllerId: number
-  /** Undefined when the brokers alone were asked for. */
-  readonly topic: MetadataTopic | undefined
+  /** In the order of the request. */
+  readonly topics: ReadonlyArray<MetadataTopic>
 }
 
 export const metadata: Api<MetadataRequest, MetadataAnswer> = {
@@ -37,7 +37,7 @@ export const metadata: Api<MetadataRequest, MetadataAnswer> = {
   maxVersion: 12,
   flexibleFrom: 9,
   encode: (writer, request, version) => {
-    writer.array(request.topic === undefined ? [] : [request.topic], (topic) => {
+    writer.array(request.topics, (topic) => {
       if (version >= 10) writer.uuid(undefined)
       writer.string(topic)
       writer.noTaggedFields()
@@ -55,7 +55,7 @@ export const metadata: Api<MetadataRequest, MetadataAnswer> = {
     const topics = reader.array((topic) => decodeTopic(topic, version))
     if (version <= 10) reader.int32() // the cluster's authorized operations
     reader.taggedFields()
-    return { throttle, brokers, clusterId, controllerId, topic: exactlyOne(request.topic, topics) }
+    return { throttle, brokers, clusterId, controllerId, topics: exactlyThese(request.topics, topics) }
   }
 }
 
