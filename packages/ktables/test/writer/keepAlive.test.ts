@@ -44,6 +44,21 @@ describe("keepAlive", () => {
     )
   )
 
+  it.effect("counts from the start of its first write, too, however long that took", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* memory
+        const writer = yield* KafkaTableWriter.make(prices)
+        yield* kafka.pause()
+        yield* Effect.forkScoped(writer.keepAlive("a", 1, { every: "5 seconds" }))
+        yield* pass(8 * SECOND)
+        yield* kafka.resume()
+        yield* pass(7 * SECOND)
+        assert.deepStrictEqual(yield* logged, ["0: 1", "8: 1", "13: 1"])
+      })
+    )
+  )
+
   it.effect("fails as its first write does, and deletes nothing then", () =>
     onCluster(
       Effect.gen(function* () {

@@ -50,6 +50,8 @@ export const make = Effect.fnUntraced(function* (options: {
   // Registered before the first write, and so run once the fiber that writes has ended.
   yield* Effect.addFinalizer(() => withdraw)
 
+  /** When the last write began, by the monotonic clock. */
+  let began = monotonicMillis(clock)
   mayBeWritten = true
   const ack = yield* Effect.tapError(set, (error) =>
     Effect.sync(() => {
@@ -72,7 +74,6 @@ export const make = Effect.fnUntraced(function* (options: {
     })
   )
   /** After the start of the one before, or at once where that took longer. */
-  let began = monotonicMillis(clock)
   const next = Effect.suspend(() => Effect.sleep(Math.max(0, Math.ceil(began + every - monotonicMillis(clock))))).pipe(
     Effect.andThen(
       Effect.suspend(() => {
