@@ -51,34 +51,65 @@ describe("an index", () => {
   it.effect("of a large group is read in slices by what comes to stand on it, also while it is written", () =>
     Effect.gen(function* () {
       yield* hurried
-      let hashed = 0
+      const hosts = Array.from({ length: 5000 }, (_, n) => `host-${n}`)
+      const root = rootOf("hosts", hosts.map((host, n) => [host, n])) // prettier-ignore
+      const all = yield* Table.index(root.table, () => "all")
+      const making = yield* Effect.forkScoped(Table.map(all, HashMap.size), { startImmediately: true })
+      let turns = 0
+      do {
+        put(root, [[hosts[turns++]!, -1]])
+        yield* Effect.yieldNow
+      } while (making.pollUnsafe() === undefined)
+      // Made within a commit, it would be there after the first.
+      assert.isAbove(turns, 3)
+      assert.strictEqual((yield* Fiber.join(making)).view.get("all"), 5000)
+    })
+  )
+
+  it.effect("of a large group is compared in slices when its source is replaced, and is not passed on then", () =>
+    Effect.gen(function* () {
+      yield* hurried
+      let compared = 0
       class Host {
         readonly number: number
         constructor(number: number) {
           this.number = number
         }
         [Equal.symbol](that: unknown): boolean {
+          compared++
           return that instanceof Host && that.number === this.number
         }
         [Hash.symbol](): number {
-          hashed++
           return this.number
         }
       }
-      const hosts = Array.from({ length: 5000 }, (_, n) => new Host(n))
-      const root = rootOf<Host, number>("hosts", hosts.map((host, n) => [host, n])) // prettier-ignore
+      const entries = (last: number) =>
+        Array.from({ length: 5000 }, (_, n) => [new Host(n), n < 4999 ? n : last] as const)
+      const root = rootOf("hosts", entries(4999))
       const all = yield* Table.index(root.table, () => "all")
-      const making = yield* Effect.forkScoped(Table.map(all, HashMap.size), { startImmediately: true })
-      const most: Array<number> = []
-      do {
-        hashed = 0
-        put(root, [[hosts[most.length]!, -1]])
-        most.push(hashed)
-        yield* Effect.yieldNow
-      } while (making.pollUnsafe() === undefined)
-      assert.isAbove(most.length, 3)
-      assert.isBelow(Math.max(...most), 100)
-      assert.strictEqual((yield* Fiber.join(making)).view.get("all"), 5000)
+      const batches: Array<unknown> = []
+      yield* onBatch(all, (changes) => batches.push(changes.map(({ key }) => key)))
+      for (let turn = 0; turn < 100; turn++) yield* Effect.yieldNow
+      const seen: Array<number> = []
+      for (const last of [4999, -1]) {
+        const next = contentsOf(entries(last))
+        const replacing = yield* Effect.forkScoped(
+          root.cell.replace(next, () => {}),
+          { startImmediately: true }
+        )
+        const seen: Array<number> = []
+        while (replacing.pollUnsafe() === undefined) {
+          compared = 0
+          yield* Effect.yieldNow
+          seen.push(compared)
+        }
+      }
+      assert.isBelow(Math.max(...seen), 200)
+      assert.isAbove(
+        seen.reduce((sum, n) => sum + n, 0),
+        5000
+      )
+      assert.deepStrictEqual(batches, [["all"]])
     })
   )
 

@@ -1,6 +1,7 @@
 /** Whether two values of a derived table are the same to those who follow it. */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
+import type { Same } from "../table/difference.ts"
 
 /** No deeper: what leads back to itself ends here. */
 const DEEPEST = 32
@@ -68,5 +69,31 @@ const guarded =
  */
 export const isSame = guarded(false)
 
+const isSameInside = guarded(true)
+
+const hasSame = <K>(map: HashMap.HashMap<K, unknown>, key: K, value: unknown): boolean => {
+  try {
+    return Option.exists(HashMap.get(map, key), (other) => isSameAt(value, other, 1, true))
+  } catch {
+    return false
+  }
+}
+
+/** Of two maps, an entry with each step. */
+function* isSameMapInSteps<K>(
+  a: HashMap.HashMap<K, unknown>,
+  b: HashMap.HashMap<K, unknown>
+): Generator<void, boolean> {
+  if (HashMap.size(a) !== HashMap.size(b)) return false
+  for (const [key, value] of a) {
+    if (!hasSame(b, key, value)) return false
+    yield
+  }
+  return true
+}
+
 /** When a table is replaced, and each of its entries is compared anyway. As `isSame`, but maps are plain data, too. */
-export const isSameWhole = guarded(true)
+export const isSameWhole: Same<unknown> = Object.assign((a: unknown, b: unknown) => isSameInside(a, b), {
+  inSteps: (a: unknown, b: unknown) =>
+    HashMap.isHashMap(a) && HashMap.isHashMap(b) ? isSameMapInSteps(a, b) : undefined
+})

@@ -10,6 +10,7 @@ import { inSlices } from "../slice.ts"
 import { Cell, type End, type Follower, settle, type Wakes } from "../table/cell.ts"
 import type { Commit, Dependent, Replacement } from "../table/commit.ts"
 import type { Contents } from "../table/contents.ts"
+import type { Same } from "../table/difference.ts"
 import { isSameWhole } from "./isSame.ts"
 import type { Input } from "./source.ts"
 
@@ -37,7 +38,7 @@ export interface OperatorOptions<K, V, E, C extends Contents<K, V> = Contents<K,
   /** Derives from the newest of the inputs' sources. */
   readonly derive: () => Derivation<K, V, C>
   /** Whether two values are one to those who follow it, when it is replaced. Default: by what they hold. */
-  readonly same?: (a: V, b: V) => boolean
+  readonly same?: Same<V>
 }
 
 /** A cell that is derived from others for as long as the scope is open. */

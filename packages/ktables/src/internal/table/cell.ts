@@ -10,15 +10,14 @@ import type { TableStatus } from "../../TableStatus.ts"
 import { ChangeFeed } from "./changeFeed.ts"
 import { Commit, type Receiver, Replacement } from "./commit.ts"
 import type { Contents } from "./contents.ts"
-import { Difference } from "./difference.ts"
+import { Difference, type Same } from "./difference.ts"
 import { StatusFeed } from "./statusFeed.ts"
 
 export interface CellOptions<K, V, C extends Contents<K, V>> {
   /** What errors call the table. */
   readonly name: string
   readonly contents: C
-  /** Whether two values of a key are one to those who follow changes. */
-  readonly same: (a: V, b: V) => boolean
+  readonly same: Same<V>
   /** Changes that a subscriber may be late by before it is handed a fresh state instead. */
   readonly capacity: number
   /** 0 for one that a log fills, and else more than that of any table it is derived from. */
@@ -65,8 +64,7 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   readonly height: number
   readonly feed: ChangeFeed<K, V, E>
   readonly statuses: StatusFeed<E> = new StatusFeed<E>({ _tag: "Loading", replayed: 0, target: 0 })
-  /** Whether two values of a key are one to those who follow changes. */
-  readonly same: (a: V, b: V) => boolean
+  readonly same: Same<V>
   readonly capacity: number
   readonly #receivers = new Set<Receiver<K, V>>()
   readonly #followers = new Set<Follower<E>>()
