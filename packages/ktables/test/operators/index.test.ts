@@ -97,7 +97,6 @@ describe("an index", () => {
           root.cell.replace(next, () => {}),
           { startImmediately: true }
         )
-        const seen: Array<number> = []
         while (replacing.pollUnsafe() === undefined) {
           compared = 0
           yield* Effect.yieldNow
