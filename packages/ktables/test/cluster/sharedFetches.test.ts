@@ -1,6 +1,6 @@
 /** Questions of many fetchers that are asked together: who is answered when, from which request, and over how many connections. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { FetchAnswer, FetchRequest } from "effect-ktables/KafkaClient"
 import { ConnectionFailed, type KafkaError, MalformedAnswer, UnsupportedRequest } from "effect-ktables/KafkaError"
@@ -9,7 +9,8 @@ import * as SharedFetches from "../../src/internal/cluster/sharedFetches.ts"
 import type { TopicsAnswer, TopicsRequest } from "../../src/internal/protocol/messages/fetch.ts"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { chance, seedsOf } from "../support/chance.ts"
-import { settle } from "../support/time.ts"
+import { settle, within } from "../support/time.ts"
+import { YieldOnce } from "../support/yieldOnce.ts"
 
 const RECORD = 100
 const WAIT = 5000
@@ -221,6 +222,35 @@ describe("questions that are asked together", () => {
         assert.strictEqual(tables[7]!.state.position, 1)
       })
     )
+  )
+
+  it.effect("are answered when one that came before was interrupted before any of its steps", () =>
+    Effect.gen(function* () {
+      let step = 1
+      for (let isOver = false; !isOver; step++) {
+        yield* withBroker((broker, shared) =>
+          Effect.gen(function* () {
+            const fetches = yield* shared(1)
+            const scheduler = new YieldOnce(step)
+            const asking = yield* fetches
+              .fetch(new SharedFetches.Asker(), questionOf(0, 0))
+              .pipe(
+                Effect.provideService(Scheduler.Scheduler, scheduler),
+                Effect.forkScoped({ startImmediately: true })
+              )
+            yield* settle
+            isOver = !scheduler.hasYielded
+            const interrupting = yield* Effect.forkScoped(Fiber.interrupt(asking), { startImmediately: true })
+            scheduler.release()
+            yield* Fiber.join(interrupting)
+            broker.append(1)
+            const other = fetches.fetch(new SharedFetches.Asker(), questionOf(1, 0))
+            assert.isDefined(yield* within(`an answer after step ${step}`, WAIT, other))
+          })
+        )
+      }
+      assert.isAbove(step, 20)
+    })
   )
 
   it.effect("of a table that is busy leave the many others alone", () =>

@@ -1,8 +1,10 @@
 /** What many ask for at the same moment, and what one request brings for each of them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Fiber, Scheduler, Scope } from "effect"
 import { ConnectionFailed, MalformedAnswer } from "effect-ktables/KafkaError"
 import { makeTogether } from "../../src/internal/cluster/together.ts"
+import { settle, within } from "../support/time.ts"
+import { YieldOnce } from "../support/yieldOnce.ts"
 
 const names = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, i) => `t${i}`)
 const away = new ConnectionFailed({ broker: "a:1", request: "Metadata", detail: "away" })
@@ -46,6 +48,28 @@ describe("what is asked for together", () => {
       yield* Effect.yieldNow
       const second = yield* Effect.forkScoped(ask("t"), { startImmediately: true })
       assert.deepStrictEqual([yield* Fiber.join(first), yield* Fiber.join(second)], [1, 2])
+    })
+  )
+
+  it.effect("is asked for by others, too, when the first to ask is interrupted before any of its steps", () =>
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      let step = 1
+      for (let isOver = false; !isOver; step++) {
+        const ask = makeTogether(scope, "Metadata", (asked) => Effect.succeed(asked))
+        const scheduler = new YieldOnce(step)
+        const asking = yield* ask("t").pipe(
+          Effect.provideService(Scheduler.Scheduler, scheduler),
+          Effect.forkScoped({ startImmediately: true })
+        )
+        yield* settle
+        isOver = !scheduler.hasYielded
+        const interrupting = yield* Effect.forkScoped(Fiber.interrupt(asking), { startImmediately: true })
+        scheduler.release()
+        yield* Fiber.join(interrupting)
+        assert.strictEqual(yield* within(`an answer after step ${step}`, 1000, ask("u")), "u")
+      }
+      assert.isAbove(step, 5)
     })
   )
 

@@ -379,8 +379,9 @@ const makeOne = (
   }
 
   return {
+    // Whoever is interrupted before a lane goes on would leave the questions waiting that count on it.
     fetch: (asker, request) =>
-      Effect.suspend(() => {
+      Effect.uninterruptibleMask((restore) => {
         if (isUnsupported || isClosed() || request.topicId === undefined || request.minBytes > 1) {
           return Effect.succeed(undefined)
         }
@@ -393,7 +394,7 @@ const makeOne = (
         )
         return Effect.forEach(complete, (lane) => goOn(group, lane), { discard: true }).pipe(
           Effect.andThen(dispatch(group, [question])),
-          Effect.andThen(Deferred.await(question.answer)),
+          Effect.andThen(restore(Deferred.await(question.answer))),
           Effect.onInterrupt(() => Effect.sync(() => close(group, question, Exit.succeed(undefined))))
         )
       })

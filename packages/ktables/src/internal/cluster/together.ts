@@ -63,13 +63,14 @@ export const makeTogether = <A>(
       )
     )
 
+  // Whoever is interrupted before it has made somebody leave would leave others waiting.
   return (name) =>
-    Effect.suspend(() => {
-      if (scope.state._tag === "Closed") return Effect.map(askAll([name]), ([answer]) => answer!)
+    Effect.uninterruptibleMask((restore) => {
+      if (scope.state._tag === "Closed") return restore(Effect.map(askAll([name]), ([answer]) => answer!))
       let asked = waiting.get(name)
       const isFirst = waiting.size === 0
       if (asked === undefined) waiting.set(name, (asked = Deferred.makeUnsafe()))
-      const answer = Deferred.await(asked)
+      const answer = restore(Deferred.await(asked))
       if (!isFirst) return answer
       return Effect.andThen(Effect.forkIn(leave(waiting), scope, { startImmediately: true }), answer)
     })
