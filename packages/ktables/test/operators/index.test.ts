@@ -1,6 +1,8 @@
 /** Groups of a table's entries. */
 import { assert, describe, it } from "@effect/vitest"
-import { Data, Effect, Equal, Fiber, Hash, HashMap, Option, type Scope, Stream } from "effect"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import { Data, Effect, Equal, Exit, Fiber, Hash, HashMap, Option, type Scope, Stream } from "effect"
 import { Table } from "effect-ktables"
 import { chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { contentsOf, hurried, onBatch, put, rootOf, shown } from "./fixtures.ts"
@@ -19,6 +21,29 @@ const services = () =>
 
 const keysIn = <K extends string | number>(table: Table.Table<string, HashMap.HashMap<K, unknown>, unknown>) =>
   shown(Array.from(table.view, ([group, members]) => [group, Array.from(HashMap.keys(members)).sort().join()] as const))
+
+setFlagsFromString("--expose-gc")
+const collect = runInNewContext("gc") as () => void
+
+/** Values that only others keep. */
+const weak = () => {
+  const all: Array<WeakRef<{ readonly n: number }>> = []
+  return {
+    made: (n: number) => {
+      const value = { n }
+      all.push(new WeakRef(value))
+      return value
+    },
+    /** How many are kept. What a weak reference was made to stays until the turn is over. */
+    left: Effect.map(
+      Effect.promise(() => new Promise((resolve) => setImmediate(resolve))),
+      () => {
+        collect()
+        return all.filter((value) => value.deref() !== undefined).length
+      }
+    )
+  }
+}
 
 describe("an index", () => {
   it.effect("holds the entries in groups, which go when they are emptied", () =>
@@ -109,6 +134,40 @@ describe("an index", () => {
         5000
       )
       assert.deepStrictEqual(batches, [["all"]])
+    })
+  )
+
+  it.effect("keeps nothing of what has left a group, also where somebody has begun to read it and went away", () =>
+    Effect.gen(function* () {
+      yield* hurried
+      const weakly = weak()
+      const root = rootOf(
+        "hosts",
+        Array.from({ length: 2000 }, (_, n) => [`host-${n}`, { n }])
+      )
+      const all = yield* Table.index(root.table, () => "all")
+      const reading = yield* Effect.forkScoped(all.snapshot, { startImmediately: true })
+      yield* Fiber.interrupt(reading)
+      assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(reading)))
+      for (let n = 0; n < 20_000; n++) {
+        put(root, [["temporary", weakly.made(n)]])
+        put(root, [["temporary", undefined]])
+      }
+      assert.isBelow(yield* weakly.left, 3000)
+      assert.strictEqual(HashMap.size(all.view.get("all")!), 2000)
+    })
+  )
+
+  it.effect("keeps no map of what a group was when somebody last followed it", () =>
+    Effect.gen(function* () {
+      const weakly = weak()
+      let made = 0
+      const entries = () => Array.from({ length: 2000 }, (_, n) => [`host-${n}`, weakly.made(made++)] as const)
+      const root = rootOf("hosts", entries())
+      const all = yield* Table.index(root.table, () => "all")
+      yield* Effect.scoped(Effect.andThen(Table.map(all, HashMap.size), () => Effect.sync(() => put(root, entries()))))
+      for (let n = 0; n < 6; n++) put(root, entries())
+      assert.isBelow(yield* weakly.left, 3000)
     })
   )
 

@@ -74,9 +74,10 @@ class Group<I, K, V> {
     if (this.#map === undefined && this.#making === undefined) return
     const changed = (this.#changed ??= [])
     changed.push(member)
-    // Making it again costs no more then.
-    if (changed.length > this.#members.length + 16 && this.#making === undefined) {
+    // Making it again costs no more then; nor is it known that whoever began to make it goes on.
+    if (changed.length > this.#members.length + 16) {
       this.#map = undefined
+      this.#making = undefined
       this.#changed = undefined
     }
   }
@@ -210,7 +211,7 @@ export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
         slots.push(slot)
       } else if (this.#isFollowed) {
         const value = group.map()
-        this.rewrite(slot, key, value)
+        this.show(key, value)
         changes.push({ _tag: "Set", key, value, previous: Option.fromUndefinedOr(before) })
         slots.push(slot)
       } else this.touch()

@@ -233,9 +233,10 @@ export class Contents<K, V> {
     this.#touched = true
   }
 
-  /** As `set`, of an entry whose slot is known, and without a change of it. */
-  protected rewrite(slot: number, key: K, value: V): void {
-    this.#write(slot, key, value)
+  /** The entry has this value from here on, which is not kept here: `valueAt` makes it. */
+  protected show(key: K, value: V): void {
+    if (this.#draft !== undefined) HashMap.set(this.#draft, key, value)
+    this.#touched = true
   }
 
   /** The running `mutate` changes something that is not written here. */
