@@ -171,7 +171,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
     yield* Scope.close(scope, Exit.void)
   }
 
-  const turns: Array<LongestTurn & { readonly name: string; readonly ms: number }> = []
+  const turns: Array<{ readonly name: string; readonly max: number; readonly cpuMs: number; readonly ms: number }> = []
   for (const [name, derives] of replaced) {
     const scope = yield* Scope.make()
     for (const derive of derives) yield* Scope.provide(derive(table, hostsTable, otherTable), scope)
@@ -194,7 +194,6 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
       name,
       ms: median(found.map(({ ms }) => ms)),
       max: median(found.map(({ max }) => max)),
-      ownMs: median(found.map(({ ownMs }) => ownMs)),
       cpuMs: median(found.map(({ cpuMs }) => cpuMs))
     })
     yield* Scope.close(scope, Exit.void)
