@@ -76,6 +76,22 @@ describe("barriers", () => {
     )
   )
 
+  it.effect(
+    "row 18: a barrier does not count on a position in a log that an election cut and that has grown as long",
+    () =>
+      onScript(
+        Effect.gen(function* () {
+          const { kafka, subject } = yield* scriptedTable()
+          const { position } = (yield* subject.table.health).partitions[0]!
+          yield* kafka.truncate("numbers", 0, 0)
+          yield* write("numbers", keys(position, "other-"))
+          yield* subject.within("the barrier", 10_000, subject.table.barrier())
+          assert.isTrue(subject.contents().has("other-0"))
+          yield* subject.verify()
+        })
+      )
+  )
+
   it.effect("row 31: a barrier that cannot even ask for its targets says which partitions are away", () =>
     onScript(
       Effect.gen(function* () {

@@ -11,7 +11,7 @@ const REGRESSIONS = 10
 
 /** The ends now, whatever the isolation, partitions that were added meanwhile included. */
 export const make = (
-  { partitions, view, wakeup }: SessionContext,
+  { partitions, unplaced, view, wakeup }: SessionContext,
   generation: number,
   offsets: Offsets
 ): Effect.Effect<ReadonlyMap<number, number>> =>
@@ -21,6 +21,8 @@ export const make = (
     const listOf = (leader: number, group: ReadonlyArray<Partition>): Effect.Effect<void> =>
       Effect.map(offsets.known(leader, "latest", "read_uncommitted", group), (known) => {
         for (const { offset, partition } of known) {
+          // An election may have cut what was read, and the log may have grown as long again.
+          if (!unplaced.has(partition) && !partition.isConfirmed) continue
           // Right after an election the new leader's high watermark may lag behind what was already seen.
           if (offset < partition.highWatermark && regressions++ < REGRESSIONS) continue
           ends.set(partition.partition, Math.max(offset, partition.highWatermark))

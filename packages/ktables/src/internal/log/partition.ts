@@ -95,6 +95,10 @@ export class Partition {
   get caughtUp(): boolean {
     return this.readTo >= this.target
   }
+  /** Whether what was read is known to be in its leader's log. Where leaders have no epochs, nobody can tell. */
+  get isConfirmed(): boolean {
+    return this.leaderEpoch < 0 || this.confirmedEpoch === this.leaderEpoch
+  }
 
   // ---------------------------------------------------------------------------------------------- what is asked for
 
