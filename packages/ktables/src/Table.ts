@@ -838,7 +838,7 @@ export const expire: {
     options: ExpireOptions
   ): Effect.Effect<Table<K, V, E>, never, Scope.Scope>
 } = dual(
-  2,
+  Given.isOptionsDataFirst,
   <K, V extends Timestamped, E>(
     self: Table<K, V, E>,
     options: ExpireOptions

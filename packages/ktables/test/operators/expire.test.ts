@@ -381,6 +381,8 @@ describe("a table with expire", () => {
       assert.throws(() => Table.expire(table, { ttl: ttl as number }), /Table\.expire\.ttl/)
     }
     assert.throws(() => Table.expire({ ttl: 1 })({} as typeof table), /Table\.expire\.self/)
+    // Without options it is no call for a pipe.
+    assert.throws(() => Table.expire(table as never), /option Table\.expire is undefined/)
     assert.throws(() => Table.expire(table, { ttl: 1, tll: 1 } as { ttl: number }), /Table\.expire\.tll/)
     assert.doesNotThrow(() => Table.expire(table, { ttl: "90 days" }))
   })

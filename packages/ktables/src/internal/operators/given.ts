@@ -20,6 +20,9 @@ export const isDataFirst =
 /** As `isDataFirst`, of an operator whose only function may be left out. */
 export const isSortedDataFirst = (args: IArguments): boolean => args.length > 0 && typeof args[0] !== "function"
 
+/** As `isDataFirst`, of an operator that is given options alone: a table in their place is no call with a pipe. */
+export const isOptionsDataFirst = (args: IArguments): boolean => args.length > 1 || isOurs(args[0])
+
 const expected = "a table that this library made, and no effect that makes one"
 
 /** What is behind a table. */
