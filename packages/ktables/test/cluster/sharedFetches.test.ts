@@ -316,6 +316,23 @@ describe("questions that are asked together", () => {
     )
   )
 
+  it.effect("wait for a short poll at most where as many connections as there may be are polling", () =>
+    withBroker((broker, shared) =>
+      Effect.gen(function* () {
+        const fetches = yield* shared(1)
+        for (let i = 0; i < 8; i++) yield* follow(fetches, 0)
+        for (let i = 0; i < 12; i++) yield* Effect.andThen(TestClock.adjust(1000), settle)
+        assert.strictEqual(broker.connections.size, 8)
+        broker.append(1, 3)
+        const table = yield* follow(fetches, 1)
+        yield* settle
+        yield* TestClock.adjust(100)
+        yield* settle
+        assert.deepStrictEqual([table.state.position, broker.connections.size], [3, 8])
+      })
+    )
+  )
+
   it.effect("leave before what was answered is read", () =>
     withBroker((broker, shared) =>
       Effect.gen(function* () {

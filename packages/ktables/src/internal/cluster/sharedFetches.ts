@@ -25,7 +25,7 @@ const FEW = 32
 const LARGE = 1 << 18
 /** Partitions that a lane carries at most, unless one question has more: their answers are decoded in one go. */
 const MOST_PARTITIONS = 1000
-/** Lanes of one broker beyond which a question waits for one of them, unless none of them could ever carry it. */
+/** Lanes of one broker beyond which a question waits for one that polls for a short time, if one of these can carry it. */
 const ENOUGH_LANES = 8
 /** From so many lanes on, all but the largest poll for a short time only: somebody may wait for them. */
 const MANY_LANES = 3
@@ -76,6 +76,8 @@ class Lane {
   readonly expected = new Set<Asker>()
   /** A lane that is opened, or that gathers, takes what waits by itself; one that is ready has to be woken. */
   state: "opening" | "gathering" | "asking" | "ready" = "opening"
+  /** Whether it polls for a short time only. */
+  isShort = false
   /** Rises when it goes on in another fiber. */
   turn = 0
   /** Its connection, once it is open. */
@@ -206,8 +208,11 @@ const makeOne = (
     }
   }
 
+  /** Of lanes of the same size the first. */
   const isLargest = (group: Group, lane: Lane): boolean => {
-    for (const { carried } of group.lanes) if (carried.size > lane.carried.size) return false
+    let largest = lane
+    for (const other of group.lanes) if (other.carried.size > largest.carried.size) largest = other
+    for (const other of group.lanes) if (other.carried.size === largest.carried.size) return other === lane
     return true
   }
 
@@ -220,7 +225,8 @@ const makeOne = (
       maxWait = Math.min(maxWait, until - at)
       maxBytes = Math.max(maxBytes, request.maxBytes)
     }
-    if (group.lanes.size >= MANY_LANES && !isLargest(group, lane)) maxWait = Math.min(maxWait, SHORT_POLL)
+    lane.isShort = group.lanes.size >= MANY_LANES && !isLargest(group, lane)
+    if (lane.isShort) maxWait = Math.min(maxWait, SHORT_POLL)
     maxWait = Math.max(0, Math.ceil(maxWait))
     const { isolation, rack } = asked[0]!.request
     const topics = asked.map(({ request }) => request)
@@ -355,7 +361,7 @@ const makeOne = (
         if (ready !== undefined) {
           ready.state = "gathering"
           ready.woken.openUnsafe()
-        } else if (able.length === 0 || group.lanes.size < ENOUGH_LANES) {
+        } else if (group.lanes.size < ENOUGH_LANES || !able.some(({ isShort }) => isShort)) {
           // Others that wait may fit into it, too.
           return Effect.andThen(
             start(group, group.lanes.size > 0 ? question.asker.pace : "quiet"),
