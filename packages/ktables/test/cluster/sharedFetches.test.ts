@@ -478,6 +478,22 @@ describe("questions that are asked together", () => {
     )
   )
 
+  it.effect("are asked together from the ninth fetcher of a broker on, until one has left", () =>
+    withBroker((_, shared) =>
+      Effect.gen(function* () {
+        const first = yield* shared(1)
+        for (let n = 2; n <= 8; n++) yield* shared(1)
+        const ninth = yield* Scope.make()
+        assert.isFalse(first.areMany())
+        yield* Scope.provide(shared(1), ninth)
+        yield* shared(2)
+        assert.isTrue(first.areMany())
+        yield* Scope.close(ninth, Exit.void)
+        assert.isFalse(first.areMany())
+      })
+    )
+  )
+
   it.effect("are ended with their client, and leave no connection where nobody asks any more", () =>
     withBroker((broker, shared) =>
       Effect.gen(function* () {

@@ -10,7 +10,7 @@ const names = (count: number): ReadonlyArray<string> => Array.from({ length: cou
 const away = new ConnectionFailed({ broker: "a:1", request: "Metadata", detail: "away" })
 
 describe("what is asked for together", () => {
-  it.effect("is one request for a hundred names, and each gets its own answer", () =>
+  it.effect("is one request for a hundred names beside that of the first, and each gets its own answer", () =>
     Effect.gen(function* () {
       const requests: Array<ReadonlyArray<string>> = []
       const ask = makeTogether(yield* Effect.scope, "Metadata", (asked) =>
@@ -26,10 +26,10 @@ describe("what is asked for together", () => {
       )
       assert.deepStrictEqual(
         requests.map(({ length }) => length),
-        [100, 100, 50]
+        [1, 100, 100, 49]
       )
       assert.deepStrictEqual(yield* ask("t7"), "about t7")
-      assert.strictEqual(requests.length, 4)
+      assert.strictEqual(requests.length, 5)
     })
   )
 
@@ -90,10 +90,16 @@ describe("what is asked for together", () => {
       const ask = makeTogether(scope, "Metadata", (asked) => (asked.includes("t9") ? Effect.never : Effect.fail(away)))
       const failures = yield* Effect.forEach(names(2), (name) => Effect.flip(ask(name)), { concurrency: "unbounded" })
       assert.deepStrictEqual(failures, [away, away])
-      const waiting = yield* Effect.forkScoped(Effect.flip(ask("t9")), { startImmediately: true })
+      yield* settle
+      const waiting = yield* Effect.forkScoped(
+        Effect.forEach(["t0", "t9"], (name) => Effect.flip(ask(name)), { concurrency: "unbounded" }),
+        { startImmediately: true }
+      )
       yield* Effect.yieldNow
       yield* Scope.close(scope, Exit.void)
-      assert.strictEqual((yield* Fiber.join(waiting))._tag, "ConnectionFailed")
+      const [alone, other] = yield* Fiber.join(waiting)
+      assert.strictEqual(alone, away)
+      assert.include(other!.message, "the client is closed")
       assert.strictEqual((yield* Effect.flip(ask("t0")))._tag, "ConnectionFailed")
     })
   )

@@ -140,8 +140,7 @@ describe.skipIf(missing !== undefined)(`quotas${because}`, () => {
             yield* until("the throttle time is over", isOver)
           })
         )
-        // Each table may open one for the large answers that it gets now.
-        assert.isAtMost((yield* connections) - before, tables.length, "no connection was given up")
+        assert.strictEqual(yield* connections, before, "no connection was given up")
       }).pipe(Effect.scoped)
     )
 

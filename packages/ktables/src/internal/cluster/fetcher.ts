@@ -1,6 +1,7 @@
 /**
- * Fetches over a connection of its own or together with others, and tells of truncation on every broker alike: from Fetch 12 brokers compare the position
- * with their log themselves, older ones are asked where the epoch of the last consumed batch ended (KIP-320).
+ * Fetches over a connection of its own, or where many fetch from the broker together with others, and tells of truncation on
+ * every broker alike: from Fetch 12 brokers compare the position with their log themselves, older ones are asked where the epoch
+ * of the last consumed batch ended (KIP-320).
  */
 import { Effect } from "effect"
 import type { EpochEndOffset, FetchAnswer, FetchedPartition, Fetcher, FetchRequest } from "../../KafkaClient.ts"
@@ -18,13 +19,19 @@ const comparesPositions = 12
 export const makeFetcher = (slot: ConnectionSlot, shared: SharedFetches): Fetcher => {
   const comparePositions = makePositionCheck()
   const asker = new Asker()
+  /** Its own connection, once it has used one and until it shares. */
+  let own: BrokerConnection | undefined
   return {
     fetch: Effect.fnUntraced(function* (request: FetchRequest) {
-      if (request.shares === true) {
+      if (request.shares === true && shared.areMany()) {
         const answer = yield* shared.fetch(asker, request)
-        if (answer !== undefined) return answer
+        if (answer !== undefined) {
+          if (own !== undefined) yield* own.close
+          own = undefined
+          return answer
+        }
       }
-      const connection = yield* slot
+      const connection = (own = yield* slot)
       const maxVersion = request.topicId === undefined ? fetchByNameVersion : undefined
       const options = { brokerWait: request.maxWait, maxVersion, allocate: request.allocate }
       const version = yield* connection.versionOf(fetch, maxVersion)

@@ -27,6 +27,8 @@ const LARGE = 1 << 18
 const MOST_PARTITIONS = 1000
 /** Lanes of one broker beyond which a question waits for one that polls for a short time, if one of these can carry it. */
 const ENOUGH_LANES = 8
+/** Fetchers of a broker that have a connection each: shared ones would be about as many, and each answer takes a turn more. */
+const ALONE = 8
 /** From so many lanes on, all but the largest poll for a short time only: somebody may wait for them. */
 const MANY_LANES = 3
 const SHORT_POLL = 100
@@ -120,6 +122,8 @@ interface Group {
 }
 
 export interface SharedFetches {
+  /** Whether so many fetch from the broker that they had better share connections. */
+  readonly areMany: () => boolean
   /** Undefined where the question has to be asked over a connection of its own. */
   readonly fetch: (asker: Asker, request: FetchRequest) => Effect.Effect<FetchAnswer | undefined, KafkaError>
 }
@@ -144,7 +148,8 @@ export const make = (
             return Effect.succeed(known)
           }
           return Effect.map(Scope.fork(clientScope), (scope) => {
-            const made = { fetches: makeOne(clock, scope, broker, open(broker)), scope, users: 1 }
+            const fetch = makeOne(clock, scope, broker, open(broker))
+            const made = { fetches: { areMany: () => made.users > ALONE, fetch }, scope, users: 1 }
             byBroker.set(broker, made)
             return made
           })
@@ -165,7 +170,7 @@ const makeOne = (
   scope: Scope.Scope,
   broker: number,
   open: Effect.Effect<ConnectionSlot, never, Scope.Scope>
-): SharedFetches => {
+): SharedFetches["fetch"] => {
   const groups = new Map<string, Group>()
   /** The broker names topics by name only. */
   let isUnsupported = false
@@ -384,27 +389,25 @@ const makeOne = (
     return Effect.void
   }
 
-  return {
-    // Whoever is interrupted before a lane goes on would leave the questions waiting that count on it.
-    fetch: (asker, request) =>
-      Effect.uninterruptibleMask((restore) => {
-        if (isUnsupported || isClosed() || request.topicId === undefined || request.minBytes > 1) {
-          return Effect.succeed(undefined)
-        }
-        const group = groupOf(request)
-        const question = new Question(asker, request, now() + request.maxWait)
-        group.waiting.add(question)
-        // The last one whom a lane waits for: its question leaves now, before it reads what it was answered.
-        const complete = [...group.lanes].filter(
-          ({ expected, state }) => expected.delete(asker) && expected.size === 0 && state === "gathering"
-        )
-        return Effect.forEach(complete, (lane) => goOn(group, lane), { discard: true }).pipe(
-          Effect.andThen(dispatch(group, [question])),
-          Effect.andThen(restore(Deferred.await(question.answer))),
-          Effect.onInterrupt(() => Effect.sync(() => close(group, question, Exit.succeed(undefined))))
-        )
-      })
-  }
+  // Whoever is interrupted before a lane goes on would leave the questions waiting that count on it.
+  return (asker, request) =>
+    Effect.uninterruptibleMask((restore) => {
+      if (isUnsupported || isClosed() || request.topicId === undefined || request.minBytes > 1) {
+        return Effect.succeed(undefined)
+      }
+      const group = groupOf(request)
+      const question = new Question(asker, request, now() + request.maxWait)
+      group.waiting.add(question)
+      // The last one whom a lane waits for: its question leaves now, before it reads what it was answered.
+      const complete = [...group.lanes].filter(
+        ({ expected, state }) => expected.delete(asker) && expected.size === 0 && state === "gathering"
+      )
+      return Effect.forEach(complete, (lane) => goOn(group, lane), { discard: true }).pipe(
+        Effect.andThen(dispatch(group, [question])),
+        Effect.andThen(restore(Deferred.await(question.answer))),
+        Effect.onInterrupt(() => Effect.sync(() => close(group, question, Exit.succeed(undefined))))
+      )
+    })
 }
 
 /** Whether whoever asks for a partition is to know at once, although there are no records. */

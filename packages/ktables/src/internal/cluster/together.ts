@@ -1,6 +1,6 @@
 /**
  * What many ask for at the same moment, each by a name, is asked for together: the descriptions of a client's topics fall due at
- * the same times, and are one request for a hundred of them.
+ * the same times, and are one request for a hundred of them. The first to ask does not wait for others to come.
  */
 import { Deferred, Effect, Exit, type Scope } from "effect"
 import { ConnectionFailed, type KafkaError } from "../../KafkaError.ts"
@@ -21,8 +21,8 @@ export const makeTogether = <A>(
   request: string,
   askAll: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<A>, KafkaError>
 ): ((name: string) => Effect.Effect<A, KafkaError>) => {
-  /** Who asks since the last requests left. */
-  let waiting = new Map<string, Deferred.Deferred<A, KafkaError>>()
+  /** Who asks in the turn of the event loop in which somebody has asked alone; undefined in any other. */
+  let waiting: Map<string, Deferred.Deferred<A, KafkaError>> | undefined
 
   const ask = (names: ReadonlyArray<string>, asking: Asking<A>): Effect.Effect<void> =>
     Effect.flatMap(
@@ -45,9 +45,8 @@ export const makeTogether = <A>(
 
   const leave = (asking: Asking<A>) =>
     Effect.gen(function* () {
-      // Whoever asks in the same turn of the event loop comes along.
       yield* Effect.yieldNow
-      waiting = new Map()
+      waiting = undefined
       const names = [...asking.keys()]
       const requests: Array<ReadonlyArray<string>> = []
       while (names.length > 0) requests.push(names.splice(0, MOST))
@@ -56,7 +55,7 @@ export const makeTogether = <A>(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           if (Exit.isSuccess(exit)) return
-          if (waiting === asking) waiting = new Map()
+          if (waiting === asking) waiting = undefined
           const closed = new ConnectionFailed({ broker: "any broker", request, detail: "the client is closed" })
           for (const deferred of asking.values()) Deferred.doneUnsafe(deferred, Exit.fail(closed))
         })
@@ -66,12 +65,14 @@ export const makeTogether = <A>(
   // Whoever is interrupted before it has made somebody leave would leave others waiting.
   return (name) =>
     Effect.uninterruptibleMask((restore) => {
-      if (scope.state._tag === "Closed") return restore(Effect.map(askAll([name]), ([answer]) => answer!))
-      let asked = waiting.get(name)
-      const isFirst = waiting.size === 0
-      if (asked === undefined) waiting.set(name, (asked = Deferred.makeUnsafe()))
-      const answer = restore(Deferred.await(asked))
-      if (!isFirst) return answer
-      return Effect.andThen(Effect.forkIn(leave(waiting), scope, { startImmediately: true }), answer)
+      if (waiting !== undefined) {
+        let asked = waiting.get(name)
+        if (asked === undefined) waiting.set(name, (asked = Deferred.makeUnsafe()))
+        return restore(Deferred.await(asked))
+      }
+      const alone = restore(Effect.map(askAll([name]), ([answer]) => answer!))
+      if (scope.state._tag === "Closed") return alone
+      waiting = new Map()
+      return Effect.andThen(Effect.forkIn(leave(waiting), scope, { startImmediately: true }), alone)
     })
 }
