@@ -321,6 +321,8 @@ export interface Service {
   readonly addresses: ReadonlyArray<string>
   /** Fails with `BrokerError` UNKNOWN_TOPIC_OR_PARTITION when the topic is not there; never creates it. */
   readonly describeTopic: (topic: string) => Effect.Effect<TopicDescription, KafkaError>
+  /** The names of all topics that this client may describe, Kafka's own (`__consumer_offsets`) left out, in no promised order. */
+  readonly listTopics: Effect.Effect<ReadonlyArray<string>, KafkaError>
   readonly listOffsets: (
     broker: number,
     request: ListOffsetsRequest

@@ -161,6 +161,7 @@ const everything: Readonly<Record<string, (version: number) => unknown>> = {
       {
         errorCode: 0,
         name: "t",
+        isInternal: true,
         topicId: version >= 10 ? topicId : undefined,
         partitions: [
           { partition: 1, errorCode: 5, leader: -1, leaderEpoch: 4 },

@@ -147,6 +147,7 @@ export class ScriptedKafka {
         this.calls.push("describeTopic")
         return this.describes.shift() ?? Effect.succeed(this.description)
       }),
+    listTopics: Effect.sync(() => [this.description.topic]),
     initProducerId: Effect.suspend(() => {
       this.calls.push("initProducerId")
       return (

@@ -13,7 +13,7 @@ import { describeConfigs } from "../protocol/messages/describeConfigs.ts"
 import { incrementalAlterConfigs } from "../protocol/messages/incrementalAlterConfigs.ts"
 import { initProducerId } from "../protocol/messages/initProducerId.ts"
 import { listOffsets } from "../protocol/messages/listOffsets.ts"
-import { metadata } from "../protocol/messages/metadata.ts"
+import { allTopics, metadata } from "../protocol/messages/metadata.ts"
 import { offsetForLeaderEpoch } from "../protocol/messages/offsetForLeaderEpoch.ts"
 import { produce, produceByNameVersion } from "../protocol/messages/produce.ts"
 import type { BrokerConnection, ConnectionSettings } from "./brokerConnection.ts"
@@ -79,6 +79,13 @@ export const makeProtocolClient = Effect.fnUntraced(function* (
       }
       return { clusterId, topic: name, topicId: topic.topicId, partitions, brokers }
     }),
+
+    listTopics: connections
+      .anyBroker((connection) => connection.call(allTopics, undefined))
+      .pipe(
+        Effect.map(({ topics }) => topics.flatMap(({ isInternal, name }) => (isInternal ? [] : [name]))),
+        Effect.withSpan("KafkaClient.listTopics")
+      ),
 
     listOffsets: Effect.fn("KafkaClient.listOffsets")(function* (
       broker: number,

@@ -114,6 +114,10 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
       )
     },
 
+    listTopics: call({ request: "listTopics", broker: undefined, topic: undefined, partitions: undefined }, () =>
+      Effect.sync(() => [...cluster.topics.keys()])
+    ),
+
     listOffsets: (broker, request) =>
       call(onPartitions("listOffsets", broker, request), (failing) =>
         Effect.sync(() => {

@@ -41,6 +41,7 @@ export interface Passage {
 
 const apiNames: Readonly<Record<RequestName, string>> = {
   describeTopic: "Metadata",
+  listTopics: "Metadata",
   listOffsets: "ListOffsets",
   endOffsetForEpoch: "OffsetForLeaderEpoch",
   fetch: "Fetch",

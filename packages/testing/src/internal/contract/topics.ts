@@ -38,6 +38,20 @@ export const topics = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>): 
     })
   )
 
+  it.effect("topics are listed by name, and those of Kafka itself are not", () =>
+    Effect.gen(function* () {
+      const client = yield* KafkaClient
+      const created = yield* Effect.forEach([1, 2], () => freshTopic())
+      const names = yield* client.listTopics
+      for (const { topic } of created) assert.strictEqual(names.filter((name) => name === topic).length, 1)
+      assert.notInclude(names, yield* uniqueName("missing"))
+      assert.deepStrictEqual(
+        names.filter((name) => name.startsWith("__")),
+        []
+      )
+    })
+  )
+
   it.effect("a topic that is not there is refused, and not created by asking for it", () =>
     Effect.gen(function* () {
       const client = yield* KafkaClient
