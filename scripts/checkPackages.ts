@@ -1,6 +1,7 @@
 /**
  * Checks the packages as their users get them: packs what `pnpm build` made, lints the tarballs, installs them into an
- * empty project, imports every public module there, and compiles the documentation's examples against them.
+ * empty project, imports every public module and runs every command there, and compiles the documentation's examples
+ * against them.
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -13,6 +14,8 @@ interface Manifest {
   readonly version: string
   readonly private?: boolean
   readonly exports: Readonly<Record<string, unknown>>
+  /** Files by the names of the commands that they are. */
+  readonly bin?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly devDependencies: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
@@ -117,7 +120,12 @@ const install = (project: string, packed: ReadonlyArray<PackedPackage>): void =>
     }
   })
   const settings = readFileSync(path.join(root, "pnpm-workspace.yaml"), "utf8")
-  writeFileSync(path.join(project, "pnpm-workspace.yaml"), settings.replace(/^packages:\n( .*\n)+/, "packages: []\n"))
+  // One that depends on another finds its tarball, too: no registry has this version yet.
+  const overrides = packed.map(({ manifest, tarball }) => `  "${manifest.name}": "file:${tarball}"\n`)
+  writeFileSync(
+    path.join(project, "pnpm-workspace.yaml"),
+    `${settings.replace(/^packages:\n( .*\n)+/, "packages: []\n")}overrides:\n${overrides.join("")}`
+  )
   run("pnpm", ["install", "--prefer-offline", "--no-frozen-lockfile", "--reporter=append-only"], project)
 }
 
@@ -168,6 +176,9 @@ try {
   install(project, packed)
   const modules = packed.flatMap(publicModules)
   importAll(project, modules)
+  for (const command of packed.flatMap(({ manifest }) => Object.keys(manifest.bin ?? {}))) {
+    run(path.join(project, "node_modules/.bin", command), ["--version"], project)
+  }
   const examples = compileExamples(
     project,
     packed.map(({ folder }) => folder)

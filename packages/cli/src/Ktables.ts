@@ -1,0 +1,184 @@
+/**
+ * The `ktables` command: Kafka topics as tables in the terminal.
+ *
+ * **When to use**
+ *
+ * Run `ktables` from a shell. Import this module to give a command line of your own the same commands, or to run them from a
+ * program.
+ *
+ * **Details**
+ *
+ * What a command needs beyond its help (clients, tables) is loaded when it runs.
+ *
+ * @since 0.1.0
+ */
+import { Effect, type Scope } from "effect"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import type { KafkaClient } from "effect-ktables/KafkaClient"
+import { flags, type Settings } from "./internal/settings.ts"
+
+const root = Command.make("ktables").pipe(
+  Command.withSharedFlags(flags),
+  Command.withDescription("Kafka topics as tables: the latest value of each key")
+)
+
+const topic = Argument.String("topic").pipe(
+  Argument.filter(
+    (name) => /^[\w.-]{1,249}$/.test(name) && !/^\.\.?$/.test(name),
+    (name) => `${JSON.stringify(name)}: expected the name of a topic, letters, digits, dots, hyphens and underscores`
+  ),
+  Argument.withDescription("The topic's name")
+)
+const key = Argument.String("key").pipe(Argument.withDescription("The key, in the format of --key"))
+
+/** Runs what needs the cluster, in a scope that closes when it is done. */
+const onCluster = <E>(settings: Settings, run: Effect.Effect<void, E, KafkaClient | Scope.Scope>) =>
+  Effect.gen(function* () {
+    const { client } = yield* Effect.promise(() => import("./internal/connection.ts"))
+    const layer = yield* client(settings)
+    yield* Effect.scoped(Effect.provide(run, layer))
+  })
+
+const topics = Command.make(
+  "topics",
+  {},
+  Effect.fnUntraced(function* () {
+    const settings = yield* root
+    const { topics } = yield* Effect.promise(() => import("./internal/commands/topics.ts"))
+    yield* onCluster(settings, topics(settings))
+  })
+).pipe(
+  Command.withDescription("List the topics with their size, and which of them a table can be made of"),
+  Command.withExamples([{ command: "ktables topics --brokers kafka-1:9092", description: "The topics of a cluster" }])
+)
+
+const ls = Command.make(
+  "ls",
+  {
+    topic,
+    prefix: Flag.String("prefix").pipe(
+      Flag.optional,
+      Flag.withMetavar("text"),
+      Flag.withDescription("Only keys that begin with this, as they are shown")
+    ),
+    limit: Flag.Int("limit").pipe(
+      Flag.filter(
+        (limit) => limit > 0,
+        (limit) => `${limit}: expected a number above 0`
+      ),
+      Flag.optional,
+      Flag.withMetavar("number"),
+      Flag.withDescription("At most so many entries")
+    ),
+    reverse: Flag.Boolean("reverse").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("From the last key to the first")
+    )
+  },
+  Effect.fnUntraced(function* (input) {
+    const settings = yield* root
+    const { ls } = yield* Effect.promise(() => import("./internal/commands/ls.ts"))
+    yield* onCluster(settings, ls(settings, input))
+  })
+).pipe(
+  Command.withDescription("List the entries of a topic, in the order of their keys"),
+  Command.withExamples([
+    { command: "ktables ls flags", description: "All entries" },
+    { command: "ktables ls services --prefix eu- --limit 10", description: "The first ten keys that begin with eu-" }
+  ])
+)
+
+const get = Command.make(
+  "get",
+  { topic, key },
+  Effect.fnUntraced(function* (input) {
+    const settings = yield* root
+    const { get } = yield* Effect.promise(() => import("./internal/commands/get.ts"))
+    yield* onCluster(settings, get(settings, input))
+  })
+).pipe(
+  Command.withDescription("Print one value, with partition, offset, age and headers of its record"),
+  Command.withExamples([{ command: "ktables get flags dark-mode", description: "One flag" }])
+)
+
+const watch = Command.make(
+  "watch",
+  {
+    topic,
+    keys: Argument.String("key").pipe(Argument.variadic(), Argument.withDescription("Only these keys"))
+  },
+  Effect.fnUntraced(function* (input) {
+    const settings = yield* root
+    const { watch } = yield* Effect.promise(() => import("./internal/commands/watch.ts"))
+    yield* onCluster(settings, watch(settings, input))
+  })
+).pipe(
+  Command.withDescription("Show the entries and every change after them, until Ctrl-C"),
+  Command.withExamples([
+    { command: "ktables watch flags", description: "A view that is drawn again when something changes" },
+    { command: "ktables watch flags dark-mode | tee log", description: "A line of JSON for each change of one key" }
+  ])
+)
+
+const set = Command.make(
+  "set",
+  { topic, key, value: Argument.String("value").pipe(Argument.withDescription("The value, in the format of --value")) },
+  Effect.fnUntraced(function* (input) {
+    const settings = yield* root
+    const { set } = yield* Effect.promise(() => import("./internal/commands/set.ts"))
+    yield* onCluster(settings, set(settings, input))
+  })
+).pipe(
+  Command.withDescription("Write the value of a key, and print where its record is"),
+  Command.withExamples([{ command: "ktables set flags dark-mode true", description: "A value of JSON" }])
+)
+
+const remove = Command.make(
+  "delete",
+  {
+    topic,
+    key,
+    yes: Flag.Boolean("yes").pipe(
+      Flag.withAlias("y"),
+      Flag.withDefault(false),
+      Flag.withDescription("Do not ask; needed where there is no terminal")
+    )
+  },
+  Effect.fnUntraced(function* (input) {
+    const settings = yield* root
+    const { check, remove } = yield* Effect.promise(() => import("./internal/commands/remove.ts"))
+    yield* check(settings, input)
+    yield* onCluster(settings, remove(settings, input))
+  })
+).pipe(
+  Command.withDescription("Delete a key: write a tombstone"),
+  Command.withExamples([{ command: "ktables delete flags dark-mode --yes", description: "Without being asked" }])
+)
+
+/**
+ * The command with all its subcommands.
+ *
+ * **Details**
+ *
+ * A subcommand that fails does so with an error whose `message` is one sentence, and whose exit code `NodeRuntime.runMain`
+ * takes from it.
+ *
+ * **Example** (List a topic from a program)
+ *
+ * ```ts
+ * import * as NodeServices from "@effect/platform-node/NodeServices"
+ * import { Effect } from "effect"
+ * import * as Command from "effect/cli/Command"
+ * import { Ktables } from "@effect-ktables/cli"
+ *
+ * export const list = Command.runWith(Ktables.command, { version: "1.0.0" })(["ls", "flags", "--output", "json"]).pipe(
+ *   Effect.provide(NodeServices.layer)
+ * )
+ * ```
+ *
+ * @category commands
+ * @since 0.1.0
+ */
+export const command = root.pipe(Command.withSubcommands([topics, ls, get, watch, set, remove]))

@@ -1,0 +1,114 @@
+/** The topics of a cluster, and which of them a table can be made of. */
+import { Effect, Result, Schedule } from "effect"
+import { KafkaClient, type PartitionDescription } from "effect-ktables/KafkaClient"
+import type { KafkaError } from "effect-ktables/KafkaError"
+import { fromError } from "../failure.ts"
+import { quoted } from "../formats.ts"
+import { columns, table, writeJsonArray, writeLines } from "../output.ts"
+import { outputOf, type Settings } from "../settings.ts"
+
+/** What could not be found out is undefined: it may not be allowed, or has no leader. */
+export interface Described {
+  readonly topic: string
+  readonly partitions: number | undefined
+  readonly policy: string | undefined
+  /** Between the starts and the ends of its logs; there are fewer records where it was compacted. */
+  readonly offsets: number | undefined
+}
+
+export type Fitness = "table" | "expiring" | "log" | "unknown"
+
+/** A table needs every key's last record, which only compaction keeps for good. */
+export const fitness = (policy: string | undefined): Fitness => {
+  if (policy === undefined) return "unknown"
+  const policies = policy.split(",").map((one) => one.trim())
+  if (!policies.includes("compact")) return "log"
+  return policies.includes("delete") ? "expiring" : "table"
+}
+
+/** As brokers are asked while leaders move. */
+const again = { while: (error: KafkaError) => error.isRetriable, schedule: Schedule.spaced("200 millis"), times: 5 }
+
+const offsetsOf = Effect.fnUntraced(function* (topic: string, described: ReadonlyArray<PartitionDescription>) {
+  const client = yield* KafkaClient
+  const leaders = new Map<number, Array<PartitionDescription>>()
+  for (const partition of described) {
+    if (partition.leader < 0) return undefined
+    leaders.set(partition.leader, [...(leaders.get(partition.leader) ?? []), partition])
+  }
+  let sum = 0
+  for (const [leader, partitions] of leaders) {
+    for (const at of ["earliest", "latest"] as const) {
+      const request = { topic, at, isolation: "read_committed", partitions } as const
+      for (const { errorCode, offset } of yield* client.listOffsets(leader, request)) {
+        if (errorCode !== 0) return undefined
+        sum += at === "latest" ? offset : -offset
+      }
+    }
+  }
+  return sum
+})
+
+/** The protocol's UNKNOWN_TOPIC_OR_PARTITION. */
+const UNKNOWN_TOPIC = 3
+
+/** None for a topic that was deleted meanwhile. */
+export const describe = Effect.fnUntraced(function* (
+  topic: string
+): Effect.fn.Return<ReadonlyArray<Described>, KafkaError, KafkaClient> {
+  const client = yield* KafkaClient
+  const described = yield* Effect.result(Effect.retry(client.describeTopic(topic), again))
+  if (Result.isFailure(described)) {
+    const { failure } = described
+    if (failure._tag !== "BrokerError") return yield* Effect.fail(failure)
+    return failure.code === UNKNOWN_TOPIC
+      ? []
+      : [{ topic, partitions: undefined, policy: undefined, offsets: undefined }]
+  }
+  const { partitions } = described.success
+  const config = yield* Effect.result(Effect.retry(client.describeConfig(topic), again))
+  const offsets = yield* Effect.result(Effect.retry(offsetsOf(topic, partitions), again))
+  const one: Described = {
+    topic,
+    partitions: partitions.length,
+    policy: Result.isSuccess(config) ? config.success.get("cleanup.policy") : undefined,
+    offsets: Result.isSuccess(offsets) ? offsets.success : undefined
+  }
+  return [one]
+})
+
+export const toJson = ({ offsets, partitions, policy, topic }: Described): string =>
+  `{"topic":${quoted(topic)},"partitions":${partitions ?? "null"},"policy":${policy === undefined ? "null" : quoted(policy)},"offsets":${offsets ?? "null"},"fitness":"${fitness(policy)}"}`
+
+const words: Readonly<Record<Fitness, string>> = {
+  table: "yes",
+  expiring: "yes, but entries expire",
+  log: "no: it is not compacted",
+  unknown: "?"
+}
+
+export const topics = Effect.fnUntraced(
+  function* (settings: Settings) {
+    const client = yield* KafkaClient
+    const names = [...(yield* client.listTopics)].sort()
+    const all = (yield* Effect.forEach(names, describe, { concurrency: 32 })).flat()
+    switch (outputOf(settings)) {
+      case "json":
+        return yield* writeJsonArray(all.map(toJson))
+      case "ndjson":
+        return yield* writeLines(all.map(toJson))
+      case "table": {
+        const rows = all.map(({ offsets, partitions, policy, topic }) => [
+          topic,
+          partitions === undefined ? "?" : String(partitions),
+          offsets === undefined ? "?" : String(offsets),
+          policy ?? "?",
+          words[fitness(policy)]
+        ])
+        const heads = ["TOPIC", "PARTITIONS", "OFFSETS", "POLICY", "TABLE"]
+        return yield* writeLines(table(heads, rows, { width: columns(), flexible: 0 }))
+      }
+    }
+  },
+  Effect.mapError((error) => fromError(error))
+)

@@ -1,0 +1,61 @@
+/**
+ * Entries of a topic as people and programs read them.
+ */
+import type * as TableEntry from "effect-ktables/TableEntry"
+import type * as Formats from "./formats.ts"
+import { quoted, shown, textOf } from "./formats.ts"
+
+/** Keys and values stay bytes until they are shown, so that none is left out for its format. */
+export type Entry = TableEntry.WithHeaders<Uint8Array, Uint8Array>
+
+export interface Names {
+  readonly key: Formats.Name
+  readonly value: Formats.Name
+}
+
+export const keyText = (names: Names, key: Uint8Array): string => shown(names.key, key).text
+
+/** What is in none of the expected format is said to be so. */
+export const cell = (name: Formats.Name, bytes: Uint8Array): string => {
+  const { isForeign, text } = shown(name, bytes)
+  return isForeign ? `(not ${name}) ${text}` : text
+}
+
+/** `"key":…`, or `"keyHex":…` where the bytes are of another format than was named. */
+export const field = (part: "key" | "value", name: Formats.Name, bytes: Uint8Array): string => {
+  const { isForeign, json } = shown(name, bytes)
+  return `"${part}${isForeign ? "Hex" : ""}":${json}`
+}
+
+const header = ({ key, value }: TableEntry.Header): string => {
+  if (value === null) return `{"key":${quoted(key)},"value":null}`
+  const text = textOf(value)
+  return text === undefined
+    ? `{"key":${quoted(key)},"valueHex":${quoted(Buffer.from(value).toString("hex"))}}`
+    : `{"key":${quoted(key)},"value":${quoted(text)}}`
+}
+
+/** Where the record of an entry is, and what it says beside key and value. */
+export const place = ({ headers, offset, partition, timestamp }: Entry): string =>
+  `"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp},"headers":[${headers.map(header).join(",")}]`
+
+export const toJson = (names: Names, entry: Entry): string =>
+  `{${field("key", names.key, entry.key)},${field("value", names.value, entry.value)},${place(entry)}}`
+
+export const headerText = ({ key, value }: TableEntry.Header): string =>
+  `${key}=${value === null ? "(null)" : (textOf(value) ?? `(hex) ${Buffer.from(value).toString("hex")}`)}`
+
+/** How many of the entries are in another format than was named, as a sentence that says what to do. */
+export const foreignNote = (names: Names, entries: Iterable<Entry>): string | undefined => {
+  let keys = 0
+  let values = 0
+  for (const { key, value } of entries) {
+    if (shown(names.key, key).isForeign) keys++
+    if (shown(names.value, value).isForeign) values++
+  }
+  const parts = [
+    ...(keys > 0 ? [`${keys} ${keys === 1 ? "key is" : "keys are"} not ${names.key} (see --key)`] : []),
+    ...(values > 0 ? [`${values} ${values === 1 ? "value is" : "values are"} not ${names.value} (see --value)`] : [])
+  ]
+  return parts.length === 0 ? undefined : `${parts.join(", ")}; shown in hexadecimal`
+}

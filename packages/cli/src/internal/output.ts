@@ -1,0 +1,105 @@
+/**
+ * Standard output in whole lines, and what depends on whether it is a terminal.
+ */
+import { Effect } from "effect"
+import { displayWidth } from "effect/cli/CliOutput"
+import { plain } from "./formats.ts"
+
+export const outputs = ["table", "json", "ndjson"] as const
+
+export type Output = (typeof outputs)[number]
+
+/** Characters of one write: more would only take memory. */
+const CHUNK = 65_536
+
+/** Ends when the text has left the process, interrupted or not: what is left in it at its end is lost. */
+const write = (text: string): Effect.Effect<void> =>
+  Effect.uninterruptible(
+    Effect.callback((resume) => {
+      process.stdout.write(text, () => resume(Effect.void))
+    })
+  )
+
+/** Writes lines, each with its end in the same write, so that an interruption leaves no half line. */
+export const writeLines = Effect.fnUntraced(function* (lines: Iterable<string>) {
+  let chunk = ""
+  for (const line of lines) {
+    chunk += `${line}\n`
+    if (chunk.length < CHUNK) continue
+    yield* write(chunk)
+    chunk = ""
+  }
+  if (chunk !== "") yield* write(chunk)
+})
+
+/** Writes text that is no line: what draws a view. */
+export const draw = write
+
+/** A document of JSON with one element on each line. */
+export const writeJsonArray = (elements: ReadonlyArray<string>): Effect.Effect<void> =>
+  writeLines(
+    elements.length === 0
+      ? ["[]"]
+      : elements.map((element, i) => `${i === 0 ? "[" : " "}${element}${i === elements.length - 1 ? "]" : ","}`)
+  )
+
+/** Columns that text is drawn into; undefined where it is not drawn but piped. */
+export const columns = (): number | undefined => (process.stdout.isTTY ? process.stdout.columns : undefined)
+
+const segmenter = new Intl.Segmenter()
+
+/** As much of a text as goes into so many columns, with an ellipsis where something is missing. */
+export const cut = (text: string, width: number): string => {
+  if (text.length <= width && displayWidth(text) <= width) return text
+  let taken = ""
+  let used = 0
+  for (const { segment } of segmenter.segment(text.slice(0, 4 * width))) {
+    const more = displayWidth(segment)
+    if (used + more > width - 1) break
+    taken += segment
+    used += more
+  }
+  return `${taken}…`
+}
+
+const padded = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - displayWidth(text)))
+
+/**
+ * Rows in columns under their heads. Where a width is given, the column `flexible` is cut so that no row is wider.
+ */
+export const table = (
+  heads: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<string>>,
+  options: { readonly width: number | undefined; readonly flexible: number }
+): ReadonlyArray<string> => {
+  const cells = [heads, ...rows].map((row) => row.map(plain))
+  const widths = heads.map((_, column) => cells.reduce((most, row) => Math.max(most, displayWidth(row[column]!)), 0))
+  if (options.width !== undefined) {
+    const others = widths.reduce((sum, width, column) => sum + (column === options.flexible ? 0 : width + 2), 0)
+    widths[options.flexible] = Math.min(widths[options.flexible]!, Math.max(10, options.width - others))
+  }
+  return cells.map((row) =>
+    row
+      .map((cell, column) => {
+        const fitting = column === options.flexible ? cut(cell, widths[column]!) : cell
+        return column === row.length - 1 ? fitting : padded(fitting, widths[column]!)
+      })
+      .join("  ")
+      .trimEnd()
+  )
+}
+
+const units: ReadonlyArray<readonly [name: string, millis: number]> = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["min", 60_000],
+  ["s", 1000]
+]
+
+/** How long ago, in the largest unit of which it is one at least. */
+export const age = (timestamp: number, now: number): string => {
+  if (timestamp < 0) return "unknown"
+  const millis = Math.max(0, now - timestamp)
+  for (const [name, size] of units) if (millis >= size) return `${Math.floor(millis / size)} ${name}`
+  return "now"
+}

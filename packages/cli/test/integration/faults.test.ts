@@ -1,0 +1,126 @@
+import { TestKafka } from "@effect-ktables/testing"
+import { JavaPeer } from "@effect-ktables/testing/interop"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { parsed, run, start } from "../support/ktables.ts"
+
+const missing = JavaPeer.unavailable()
+const because = missing === undefined ? "" : ` (skipped: ${missing})`
+
+/** A folder that goes with the scope. */
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(path.join(tmpdir(), "ktables-cli-"))),
+  (made) => Effect.sync(() => rmSync(made, { recursive: true, force: true }))
+)
+
+describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`, () => {
+  it.live(
+    "watch misses nothing while the broker is cut off and killed",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* TestKafka.startCluster({ nodes: 1, proxies: true })
+        const java = yield* JavaPeer.make({ brokers: cluster.innerBrokers })
+        const [node] = cluster.nodes
+        const topic = yield* TestKafka.uniqueName("cli")
+        yield* java.createTopic({ topic, partitions: 2, config: { "cleanup.policy": "compact" } })
+        let count = 0
+        const write = Effect.suspend(() => {
+          const records = Array.from({ length: 20 }, () => {
+            const n = count++
+            return { key: `k${n % 7}`, value: n % 11 === 5 ? null : String(n) }
+          })
+          return java.produce({ topic, records: [...records, { key: "mark", value: `-${count}` }] })
+        })
+        const written = (stdout: string) =>
+          parsed(stdout.slice(0, stdout.lastIndexOf("\n"))).some(({ value }) => value === -count)
+        yield* write
+        const watching = yield* start(["watch", topic], { env: { KAFKA_BROKERS: cluster.brokers.join(",") } })
+        yield* watching.until((stdout) => stdout.includes('"complete"'))
+        for (let round = 0; round < 3; round++) {
+          yield* node!.proxy!.refuse
+          yield* node!.proxy!.cut
+          yield* write
+          yield* node!.proxy!.accept
+          yield* write
+          yield* watching.until(written)
+        }
+        yield* node!.kill
+        yield* node!.start
+        yield* write
+        yield* watching.until(written)
+        watching.signal("SIGINT")
+        const { code, stdout } = yield* watching.ended
+        assert.strictEqual(code, 130)
+        assert.isTrue(stdout.endsWith("\n"))
+        const shown = new Map<string, string>()
+        for (const { change, key, value } of parsed(stdout)) {
+          if (change === "deleted") shown.delete(key)
+          else if (change !== "complete") shown.set(key, String(value))
+        }
+        const { table } = yield* java.readCommitted(topic)
+        const plain = (text: string) => Buffer.from(text, "base64").toString()
+        assert.deepStrictEqual(
+          new Map([...shown].sort()),
+          new Map(Array.from(table, ([key, value]) => [plain(key), plain(value)] as const).sort())
+        )
+        // No record is said twice, and those of a key come in their order.
+        const last = new Map<string, number>()
+        for (const { change, key, offset, partition } of parsed(stdout)) {
+          if (change !== "set" && change !== "entry") continue
+          assert.isAbove(offset, last.get(`${partition} ${key}`) ?? -1)
+          last.set(`${partition} ${key}`, offset)
+        }
+      }).pipe(Effect.scoped),
+    300_000
+  )
+
+  it.live(
+    "a secured cluster is reached with secrets from a file, the environment or the terminal, which are nowhere printed",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* TestKafka.startSecure()
+        const java = yield* JavaPeer.make({ brokers: cluster.brokers })
+        const topic = yield* TestKafka.uniqueName("cli")
+        yield* java.createTopic({ topic, config: { "cleanup.policy": "compact" } })
+        const files = yield* folder
+        const [ca, password] = [path.join(files, "ca.pem"), path.join(files, "password")]
+        writeFileSync(ca, cluster.ca)
+        writeFileSync(password, `${cluster.users.alice}\n`)
+        const tls = ["--brokers", cluster.saslSsl, "--tls-ca", ca, "--username", "alice", "--timeout", "10"]
+        const secret = cluster.users.alice
+        const byFile = yield* run(["set", topic, "k", "1", ...tls, "--password-file", password])
+        assert.strictEqual(byFile.code, 0, byFile.stderr)
+        const byEnvironment = yield* run(["get", topic, "k", "--log-level", "all"], {
+          env: {
+            KAFKA_BROKERS: cluster.saslSsl,
+            KAFKA_TLS_CA: ca,
+            KAFKA_SASL_MECHANISM: "plain",
+            KAFKA_USERNAME: "alice",
+            KAFKA_PASSWORD: secret
+          }
+        })
+        assert.strictEqual(byEnvironment.code, 0, byEnvironment.stderr)
+        assert.strictEqual(parsed(byEnvironment.stdout)[0].value, 1)
+        const asked = yield* start(["get", topic, "k", "-o", "ndjson", ...tls], { terminal: true })
+        yield* asked.until((stdout) => stdout.includes("Password of alice"))
+        asked.type(`${secret}\r`)
+        const byHand = yield* asked.ended
+        assert.strictEqual(byHand.code, 0, byHand.stdout)
+        assert.include(byHand.stdout, '"value":1,')
+        const refused = yield* run(["get", topic, "k", ...tls], { env: { KAFKA_PASSWORD: "not-the-password" } })
+        assert.deepStrictEqual([refused.code, refused.stdout], [3, ""])
+        assert.match(refused.stderr, /refused this client/)
+        const plaintext = yield* run(["topics", "--brokers", cluster.saslSsl, "--timeout", "5"])
+        assert.deepStrictEqual([plaintext.code, plaintext.stdout], [3, ""])
+        assert.match(plaintext.stderr, /TLS/)
+        for (const { stderr, stdout } of [byFile, byEnvironment, byHand, refused]) {
+          assert.notInclude(stdout + stderr, secret)
+          assert.notInclude(stdout + stderr, "not-the-password")
+        }
+      }).pipe(Effect.scoped),
+    300_000
+  )
+})
