@@ -8,7 +8,7 @@ import { TerminalCapabilities } from "effect/cli/TerminalCapabilities"
 import type { KafkaClient } from "effect-ktables/KafkaClient"
 import type { Tls } from "effect-ktables/TransportSupport"
 import { type CommandFailed, failed, fromError } from "./failure.ts"
-import type { Settings } from "./settings.ts"
+import { millisOf, type Settings } from "./settings.ts"
 
 export type Environment = FileSystem.FileSystem | Prompt.Environment
 
@@ -75,7 +75,14 @@ export const client = Effect.fnUntraced(function* (
   const ssl = yield* tlsOf(settings)
   const sasl = yield* saslOf(settings)
   return yield* Effect.try({
-    try: () => KafkaJsClient.layer({ brokers: settings.brokers, clientId: "ktables", ssl, sasl }),
+    try: () =>
+      KafkaJsClient.layer({
+        brokers: settings.brokers,
+        clientId: "ktables",
+        ssl,
+        sasl,
+        requestTimeout: millisOf(settings)
+      }),
     catch: (error) => fromError(error as Error & { readonly _tag: string })
   })
 })

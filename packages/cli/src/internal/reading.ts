@@ -44,21 +44,24 @@ const progress = (topic: string, table: RawTable): Effect.Effect<void, never, Sc
     yield* Effect.forkScoped(Effect.forever(Effect.delay(show, LOOK)))
   })
 
-/** Fails when nothing has been read for as long as the settings allow. */
+/**
+ * Fails when the brokers have been away, and nothing was read, for as long as the settings allow. A slow line is no reason:
+ * an answer may take long while its bytes arrive.
+ */
 const stalled = Effect.fnUntraced(function* (table: RawTable, limit: number): Effect.fn.Return<never, CommandFailed> {
-  let last = -1
+  let last = 0
   let since = yield* Clock.currentTimeMillis
   for (;;) {
     yield* Effect.sleep(LOOK)
-    const { partitions, progress } = yield* table.health
+    const { connected, partitions, progress } = yield* table.health
     const now = yield* Clock.currentTimeMillis
-    if (progress.replayed !== last || progress.target === 0) {
-      // Until there is a target the table itself looks for brokers, and says what it tried.
+    if (progress.replayed !== last) {
       last = progress.replayed
       since = now
-      continue
     }
-    if (now - since < limit) continue
+    // Until there is a target the table itself looks for brokers that long, and says what it tried; then it asks for offsets.
+    const isOver = progress.target === 0 ? now - since >= 2 * limit + 1000 : !connected && now - since >= limit
+    if (!isOver) continue
     const away = partitions.flatMap(({ disconnectedBecause, partition }) =>
       disconnectedBecause._tag === "Some" ? [`partition ${partition}: ${disconnectedBecause.value}`] : []
     )

@@ -10,6 +10,11 @@ import { parsed, run, start } from "../support/ktables.ts"
 const missing = JavaPeer.unavailable()
 const because = missing === undefined ? "" : ` (skipped: ${missing})`
 
+/** Numbers of the protocol: a request, a type of resource, an operation. */
+const PRODUCE = 0
+const TOPIC = 2
+const WRITE = 4
+
 /** A folder that goes with the scope. */
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(path.join(tmpdir(), "ktables-cli-"))),
@@ -78,6 +83,48 @@ describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`
   )
 
   it.live(
+    "a read that comes to a standstill shows how far it was and ends with 3, and a write without an answer with 6",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* TestKafka.startCluster({ nodes: 1, proxies: true })
+        const java = yield* JavaPeer.make({ brokers: cluster.innerBrokers })
+        const { accept, cut, dropNextAnswer, freeze, limit, refuse, thaw } = cluster.nodes[0]!.proxy!
+        const env = { KAFKA_BROKERS: cluster.brokers.join(",") }
+        const topic = yield* TestKafka.uniqueName("cli")
+        yield* java.createTopic({ topic, config: { "cleanup.policy": "compact" } })
+        const value = JSON.stringify("x".repeat(1000))
+        for (let i = 0; i < 8; i++) {
+          const records = Array.from({ length: 250 }, (_, n) => ({ key: `k${250 * i + n}`, value }))
+          yield* java.produce({ topic, records })
+        }
+
+        yield* limit(300_000)
+        const read = yield* start(["ls", topic, "--timeout", "2"], { terminal: true, env })
+        yield* read.until((stdout) => /reading \S+: [\d,]+ of 2,000 offsets, [1-9]\d? %, \d+ s left/.test(stdout))
+        yield* freeze()
+        const stuck = yield* read.ended
+        assert.strictEqual(stuck.code, 3, stuck.stdout)
+        assert.match(stuck.stdout, /nothing of \S+ was read for 2 s, at [1-9]\d* of 2000 offsets \(partition 0: /)
+        assert.include(stuck.stdout, "--timeout")
+        yield* thaw
+        yield* limit(undefined)
+
+        const dropped = yield* dropNextAnswer(PRODUCE)
+        const write = yield* start(["set", topic, "unknown", "1", "--timeout", "3"], { env })
+        yield* dropped
+        yield* refuse
+        yield* cut
+        const { code, stderr, stdout } = yield* write.ended
+        assert.deepStrictEqual([code, stdout], [6, ""], stderr)
+        assert.include(stderr, "is unknown")
+        yield* accept
+        const { table } = yield* java.readCommitted(topic)
+        assert.isTrue(table.has(Buffer.from("unknown").toString("base64")))
+      }).pipe(Effect.scoped),
+    300_000
+  )
+
+  it.live(
     "a secured cluster is reached with secrets from a file, the environment or the terminal, which are nowhere printed",
     () =>
       Effect.gen(function* () {
@@ -116,7 +163,17 @@ describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`
         const plaintext = yield* run(["topics", "--brokers", cluster.saslSsl, "--timeout", "5"])
         assert.deepStrictEqual([plaintext.code, plaintext.stdout], [3, ""])
         assert.match(plaintext.stderr, /TLS/)
-        for (const { stderr, stdout } of [byFile, byEnvironment, byHand, refused]) {
+        yield* cluster.admin.createAcl({
+          resourceType: TOPIC,
+          resource: topic,
+          principal: "User:alice",
+          operation: WRITE,
+          permission: "deny"
+        })
+        const denied = yield* run(["set", topic, "k", "2", ...tls, "--password-file", password])
+        assert.deepStrictEqual([denied.code, denied.stdout], [3, ""], denied.stderr)
+        assert.match(denied.stderr, /not allowed to \w+ [^]* grant the ACL/)
+        for (const { stderr, stdout } of [denied, byFile, byEnvironment, byHand, refused]) {
           assert.notInclude(stdout + stderr, secret)
           assert.notInclude(stdout + stderr, "not-the-password")
         }
