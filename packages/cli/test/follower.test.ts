@@ -76,7 +76,7 @@ describe("a follower", () => {
     })
   }
 
-  it("is not told again, by a fresh snapshot, what it was told", () => {
+  it("is not shown again, by a fresh snapshot, what it was shown", () => {
     const follower = new Follower([])
     const contents = new Map([
       ["a", 0],

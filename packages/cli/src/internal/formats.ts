@@ -62,7 +62,7 @@ const whyNotJson = (text: string): string | undefined => {
   }
 }
 
-/** What a key or value looks like in none of its formats. */
+/** Text that is no JSON of its own is a string in JSON. */
 const asText = (text: string): Shown => ({ text, json: quoted(text) })
 
 const byName: Readonly<Record<Name, Format>> = {

@@ -43,6 +43,9 @@ export const writeJsonArray = (elements: ReadonlyArray<string>): Effect.Effect<v
       : elements.map((element, i) => `${i === 0 ? "[" : " "}${element}${i === elements.length - 1 ? "]" : ","}`)
   )
 
+/** Whether a stream is a terminal whose cursor can be moved. */
+export const isScreen = (stream: NodeJS.WriteStream): boolean => stream.isTTY && process.env["TERM"] !== "dumb"
+
 /** Columns that text is drawn into; undefined where it is not drawn but piped. */
 export const columns = (): number | undefined => (process.stdout.isTTY ? process.stdout.columns : undefined)
 
@@ -88,6 +91,9 @@ export const table = (
       .trimEnd()
   )
 }
+
+/** `1 entry`, `2 entries`. */
+export const counted = (entries: number): string => `${entries} ${entries === 1 ? "entry" : "entries"}`
 
 const units: ReadonlyArray<readonly [name: string, millis: number]> = [
   ["d", 86_400_000],

@@ -5,6 +5,7 @@ import { Clock, Effect, type Scope } from "effect"
 import { Codec, KafkaTable, TableTopic } from "effect-ktables"
 import type { KafkaClient } from "effect-ktables/KafkaClient"
 import { type CommandFailed, failed, fromError } from "./failure.ts"
+import { isScreen } from "./output.ts"
 import { millisOf, type Settings } from "./settings.ts"
 
 export type RawTable = KafkaTable.WithHeaders<Uint8Array, Uint8Array>
@@ -33,7 +34,7 @@ export const progressLine = (topic: string, replayed: number, target: number, el
 /** Draws on standard error, where it is a terminal, and leaves nothing of it there. */
 const progress = (topic: string, table: RawTable): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
-    if (!process.stderr.isTTY) return
+    if (!isScreen(process.stderr)) return
     const start = yield* Clock.currentTimeMillis
     yield* Effect.addFinalizer(() => Effect.sync(() => process.stderr.write(CLEAR)))
     const show = Effect.gen(function* () {

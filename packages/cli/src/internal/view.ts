@@ -8,7 +8,7 @@ import { cell, type Entry } from "./entries.ts"
 import type { CommandFailed } from "./failure.ts"
 import type { Change, Follower } from "./follower.ts"
 import { plain } from "./formats.ts"
-import { age, cut, draw, table } from "./output.ts"
+import { age, counted, cut, draw, table } from "./output.ts"
 import type { RawTable } from "./reading.ts"
 import type { Settings } from "./settings.ts"
 
@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts"
 const FRAME = 100
 
 /** Milliseconds for which a change stands out. */
-const FLASH = 1000
+const FLASH = 2000
 
 /** Rows that are kept: more than a screen has. */
 const ROWS = 500
@@ -65,7 +65,7 @@ const frame = (settings: Settings, { color, height, now, rows, size, status, top
     return `\u001b[${entry === undefined ? 31 : 32}m${line}\u001b[0m`
   })
   const more = size > visible.length ? `, the newest ${visible.length} shown` : ""
-  const title = cut(`${plain(topic)}: ${status}, ${size} entries${more}`, width)
+  const title = cut(`${plain(topic)}: ${status}, ${counted(size)}${more}`, width)
   return [color ? `\u001b[1m${title}\u001b[0m` : title, cut("Ctrl-C ends", width), head!, ...styled]
 }
 
@@ -104,6 +104,7 @@ export const view = Effect.fnUntraced(function* (
     else if (change._tag === "Deleted") put({ key: cell(settings.key, change.key), entry: undefined, changedAt: now })
   }
   yield* Effect.acquireRelease(draw(ENTER), () => draw(LEAVE))
+  let drawn = ""
   const paint = Effect.gen(function* () {
     const lines = frame(settings, {
       topic: read.topic,
@@ -115,7 +116,10 @@ export const view = Effect.fnUntraced(function* (
       height: process.stdout.rows,
       color: canColor
     })
-    yield* draw(HOME + lines.map((line) => line + END_OF_LINE).join("\r\n") + REST)
+    const screen = HOME + lines.map((line) => line + END_OF_LINE).join("\r\n") + REST
+    if (screen === drawn) return
+    drawn = screen
+    yield* draw(screen)
   })
   yield* Effect.forkScoped(Effect.forever(Effect.delay(paint, FRAME)))
   yield* Stream.runForEach(batches, (batch) =>

@@ -184,7 +184,7 @@ describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
             ["y", 0, 0]
           ] as const) {
             const asked = yield* running(["delete", topic, "k"], { terminal: true })
-            yield* asked.until((stdout) => stdout.includes("?"))
+            yield* asked.until((stdout) => bare(stdout).includes(`Delete k of ${topic}`))
             asked.type(answer)
             assert.strictEqual((yield* asked.ended).code, code, asked.stdout())
             assert.strictEqual((yield* java.readCommitted(topic)).table.size, left)
@@ -285,7 +285,7 @@ describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
           const last = (stdout: string) => bare(stdout.slice(stdout.lastIndexOf("\u001b[H"))).split("\r\n")
           const drawn = (holds: (lines: ReadonlyArray<string>) => boolean) =>
             view.until((stdout) => holds(last(stdout)))
-          yield* drawn((lines) => lines[0]!.includes("live, 1 entries") && lines[3]?.startsWith("first") === true)
+          yield* drawn((lines) => lines[0]!.includes("live, 1 entry") && lines[3]?.startsWith("first") === true)
           yield* write("second", '"\\u001b[31m\u009b"')
           yield* drawn((lines) => lines[0]!.includes("2 entries") && lines[3]?.startsWith("second") === true)
           assert.include(view.stdout(), "\u001b[32msecond")
@@ -318,6 +318,10 @@ describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
             yield* java.produce({ topic, records: [{ key: "k", value: "1" }] })
             yield* plain.until((out) => /\r\nk +1 /.test(bare(out)))
             plain.type("\u0003")
+            const dumb = yield* running(["watch", topic, "k"], { terminal: true, env: { TERM: "dumb" } })
+            yield* dumb.until((out) => out.includes("complete  1 entry\r\n"))
+            dumb.type("\u0003")
+            assert.notInclude((yield* dumb.ended).stdout, "\u001b")
             // oxlint-disable-next-line no-control-regex
             assert.notMatch((yield* plain.ended).stdout, /\u001b\[[0-9;]*m/)
           })

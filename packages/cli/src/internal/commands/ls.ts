@@ -2,7 +2,7 @@
 import { Clock, Effect, Option } from "effect"
 import { KafkaTable } from "effect-ktables"
 import { cell, type Entry, foreignNote, keyText, toJson } from "../entries.ts"
-import { age, columns, table, writeJsonArray, writeLines } from "../output.ts"
+import { age, columns, counted, table, writeJsonArray, writeLines } from "../output.ts"
 import { caughtUp } from "../reading.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
@@ -46,7 +46,7 @@ export const ls = Effect.fnUntraced(function* (settings: Settings, input: Input)
       const heads = ["KEY", "PARTITION", "OFFSET", "AGE", "VALUE"]
       yield* writeLines(table(heads, rows, { width: columns(), flexible: 4 }))
       if (chosen.length < read.view.size) {
-        yield* Effect.sync(() => process.stderr.write(`${chosen.length} of ${read.view.size} entries\n`))
+        yield* Effect.sync(() => process.stderr.write(`${chosen.length} of ${counted(read.view.size)}\n`))
       }
     }
   }

@@ -7,7 +7,7 @@ import { type CommandFailed, fromError } from "../failure.ts"
 import { keyBytes } from "../given.ts"
 import { plain } from "../formats.ts"
 import { Follower, type Change } from "../follower.ts"
-import { writeLines } from "../output.ts"
+import { counted, isScreen, writeLines } from "../output.ts"
 import { caughtUp } from "../reading.ts"
 import { outputOf, type Settings } from "../settings.ts"
 import { view } from "../view.ts"
@@ -27,7 +27,7 @@ const changeJson = (settings: Settings, change: Change): string => {
 const changeText = (settings: Settings, change: Change): string => {
   switch (change._tag) {
     case "Complete":
-      return `complete  ${change.entries} entries`
+      return `complete  ${counted(change.entries)}`
     case "Deleted":
       return `deleted   ${plain(cell(settings.key, change.key))}`
     case "Entry":
@@ -48,7 +48,7 @@ const lines = (settings: Settings, batches: Batches, follower: Follower) => {
   )
 }
 
-const isView = (settings: Settings): boolean => outputOf(settings) === "table" && process.stdout.isTTY
+const isView = (settings: Settings): boolean => outputOf(settings) === "table" && isScreen(process.stdout)
 
 const follow = Effect.fnUntraced(function* (
   settings: Settings,
