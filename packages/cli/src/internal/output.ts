@@ -68,7 +68,7 @@ export const cut = (text: string, width: number): string => {
 const padded = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - displayWidth(text)))
 
 /**
- * Rows in columns under their heads. Where a width is given, the column `flexible` is cut so that no row is wider.
+ * Rows in columns under their heads. Where a width is given, the column `flexible` is cut to what the others leave of it, ten columns at least.
  */
 export const table = (
   heads: ReadonlyArray<string>,
