@@ -443,6 +443,31 @@ describe("questions that are asked together", () => {
     )
   )
 
+  it.effect("of connections that are good go on where another one cannot be opened", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const broker = makeBroker()
+        const refused = new ConnectionFailed({ broker: "b:1", request: "connect", detail: "too many connections" })
+        let opened = 0
+        const shared = SharedFetches.make(yield* Clock.Clock, yield* Effect.scope, () =>
+          Effect.suspend((): Effect.Effect<Effect.Effect<BrokerConnection, KafkaError>, never, Scope.Scope> =>
+            opened++ === 0 ? broker.open : Effect.succeed(Effect.fail(refused))
+          )
+        )
+        const { fetch } = yield* shared(1)
+        const polling = yield* Effect.forkScoped(fetch(new SharedFetches.Asker(), questionOf(0, 0)), {
+          startImmediately: true
+        })
+        yield* settle
+        assert.strictEqual(yield* Effect.flip(fetch(new SharedFetches.Asker(), questionOf(1, 0))), refused)
+        assert.isUndefined(polling.pollUnsafe())
+        broker.append(0)
+        yield* settle
+        assert.strictEqual((yield* Fiber.join(polling))?.partitions[0]?.records.length, RECORD)
+      })
+    )
+  )
+
   it.effect("are asked by each alone where an answer cannot be read, or topics have no ids", () =>
     withBroker((broker, shared) =>
       Effect.gen(function* () {

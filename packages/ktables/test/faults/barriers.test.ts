@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { keys, write } from "../support/kafka.ts"
+import type { PartitionHealth } from "effect-ktables/KafkaTable"
 import { altered, onScript } from "../support/script.ts"
 import { failureOf } from "../support/subject.ts"
 import { cut, record, scriptedTable } from "./fixtures.ts"
@@ -90,6 +91,34 @@ describe("barriers", () => {
           yield* subject.verify()
         })
       )
+  )
+
+  it.effect("row 17: a barrier does not count on the end that a deposed leader names which does not know it yet", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script, subject } = yield* scriptedTable()
+        const [{ leader, position }] = (yield* subject.table.health).partitions as [PartitionHealth]
+        script.on("fetch", (asks, next) => (asks.broker === leader ? Effect.never : next))
+        // The long poll that is under way would end.
+        yield* subject.pass(6000)
+        script.on("listOffsets", (asks, next) =>
+          asks.broker === leader
+            ? Effect.succeed([{ partition: 0, errorCode: 0, offset: position, leaderEpoch: 0 }])
+            : next
+        )
+        yield* kafka.moveLeader("numbers", 0, leader === 2 ? 3 : 2)
+        yield* kafka.append("numbers", [record("late", 1)])
+        // Who leads is only learned after the deposed leader has answered.
+        script.on("describeTopic", (_asks, next) => Effect.delay(next, "100 millis"))
+        script.on("endOffsetForEpoch", (_asks, next) => Effect.delay(next, "100 millis"))
+        script.on("fetch", (asks, next) => (asks.broker === leader ? Effect.never : Effect.delay(next, "200 millis")))
+        const shows = Effect.map(subject.table.barrier(), () => subject.table.view.has("late"))
+        assert.isTrue(yield* subject.within("the barrier", 10_000, shows))
+        script.clear("fetch")
+        yield* subject.verify()
+      }),
+      { brokers: 3 }
+    )
   )
 
   it.effect("row 31: a barrier that cannot even ask for its targets says which partitions are away", () =>

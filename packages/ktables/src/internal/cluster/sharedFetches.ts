@@ -199,13 +199,17 @@ const makeOne = (
     return true
   }
 
-  /** Takes what waits, and what smaller lanes carry: their answers still count, should they come first. */
-  const load = (group: Group, lane: Lane): void => {
+  const takeWaiting = (group: Group, lane: Lane): void => {
     for (const question of group.waiting) {
       if (!isFor(group, lane, question) || !lane.hasRoomFor(question)) continue
       group.waiting.delete(question)
       lane.take(question)
     }
+  }
+
+  /** Takes what waits, and what smaller lanes carry: their answers still count, should they come first. */
+  const load = (group: Group, lane: Lane): void => {
+    takeWaiting(group, lane)
     const { size } = lane.carried
     for (const other of group.lanes) {
       if (other === lane || other.pace !== lane.pace || other.carried.size > size) continue
@@ -288,7 +292,8 @@ const makeOne = (
       const slot = yield* Scope.provide(open, lane.scope)
       const opened = yield* Effect.result(Effect.flatMap(slot, (connection) => connection.versionOf(fetchTopics)))
       if (opened._tag === "Failure") {
-        load(group, lane)
+        // Not what others carry, whose connections may be good.
+        takeWaiting(group, lane)
         return fail(group, lane, opened.failure)
       }
       lane.slot = slot
@@ -311,6 +316,8 @@ const makeOne = (
       yield* dispatch(group, group.waiting)
       yield* relieve(group, lane)
       const asked = [...lane.carried]
+      // Others were answered first.
+      if (asked.length === 0) continue
       // A full answer serves the first topics first: each takes its turn.
       asked.push(...asked.splice(0, rotation++ % asked.length))
       const result = yield* Effect.result(ask(group, lane, lane.slot, asked))
@@ -337,6 +344,7 @@ const makeOne = (
           })
           const end = Exit.isFailure(exit) && !Exit.hasInterrupts(exit) ? Exit.failCause(exit.cause) : Exit.fail(closed)
           for (const question of lane.carried) close(group, question, end)
+          if (isClosed()) for (const question of group.waiting) close(group, question, end)
           return Effect.andThen(
             Scope.close(lane.scope, Exit.void),
             isClosed() ? Effect.void : dispatch(group, group.waiting)

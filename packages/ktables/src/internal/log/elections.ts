@@ -6,6 +6,7 @@ import type { LogError } from "./logError.ts"
 import { Effect } from "effect"
 import { backoff } from "../backoff.ts"
 import type { Partition } from "./partition.ts"
+import { ErrorCode } from "../protocol/errorCodes.ts"
 import { eachLeader, type Offsets } from "./offsets.ts"
 import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
@@ -53,6 +54,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
     const answer = yield* epochEnds(partition.leader, [partition], epoch)
     if (answer._tag === "Failure") return answer.failure._tag === "UnsupportedRequest"
     const end = answer.success.find((one) => one.partition === partition.partition)
+    if (end?.errorCode === ErrorCode.UNSUPPORTED_VERSION) return true
     if (end === undefined || end.errorCode !== 0) return false
     if (end.endOffset < 0) return true
     if (end.endOffset < epochAt || (end.leaderEpoch >= 0 && end.leaderEpoch < epoch)) {
@@ -88,7 +90,11 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
         partition.confirmed(epoch)
       }
     }
-    unconfirmed.delete(partition)
+    if (unconfirmed.delete(partition)) {
+      yield* Effect.logWarning(
+        `${topic}[${partition.partition}]: its new leader, broker ${partition.leader}, does not say whether it holds what was read; barriers wait until it does`
+      )
+    }
     waiters.again()
   })
 

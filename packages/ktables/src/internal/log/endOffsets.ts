@@ -14,20 +14,35 @@ export const make = (
   { partitions, unplaced, view, wakeup }: SessionContext,
   generation: number,
   offsets: Offsets
-): Effect.Effect<ReadonlyMap<number, number>> =>
-  Effect.gen(function* () {
-    const ends = new Map<number, number>()
+): Effect.Effect<ReadonlyMap<number, number>> => {
+  /**
+   * Whether an end that was asked for in a leader epoch counts: a leader that was deposed may not know it yet, and a new one
+   * may have cut what was read, after which the log may have grown as long again.
+   */
+  const isGood = (partition: Partition, leaderEpoch: number): boolean =>
+    partition.leaderEpoch === leaderEpoch && (unplaced.has(partition) || partition.isConfirmed)
+  return Effect.gen(function* () {
+    const ends = new Map<number, { readonly offset: number; readonly leaderEpoch: number }>()
     let regressions = 0
-    const listOf = (leader: number, group: ReadonlyArray<Partition>): Effect.Effect<void> =>
-      Effect.map(offsets.known(leader, "latest", "read_uncommitted", group), (known) => {
+    const listOf = (leader: number, group: ReadonlyArray<Partition>): Effect.Effect<void> => {
+      const epochs = new Map(group.map((partition) => [partition, partition.leaderEpoch]))
+      return Effect.map(offsets.known(leader, "latest", "read_uncommitted", group), (known) => {
         for (const { offset, partition } of known) {
-          // An election may have cut what was read, and the log may have grown as long again.
-          if (!unplaced.has(partition) && !partition.isConfirmed) continue
+          const leaderEpoch = epochs.get(partition)
+          if (leaderEpoch === undefined || !isGood(partition, leaderEpoch)) continue
           // Right after an election the new leader's high watermark may lag behind what was already seen.
           if (offset < partition.highWatermark && regressions++ < REGRESSIONS) continue
-          ends.set(partition.partition, Math.max(offset, partition.highWatermark))
+          ends.set(partition.partition, { offset: Math.max(offset, partition.highWatermark), leaderEpoch })
         }
       })
+    }
+    /** Drops what a description has put in doubt since. */
+    const doubt = (): void => {
+      for (const [number, { leaderEpoch }] of ends) {
+        const partition = partitions.get(number)
+        if (partition === undefined || !isGood(partition, leaderEpoch)) ends.delete(number)
+      }
+    }
     const listLeft = Effect.suspend(() =>
       eachLeader(
         [...partitions.values()].filter((partition) => !ends.has(partition.partition)),
@@ -47,10 +62,12 @@ export const make = (
     take(yield* seen)
     for (let failures = 1; ; failures++) {
       if (!isCurrent) take(yield* view.look)
+      doubt()
       if (isCurrent && ends.size < partitions.size) yield* listLeft
       if (isCurrent && ends.size >= partitions.size) break
       yield* backoff(failures)
       if (failures > 1) wakeup.refresh()
     }
-    return ends
+    return new Map(Array.from(ends, ([number, { offset }]) => [number, offset]))
   })
+}

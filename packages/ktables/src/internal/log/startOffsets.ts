@@ -48,12 +48,14 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
       if (code === ErrorCode.TOPIC_AUTHORIZATION_FAILED) {
         return yield* new NotAuthorized({ topic, operation: "Describe", detail: "the broker refuses its offsets" })
       }
+      // Of another leader by now, which may have cut the log: it is asked.
+      if (partition.leaderEpoch !== epochs.get(partition)) continue
       // An end before the start is none: one of the two is out of date.
       if (start === undefined || end === undefined || code !== 0 || start.offset < 0 || end.offset < start.offset) {
         park(partition)
         continue
       }
-      partition.begin(start.offset, end.offset, epochs.get(partition)!)
+      partition.begin(start.offset, end.offset, partition.leaderEpoch)
       placed(partition)
       stage.moved(partition)
     }
