@@ -73,7 +73,9 @@ describe("mistakes", () => {
     [["ls", "t", "--sasl", "plain"], /--username/],
     [["ls", "t", "--username", "me"], /me has no password: set KAFKA_PASSWORD, or give --password-file/],
     [["ls", "t", "--tls-cert", golden], /give both --tls-cert and --tls-key/],
-    [["ls", "t", "--tls-ca", "/no/such/file"], /--tls-ca \/no\/such\/file cannot be read/]
+    [["ls", "t", "--tls-ca", "/no/such/file"], /the file of --tls-ca cannot be read/],
+    // The key itself in place of its path.
+    [["ls", "t", "--tls-key=-----BEGIN PRIVATE KEY-----SECRET"], /^(?!.*SECRET).*the file of --tls-key cannot be read/]
   ]
   for (const [args, said] of cases) {
     it.live(`end with 2 and a sentence on standard error: ${args.map((arg) => path.basename(arg)).join(" ")}`, () =>

@@ -19,9 +19,12 @@ const secret = (variable: string): Effect.Effect<Option.Option<Redacted.Redacted
     Effect.map(Option.filter((value) => Redacted.value(value) !== ""))
   )
 
+/** What is given in place of a path may be the secret itself, so it is not repeated. */
 const read = Effect.fnUntraced(function* (flag: string, path: string) {
   const files = yield* FileSystem.FileSystem
-  return yield* Effect.mapError(files.readFileString(path), () => failed("usage", `--${flag} ${path} cannot be read`))
+  return yield* Effect.mapError(files.readFileString(path), () =>
+    failed("usage", `the file of --${flag} cannot be read`)
+  )
 })
 
 const readOptional = (flag: string, path: Option.Option<string>) =>

@@ -40,18 +40,19 @@ const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /**
- * JSON on one line, and without characters that a terminal takes for commands. Line breaks in it stand between tokens, the
+ * JSON on one line, and without characters that a terminal takes for commands, or that change the direction of text. Line breaks in it stand between tokens, the
  * others within strings, so its meaning stays.
  */
 export const oneLine = (json: string): string =>
   // oxlint-disable-next-line no-control-regex
-  json.replaceAll(/[\n\r]/g, " ").replaceAll(/[\u007f-\u009f\u2028\u2029]/g, escaped)
+  json.replaceAll(/[\n\r]/g, " ").replaceAll(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, escaped)
 
 export const quoted = (text: string): string => oneLine(JSON.stringify(text))
 
-/** Text for a terminal: what would move its cursor or change its colours is written out. */
-// oxlint-disable-next-line no-control-regex
-export const plain = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, escaped)
+/** Text for a terminal: what would move its cursor, change its colours or the direction of text is written out. */
+export const plain = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex
+  text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, escaped)
 
 const whyNotJson = (text: string): string | undefined => {
   try {

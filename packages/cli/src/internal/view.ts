@@ -112,8 +112,9 @@ export const view = Effect.fnUntraced(function* (
       size: follower.size,
       rows: [...rows.values()].toReversed(),
       now: yield* Clock.currentTimeMillis,
-      width: process.stdout.columns,
-      height: process.stdout.rows,
+      // A terminal may say that it has none.
+      width: process.stdout.columns || 80,
+      height: process.stdout.rows || 24,
       color: canColor
     })
     const screen = HOME + lines.map((line) => line + END_OF_LINE).join("\r\n") + REST

@@ -1,7 +1,8 @@
 /** An entry that is written again and again for as long as a scope is open, and deleted when it closes. */
-import { Clock, Effect, Fiber, Option, type Scope } from "effect"
+import { Cause, Clock, Effect, Fiber, Option, type Scope } from "effect"
 import type { WriteError } from "../../TableError.ts"
 import type { WriteAck } from "../../WriteAck.ts"
+import { printed } from "../defects.ts"
 import { monotonicMillis } from "../moment.ts"
 
 export interface KeepAlive {
@@ -83,8 +84,12 @@ export const make = Effect.fnUntraced(function* (options: {
     )
   )
   const fiber = yield* Effect.forever(next).pipe(
-    Effect.tapError((error) =>
-      Effect.logError(`${topic}: what was kept alive is written no more, and will expire: ${error.message}`)
+    Effect.tapCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.void
+        : Effect.logError(
+            `${topic}: what was kept alive is written no more, and will expire: ${printed(Cause.squash(cause))}`
+          )
     ),
     Effect.forkScoped
   )
