@@ -49,6 +49,10 @@ class Group<I, K, V> {
   get isEmpty(): boolean {
     return this.#members.length === 0
   }
+  /** Whether its map is made, or on its way. */
+  get isRead(): boolean {
+    return this.#map !== undefined || this.#making !== undefined
+  }
   /** Of a key that is not in it. */
   add(key: K, value: V): Member<I, K, V> {
     const member = new Member<I, K, V>(this, key, value, this.#members.length)
@@ -71,7 +75,7 @@ class Group<I, K, V> {
   }
 
   #hasChanged(member: Member<I, K, V>): void {
-    if (this.#map === undefined && this.#making === undefined) return
+    if (!this.isRead) return
     const changed = (this.#changed ??= [])
     changed.push(member)
     // Making it again costs no more then; nor is it known that whoever began to make it goes on.
@@ -178,7 +182,8 @@ export class Groups<I, K, V> extends Contents<I, HashMap.HashMap<K, V>> {
 
   /** The member has this value from here on. */
   assign(member: Member<I, K, V>, value: V): void {
-    if (isSame(member.value, value)) return
+    // To compare costs more than to write, and where nobody looks nobody would be spared anything.
+    if ((this.#isFollowed || member.group.isRead) && isSame(member.value, value)) return
     this.#touch(member.group)
     member.group.replace(member, value)
   }

@@ -202,7 +202,9 @@ export class Contents<K, V> {
 
   /** As `update`, of an entry whose slot is known. */
   updateAt(slot: number, key: K, value: V, same: (a: V, b: V) => boolean): void {
-    if (!same(this.#values[slot] as V, value)) this.#rewrite(slot, key, value)
+    // To compare costs more than to write, and nobody would be spared anything.
+    const isFollowed = this.#changes !== undefined || this.#draft !== undefined
+    if (!isFollowed || !same(this.#values[slot] as V, value)) this.#rewrite(slot, key, value)
   }
 
   /** As `set`, of a key that is known to be absent. */
