@@ -1,6 +1,7 @@
 /** Tables of groups: the entries of a table by what a function gives for each. */
 import * as Equal from "effect/Equal"
 import type * as HashMap from "effect/HashMap"
+import { setAt } from "../bySlot.ts"
 import type { Cell } from "../table/cell.ts"
 import { look } from "../table/keyText.ts"
 import { type OnError, refusal, type Refuse } from "./guarded.ts"
@@ -81,9 +82,7 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
       this.contents.assign(member, value as V)
       return member
     })
-    // Without a hole: an array with holes is slow.
-    while (this.#memberships.length <= slot) this.#memberships.push(undefined)
-    this.#memberships[slot] = members.length < 2 ? members[0] : members
+    setAt(this.#memberships, slot, members.length < 2 ? members[0] : members)
   }
 }
 

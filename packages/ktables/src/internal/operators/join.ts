@@ -1,6 +1,7 @@
 /** Tables whose entries are made of those of two: the left one's, each with the entry of the right one that it refers to. */
 import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
+import { setAt } from "../bySlot.ts"
 import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
@@ -147,9 +148,7 @@ class References<K, J> {
   set(slot: number, key: K, reference: J | undefined): void {
     const before = this.#forth[slot]
     if (Equal.equals(before, reference)) return
-    // Without a hole: an array with holes is slow.
-    while (this.#forth.length <= slot) this.#forth.push(undefined)
-    this.#forth[slot] = reference
+    setAt(this.#forth, slot, reference)
     if (before !== undefined) {
       const others = this.#back.get(before)!
       others.delete(key)

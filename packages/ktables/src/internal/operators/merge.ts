@@ -2,9 +2,8 @@
 import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
 import { absent, type Absent, type OnError, refusal } from "./guarded.ts"
-import { isSame } from "./isSame.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
-import { Places } from "./places.ts"
+import { Places, writeAt } from "./places.ts"
 import { Input, type Source } from "./source.ts"
 
 /** What a key comes to by the values of two sides; absent where one has none, which is never so of both. */
@@ -94,7 +93,8 @@ class Merged<K, L, R, A> implements Derivation<K, A> {
     const otherSlot = other.slotOf(key)
     const it = value === absent && otherSlot === undefined ? absent : combine(value, other.valueAt(otherSlot), key)
     return () => {
-      const place = this.#put(otherSlot === undefined ? own.placeOf(slot) : other.placeOf(otherSlot), key, it)
+      const before = otherSlot === undefined ? own.placeOf(slot) : other.placeOf(otherSlot)
+      const place = writeAt(this.contents, before, key, it)
       own.put(slot, value === absent ? -1 : place)
       other.put(otherSlot, place)
     }
@@ -118,22 +118,11 @@ class Merged<K, L, R, A> implements Derivation<K, A> {
       const isGone = leftSlot === undefined && rightSlot === undefined
       const it = isGone ? absent : this.#ofLeft(left.valueAt(leftSlot), right.valueAt(rightSlot), key)
       this.#writes.push(() => {
-        const place = this.#put(this.contents.slotOf(key) ?? -1, key, it)
+        const place = writeAt(this.contents, this.contents.slotOf(key) ?? -1, key, it)
         left.put(leftSlot, place)
         right.put(rightSlot, place)
       })
     }
-  }
-
-  /** Writes what a key has come to where it lies, or that it is gone; hands back where it lies then. */
-  #put(place: number, key: K, output: A | Absent): number {
-    if (output === absent) {
-      if (place >= 0) this.contents.deleteAt(place, key)
-      return -1
-    }
-    if (place < 0) return this.contents.add(key, output)
-    this.contents.updateAt(place, key, output, isSame)
-    return place
   }
 }
 

@@ -1,12 +1,24 @@
 /** Where the entries of a source lie in the contents that are made of them, so that their keys need not be looked up again. */
+import { grown } from "../bySlot.ts"
 import type { Contents } from "../table/contents.ts"
 import { type Absent, absent } from "./guarded.ts"
 import { isSame } from "./isSame.ts"
 
-const doubled = (slots: Int32Array, least: number) => {
-  const next = new Int32Array(Math.max(2 * slots.length, least))
-  next.set(slots)
-  return next
+/** Writes what a key comes to where it lies, or that nothing does; hands back where it lies then, and -1 for nowhere. */
+export const writeAt = <K, V>(
+  contents: Contents<K, V>,
+  place: number,
+  key: K,
+  output: V | Absent,
+  same: (a: V, b: V) => boolean = isSame
+): number => {
+  if (output === absent) {
+    if (place >= 0) contents.deleteAt(place, key)
+    return -1
+  }
+  if (place < 0) return contents.add(key, output)
+  contents.updateAt(place, key, output, same)
+  return place
 }
 
 /** By the slots of the source's entries: most of what an operator is asked about is in it, and it is small. */
@@ -19,25 +31,15 @@ export class Places {
     return slot < this.#slots.length ? this.#slots[slot]! - 1 : -1
   }
   /** Writes what comes of the source's entry, or that nothing does. */
-  put<K, V>(
-    contents: Contents<K, V>,
-    slot: number,
-    key: K,
-    output: V | Absent,
-    same: (a: V, b: V) => boolean = isSame
-  ): void {
-    const place = this.of(slot)
-    if (output !== absent) {
-      if (place >= 0) contents.updateAt(place, key, output, same)
-      else this.set(slot, contents.add(key, output))
-    } else if (place >= 0) {
-      contents.deleteAt(place, key)
-      this.delete(slot)
-    }
+  put<K, V>(contents: Contents<K, V>, slot: number, key: K, output: V | Absent, same?: (a: V, b: V) => boolean): void {
+    const before = this.of(slot)
+    const place = writeAt(contents, before, key, output, same)
+    if (place !== before) this.set(slot, place)
   }
 
+  /** @param place -1 where nothing is made of the entry any more. */
   set(slot: number, place: number): void {
-    if (slot >= this.#slots.length) this.#slots = doubled(this.#slots, slot + 1)
+    if (slot >= this.#slots.length) this.#slots = grown(this.#slots, slot + 1)
     this.#slots[slot] = place + 1
   }
   delete(slot: number): void {

@@ -3,6 +3,7 @@
  * deleted, so that a stale record does not bring one back.
  */
 import type { Header, TableEntry } from "../../TableEntry.ts"
+import { grown } from "../bySlot.ts"
 import { noHeaders } from "../records/recordHeaders.ts"
 import { Contents, type SlotIndex } from "../table/contents.ts"
 import { Graves } from "./graves.ts"
@@ -14,12 +15,6 @@ export interface Place {
   readonly offset: number
   /** Milliseconds since the epoch. */
   readonly timestamp: number
-}
-
-const doubled = <A extends Float64Array | Int32Array>(array: A): A => {
-  const next = new (array.constructor as new (length: number) => A)(array.length * 2)
-  next.set(array)
-  return next
 }
 
 /** Deletions that a small table remembers. */
@@ -116,10 +111,10 @@ export class LogContents<K, V> extends Contents<K, V> {
     headers: ReadonlyArray<Header> | undefined
   ): void {
     if (slot >= this.#offsets.length) {
-      this.#partitions = doubled(this.#partitions)
-      this.#offsets = doubled(this.#offsets)
-      this.#timestamps = doubled(this.#timestamps)
-      if (this.#lengths !== undefined) this.#lengths = doubled(this.#lengths)
+      this.#partitions = grown(this.#partitions, slot + 1)
+      this.#offsets = grown(this.#offsets, slot + 1)
+      this.#timestamps = grown(this.#timestamps, slot + 1)
+      if (this.#lengths !== undefined) this.#lengths = grown(this.#lengths, slot + 1)
     }
     this.#partitions[slot] = partition
     this.#offsets[slot] = offset
