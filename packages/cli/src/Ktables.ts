@@ -12,11 +12,10 @@
  *
  * @since 0.1.0
  */
-import { Effect, type Scope } from "effect"
+import { Effect } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import type { KafkaClient } from "effect-ktables/KafkaClient"
 import { flags, type Settings } from "./internal/settings.ts"
 
 const root = Command.make("ktables").pipe(
@@ -33,22 +32,27 @@ const topic = Argument.String("topic").pipe(
 )
 const key = Argument.String("key").pipe(Argument.withDescription("The key, in the format of --key"))
 
-/** Runs what needs the cluster, in a scope that closes when it is done. */
-const onCluster = <E>(settings: Settings, run: Effect.Effect<void, E, KafkaClient | Scope.Scope>) =>
-  Effect.gen(function* () {
+/** What a file of `internal/commands` exports. */
+interface Loaded<Input, E, R, CE, CR> {
+  /** What can be known, and asked, without the cluster. */
+  readonly check?: (settings: Settings, input: Input) => Effect.Effect<unknown, CE, CR>
+  readonly run: (settings: Settings, input: Input) => Effect.Effect<unknown, E, R>
+}
+
+/** Loads what a command needs beyond its help, and runs it with a client of the cluster that is closed when it is done. */
+const loaded = <Input, E, R, CE = never, CR = never>(load: () => Promise<Loaded<Input, E, R, CE, CR>>) =>
+  Effect.fnUntraced(function* (input: Input) {
+    const settings = yield* root
+    const { check, run } = yield* Effect.promise(load)
+    if (check !== undefined) yield* check(settings, input)
     const { client } = yield* Effect.promise(() => import("./internal/connection.ts"))
-    const layer = yield* client(settings)
-    yield* Effect.scoped(Effect.provide(run, layer))
+    yield* Effect.scoped(Effect.provide(run(settings, input), yield* client(settings)))
   })
 
 const topics = Command.make(
   "topics",
   {},
-  Effect.fnUntraced(function* () {
-    const settings = yield* root
-    const { topics } = yield* Effect.promise(() => import("./internal/commands/topics.ts"))
-    yield* onCluster(settings, topics(settings))
-  })
+  loaded(() => import("./internal/commands/topics.ts"))
 ).pipe(
   Command.withDescription("List the topics with their size, and which of them a table can be made of"),
   Command.withExamples([{ command: "ktables topics --brokers kafka-1:9092", description: "The topics of a cluster" }])
@@ -77,11 +81,7 @@ const ls = Command.make(
       Flag.withDescription("From the last key to the first")
     )
   },
-  Effect.fnUntraced(function* (input) {
-    const settings = yield* root
-    const { ls } = yield* Effect.promise(() => import("./internal/commands/ls.ts"))
-    yield* onCluster(settings, ls(settings, input))
-  })
+  loaded(() => import("./internal/commands/ls.ts"))
 ).pipe(
   Command.withDescription("List the entries of a topic, in the order of their keys"),
   Command.withExamples([
@@ -93,11 +93,7 @@ const ls = Command.make(
 const get = Command.make(
   "get",
   { topic, key },
-  Effect.fnUntraced(function* (input) {
-    const settings = yield* root
-    const { get } = yield* Effect.promise(() => import("./internal/commands/get.ts"))
-    yield* onCluster(settings, get(settings, input))
-  })
+  loaded(() => import("./internal/commands/get.ts"))
 ).pipe(
   Command.withDescription("Print one value, with partition, offset, age and headers of its record"),
   Command.withExamples([{ command: "ktables get flags dark-mode", description: "One flag" }])
@@ -109,11 +105,7 @@ const watch = Command.make(
     topic,
     keys: Argument.String("key").pipe(Argument.variadic(), Argument.withDescription("Only these keys"))
   },
-  Effect.fnUntraced(function* (input) {
-    const settings = yield* root
-    const { watch } = yield* Effect.promise(() => import("./internal/commands/watch.ts"))
-    yield* onCluster(settings, watch(settings, input))
-  })
+  loaded(() => import("./internal/commands/watch.ts"))
 ).pipe(
   Command.withDescription("Show the entries and every change after them, until Ctrl-C"),
   Command.withExamples([
@@ -125,11 +117,7 @@ const watch = Command.make(
 const set = Command.make(
   "set",
   { topic, key, value: Argument.String("value").pipe(Argument.withDescription("The value, in the format of --value")) },
-  Effect.fnUntraced(function* (input) {
-    const settings = yield* root
-    const { set } = yield* Effect.promise(() => import("./internal/commands/set.ts"))
-    yield* onCluster(settings, set(settings, input))
-  })
+  loaded(() => import("./internal/commands/set.ts"))
 ).pipe(
   Command.withDescription("Write the value of a key, and print where its record is"),
   Command.withExamples([{ command: "ktables set flags dark-mode true", description: "A value of JSON" }])
@@ -146,12 +134,7 @@ const remove = Command.make(
       Flag.withDescription("Do not ask; needed where there is no terminal")
     )
   },
-  Effect.fnUntraced(function* (input) {
-    const settings = yield* root
-    const { check, remove } = yield* Effect.promise(() => import("./internal/commands/remove.ts"))
-    yield* check(settings, input)
-    yield* onCluster(settings, remove(settings, input))
-  })
+  loaded(() => import("./internal/commands/remove.ts"))
 ).pipe(
   Command.withDescription("Delete a key: write a tombstone"),
   Command.withExamples([{ command: "ktables delete flags dark-mode --yes", description: "Without being asked" }])

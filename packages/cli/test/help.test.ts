@@ -63,9 +63,13 @@ describe("mistakes", () => {
     [["ls"], /Missing required argument: topic[\s\S]*See ktables ls --help/],
     [["ls", "t", "--nosuch"], /Unrecognized flag: --nosuch/],
     [["ls", "t", "--limit", "0"], /expected a number above 0/],
+    [["ls", "t", "--timeout", "0.0001"], /at least 0.1/],
     [["ls", "t", "--timeout", "0"], /expected seconds/],
     [["ls", "t", "--value", "xml"], /json.*string.*bytes.*hex/],
-    [["ls", "t", "--brokers", "localhost:x"], /option brokers is "localhost:x": expected addresses/],
+    [
+      ["ls", "t", "--brokers", "localhost:x"],
+      /^ktables: --brokers \(KAFKA_BROKERS\) is "localhost:x": expected addresses/
+    ],
     [["set", "t", "k", "dark"], /text goes into quotes: "dark"/],
     [["get", "t", "0g", "--key", "hex"], /the key does not fit --key hex/],
     [["delete", "t", "0g", "--key", "hex", "--yes"], /the key does not fit --key hex/],
@@ -73,6 +77,11 @@ describe("mistakes", () => {
     [["ls", "t", "--sasl", "plain"], /--username/],
     [["ls", "t", "--username", "me"], /me has no password: set KAFKA_PASSWORD, or give --password-file/],
     [["ls", "t", "--tls-cert", golden], /give both --tls-cert and --tls-key/],
+    [
+      ["ls", "t", "--tls-cert", golden, "--tls-key", golden],
+      /--tls-cert.* together, is refused: (?!true).*no start line/
+    ],
+    [["ls", "t", "--username", "", "--password-file", golden], /--username \(KAFKA_USERNAME\) is "": expected/],
     [["ls", "t", "--tls-ca", "/no/such/file"], /the file of --tls-ca cannot be read/],
     // The key itself in place of its path.
     [["ls", "t", "--tls-key=-----BEGIN PRIVATE KEY-----SECRET"], /^(?!.*SECRET).*the file of --tls-key cannot be read/]

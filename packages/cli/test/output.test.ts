@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { displayWidth } from "effect/cli/CliOutput"
 import { fitness } from "../src/internal/commands/topics.ts"
 import { age, cut, table } from "../src/internal/output.ts"
-import { progressLine } from "../src/internal/reading.ts"
+import { progressLine, stalledFor } from "../src/internal/reading.ts"
 
 describe("tables", () => {
   it("have columns, of which one is cut so that no line is wider than the terminal", () => {
@@ -19,10 +19,18 @@ describe("tables", () => {
     assert.include(table(["KEY", "N", "VALUE"], rows, { width: undefined, flexible: 2 })[1], "x".repeat(50))
   })
 
+  it("do not measure a megabyte of which a line is shown", () => {
+    const start = process.cpuUsage()
+    const rows = Array.from({ length: 10 }, () => ["k", "ä".repeat(500_000)])
+    assert.strictEqual(displayWidth(table(["KEY", "VALUE"], rows, { width: 80, flexible: 1 })[1]!), 80)
+    assert.isBelow(process.cpuUsage(start).user / 1000, 300)
+  })
+
   it("cut between characters as people see them", () => {
     assert.strictEqual(cut("abc", 3), "abc")
     assert.strictEqual(cut("abcd", 3), "ab…")
     assert.strictEqual(cut("漢字漢字", 4), "漢…")
+    assert.strictEqual(cut("e\u0301e\u0301", 2), "e\u0301e\u0301")
   })
 })
 
@@ -52,6 +60,14 @@ describe("words", () => {
     )
   })
 
+  it("for progress fit into the terminal, where the name of the topic gives way", () => {
+    const line = progressLine("t".repeat(249), 500_000, 2_000_000, 60_000, 79)
+    assert.strictEqual(displayWidth(line), 79)
+    assert.match(line, /^reading t+…: 500,000 of 2,000,000 offsets, 25 %, 3 min 0 s left$/)
+    assert.isAtMost(progressLine("t".repeat(249), 500_000, 2_000_000, 60_000, 20).length, 20)
+    assert.strictEqual(displayWidth(progressLine("t".repeat(249), 0, 0, 0, 40)), 40)
+  })
+
   it("for policies tell which topics look like tables", () => {
     for (const [policy, expected] of [
       ["compact", "table"],
@@ -63,5 +79,20 @@ describe("words", () => {
     ] as const) {
       assert.strictEqual(fitness(policy), expected)
     }
+  })
+})
+
+describe("a read", () => {
+  const look = { now: 100_000, replayed: 5, target: 10, connected: false, disconnectedSince: 99_000 }
+
+  it("stands still from when the brokers were lost, or the last record came, whichever was later", () => {
+    // It took 50 seconds to fetch while connected; then the line was lost, a second ago.
+    assert.strictEqual(stalledFor(look, 49_000), 1000)
+    assert.strictEqual(stalledFor(look, 99_500), 500)
+    assert.strictEqual(stalledFor({ ...look, disconnectedSince: undefined }, 49_000), 51_000)
+  })
+
+  it("does not stand still while a broker answers slowly", () => {
+    assert.strictEqual(stalledFor({ ...look, connected: true, disconnectedSince: undefined }, 0), 0)
   })
 })

@@ -27,7 +27,6 @@ export const failed = (code: keyof typeof ExitCode, detail: string): CommandFail
   new CommandFailed({ code: ExitCode[code], detail })
 
 const codes: Readonly<Record<string, keyof typeof ExitCode>> = {
-  InvalidOption: "usage",
   InvalidTopic: "usage",
   EncodeError: "usage",
   Unreachable: "unreachable",
@@ -47,6 +46,33 @@ interface Tagged {
   readonly message: string
 }
 
+/** What a person gives in place of an option of the library. */
+const flagsOf: Readonly<Record<string, string>> = {
+  brokers: "--brokers (KAFKA_BROKERS)",
+  ssl: "what --tls-ca, --tls-cert and --tls-key (KAFKA_TLS_CA, KAFKA_TLS_CERT, KAFKA_TLS_KEY, KAFKA_TLS_PASSPHRASE) give together",
+  "sasl.mechanism": "--sasl (KAFKA_SASL_MECHANISM)",
+  "sasl.username": "--username (KAFKA_USERNAME)",
+  "sasl.password": "the password (--password-file, KAFKA_PASSWORD)"
+}
+
+const invalid = ({ expected, given, message, option }: Invalid): CommandFailed => {
+  const flag = flagsOf[option]
+  if (flag === undefined) return failed("usage", message)
+  // The fault follows what a program may give, which nobody gave on a command line.
+  return failed(
+    "usage",
+    option === "ssl"
+      ? `${flag}, is refused: ${expected.replace(/^.*?: /, "")}`
+      : `${flag} is ${given}: expected ${expected}`
+  )
+}
+
+interface Invalid extends Tagged {
+  readonly option: string
+  readonly given: string
+  readonly expected: string
+}
+
 /** What the library fails with, as what a command fails with. */
 export const fromError = (error: Tagged): CommandFailed => {
   if (error._tag === "CommandFailed") return error as CommandFailed
@@ -55,5 +81,6 @@ export const fromError = (error: Tagged): CommandFailed => {
     const { topic } = error as unknown as { readonly topic: string }
     return failed("missing", `topic ${topic} does not exist on these brokers: \`ktables topics\` lists those that do`)
   }
+  if (error._tag === "InvalidOption") return invalid(error as unknown as Invalid)
   return failed(codes[error._tag] ?? "failed", error.message)
 }

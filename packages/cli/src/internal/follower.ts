@@ -13,7 +13,8 @@ export type Change =
   | { readonly _tag: "Deleted"; readonly key: Uint8Array }
 
 /** Bytes as something that a native map finds. */
-const idOf = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")
+export const idOf = (key: Uint8Array): string =>
+  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")
 
 const isSame = (a: Entry, b: Entry): boolean => a.offset === b.offset && a.partition === b.partition
 

@@ -51,9 +51,16 @@ export const columns = (): number | undefined => (process.stdout.isTTY ? process
 
 const segmenter = new Intl.Segmenter()
 
+/**
+ * As much of a text as may go into so many columns, where four characters for each are enough: the rest of a megabyte is not worth
+ * measuring.
+ */
+export const beginning = (text: string, width: number): string =>
+  text.length <= 4 * width ? text : `${text.slice(0, 4 * width - 1)}…`
+
 /** As much of a text as goes into so many columns, with an ellipsis where something is missing. */
 export const cut = (text: string, width: number): string => {
-  if (text.length <= width && displayWidth(text) <= width) return text
+  if (text.length <= 4 * width && displayWidth(text) <= width) return text
   let taken = ""
   let used = 0
   for (const { segment } of segmenter.segment(text.slice(0, 4 * width))) {
@@ -68,23 +75,31 @@ export const cut = (text: string, width: number): string => {
 const padded = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - displayWidth(text)))
 
 /**
- * Rows in columns under their heads. Where a width is given, the column `flexible` is cut to what the others leave of it, ten columns at least.
+ * Rows in columns under their heads. Where a width is given, a column takes half of it at most, and the column `flexible` what
+ * the others leave, ten columns at least.
  */
 export const table = (
   heads: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>,
   options: { readonly width: number | undefined; readonly flexible: number }
 ): ReadonlyArray<string> => {
-  const cells = [heads, ...rows].map((row) => row.map(plain))
-  const widths = heads.map((_, column) => cells.reduce((most, row) => Math.max(most, displayWidth(row[column]!)), 0))
-  if (options.width !== undefined) {
-    const others = widths.reduce((sum, width, column) => sum + (column === options.flexible ? 0 : width + 2), 0)
-    widths[options.flexible] = Math.min(widths[options.flexible]!, Math.max(10, options.width - others))
+  const { flexible, width } = options
+  const most = (column: number): number =>
+    width === undefined ? Number.POSITIVE_INFINITY : column === flexible ? width : Math.max(10, Math.floor(width / 2))
+  const cells = [heads, ...rows].map((row) =>
+    row.map((cell, column) => (width === undefined ? plain(cell) : cut(plain(beginning(cell, width)), most(column))))
+  )
+  const widths = heads.map((_, column) =>
+    cells.reduce((widest, row) => Math.max(widest, displayWidth(row[column]!)), 0)
+  )
+  if (width !== undefined) {
+    const others = widths.reduce((sum, one, column) => sum + (column === flexible ? 0 : one + 2), 0)
+    widths[flexible] = Math.min(widths[flexible]!, Math.max(10, width - others))
   }
   return cells.map((row) =>
     row
       .map((cell, column) => {
-        const fitting = column === options.flexible ? cut(cell, widths[column]!) : cell
+        const fitting = width !== undefined && column === flexible ? cut(cell, widths[column]!) : cell
         return column === row.length - 1 ? fitting : padded(fitting, widths[column]!)
       })
       .join("  ")

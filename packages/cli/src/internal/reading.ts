@@ -1,11 +1,11 @@
 /**
  * A topic as a complete table, with a line on the terminal that says how far it is.
  */
-import { Clock, Effect, type Scope } from "effect"
+import { Clock, Effect, Option, type Scope } from "effect"
 import { Codec, KafkaTable, TableTopic } from "effect-ktables"
 import type { KafkaClient } from "effect-ktables/KafkaClient"
 import { type CommandFailed, failed, fromError } from "./failure.ts"
-import { isScreen } from "./output.ts"
+import { cut, isScreen } from "./output.ts"
 import { millisOf, type Settings } from "./settings.ts"
 
 export type RawTable = KafkaTable.WithHeaders<Uint8Array, Uint8Array>
@@ -18,17 +18,29 @@ const LOOK = 100
 
 const CLEAR = "\r\u001b[K"
 
-const seconds = (millis: number): string => {
-  const whole = Math.ceil(millis / 1000)
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
-}
+/** A number of seconds. */
+const spelled = (seconds: number): string =>
+  seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`
 
-/** `reading flags: 120,000 of 480,000 offsets, 25 %, 3 s left`. */
-export const progressLine = (topic: string, replayed: number, target: number, elapsed: number): string => {
-  if (target <= 0) return `reading ${topic}`
+/** `reading flags: 120,000 of 480,000 offsets, 25 %, 3 s left`, of which the name is cut to what the width leaves of it. */
+export const progressLine = (
+  topic: string,
+  replayed: number,
+  target: number,
+  elapsed: number,
+  width = Number.MAX_SAFE_INTEGER
+): string => {
   const percent = Math.floor((100 * replayed) / target)
-  const left = replayed > 0 && elapsed >= 1000 ? `, ${seconds((elapsed * (target - replayed)) / replayed)} left` : ""
-  return `reading ${topic}: ${replayed.toLocaleString("en")} of ${target.toLocaleString("en")} offsets, ${percent} %${left}`
+  const left =
+    replayed > 0 && elapsed >= 1000
+      ? `, ${spelled(Math.ceil((elapsed * (target - replayed)) / replayed / 1000))} left`
+      : ""
+  const rest =
+    target <= 0
+      ? ""
+      : `: ${replayed.toLocaleString("en")} of ${target.toLocaleString("en")} offsets, ${percent} %${left}`
+  const name = cut(topic, Math.max(1, width - "reading ".length - rest.length))
+  return cut(`reading ${name}${rest}`, width)
 }
 
 /** Draws on standard error, where it is a terminal, and leaves nothing of it there. */
@@ -40,36 +52,57 @@ const progress = (topic: string, table: RawTable): Effect.Effect<void, never, Sc
     const show = Effect.gen(function* () {
       const { replayed, target } = (yield* table.health).progress
       const elapsed = (yield* Clock.currentTimeMillis) - start
-      process.stderr.write(CLEAR + progressLine(topic, replayed, target, elapsed))
+      // The last column stays free: a cursor that has no room moves to the next line.
+      const width = (process.stderr.columns || 80) - 1
+      process.stderr.write(CLEAR + progressLine(topic, replayed, target, elapsed, width))
     })
     yield* Effect.forkScoped(Effect.forever(Effect.delay(show, LOOK)))
   })
 
+/** What `stalledFor` goes by, at one moment. */
+export interface Look {
+  readonly now: number
+  readonly replayed: number
+  /** 0 until the ends of the logs are known. */
+  readonly target: number
+  readonly connected: boolean
+  /** When the brokers were lost; undefined where that is not known. */
+  readonly disconnectedSince: number | undefined
+}
+
 /**
- * Fails when the brokers have been away, and nothing was read, for as long as the settings allow. A slow line is no reason:
- * an answer may take long while its bytes arrive.
+ * For how many milliseconds a read has been at a standstill: the brokers are away and nothing came. A slow line is none, since an
+ * answer may take long while its bytes arrive; and how long a connected broker took counts for nothing once it is lost.
  */
+export const stalledFor = (look: Look, movedAt: number): number =>
+  look.connected ? 0 : look.now - Math.max(movedAt, look.disconnectedSince ?? movedAt)
+
+/** Fails when nothing was read for as long as the settings allow. */
 const stalled = Effect.fnUntraced(function* (table: RawTable, limit: number): Effect.fn.Return<never, CommandFailed> {
+  const begin = yield* Clock.currentTimeMillis
   let last = 0
-  let since = yield* Clock.currentTimeMillis
+  let movedAt = begin
   for (;;) {
     yield* Effect.sleep(LOOK)
-    const { connected, partitions, progress } = yield* table.health
+    const { connected, disconnectedSince, partitions, progress } = yield* table.health
     const now = yield* Clock.currentTimeMillis
     if (progress.replayed !== last) {
       last = progress.replayed
-      since = now
+      movedAt = now
     }
-    // Until there is a target the table itself looks for brokers that long, and says what it tried; then it asks for offsets.
-    const isOver = progress.target === 0 ? now - since >= 2 * limit + 1000 : !connected && now - since >= limit
+    // Until there is a target, the table itself looks for brokers as long as it may, and says what it tried; then it asks for
+    // offsets, which a connected broker may fail to answer.
+    const look = { now, ...progress, connected, disconnectedSince: Option.getOrUndefined(disconnectedSince) }
+    const isOver = progress.target === 0 ? now - begin >= 2 * limit + 1000 : stalledFor(look, movedAt) >= limit
     if (!isOver) continue
     const away = partitions.flatMap(({ disconnectedBecause, partition }) =>
       disconnectedBecause._tag === "Some" ? [`partition ${partition}: ${disconnectedBecause.value}`] : []
     )
     const why = away.length === 0 ? "" : ` (${away.join("; ")})`
+    const where = progress.target === 0 ? "" : `, at ${progress.replayed} of ${progress.target} offsets`
     return yield* failed(
       "unreachable",
-      `nothing of ${table.topic} was read for ${seconds(limit)}, at ${progress.replayed} of ${progress.target} offsets${why}; are its brokers up? --timeout gives them longer`
+      `nothing of ${table.topic} was read for ${spelled(Math.round((now - movedAt) / 1000))}${where}${why}; are its brokers up? --timeout gives them longer`
     )
   }
 })

@@ -62,8 +62,8 @@ export const flags = {
     Flag.withMetavar("seconds"),
     Flag.withDefault(30),
     Flag.filter(
-      (seconds) => seconds > 0 && seconds <= 86_400,
-      (seconds) => `${seconds}: expected seconds, above 0 and at most a day`
+      (seconds) => seconds >= 0.1 && seconds <= 86_400,
+      (seconds) => `${seconds}: expected seconds, at least 0.1 and at most a day`
     ),
     Flag.withDescription("How long to wait for brokers that do not answer")
   )

@@ -4,12 +4,13 @@
 import { Clock, Effect, type Scope, Stream } from "effect"
 import { TerminalCapabilities } from "effect/cli/TerminalCapabilities"
 import type { TableChange } from "effect-ktables/TableChange"
-import { cell, type Entry } from "./entries.ts"
+import type { Entry } from "./entries.ts"
 import type { CommandFailed } from "./failure.ts"
-import type { Change, Follower } from "./follower.ts"
+import type { Follower } from "./follower.ts"
 import { plain } from "./formats.ts"
 import { age, counted, cut, draw, table } from "./output.ts"
 import type { RawTable } from "./reading.ts"
+import { RecentRows, type Row } from "./recentRows.ts"
 import type { Settings } from "./settings.ts"
 
 /** Milliseconds between two drawings: more often nobody reads. */
@@ -18,55 +19,58 @@ const FRAME = 100
 /** Milliseconds for which a change stands out. */
 const FLASH = 2000
 
-/** Rows that are kept: more than a screen has. */
-const ROWS = 500
-
 const ENTER = "\u001b[?1049h\u001b[?25l"
 const LEAVE = "\u001b[?25h\u001b[?1049l"
 const HOME = "\u001b[H"
-const END_OF_LINE = "\u001b[K"
+const CLEAR_LINE = "\u001b[K"
 const REST = "\u001b[J"
-
-interface Row {
-  readonly key: string
-  /** Undefined once it is deleted. */
-  readonly entry: Entry | undefined
-  /** When this was noticed, in milliseconds since the epoch; -1 where it was there at the beginning. */
-  readonly changedAt: number
-}
 
 interface Frame {
   readonly topic: string
   readonly status: string
+  /** Entries of the table. */
   readonly size: number
-  /** The newest first. */
+  /** As many as there is room for, the newest first. */
   readonly rows: ReadonlyArray<Row>
   readonly now: number
   readonly width: number
-  readonly height: number
   readonly color: boolean
 }
 
-/** The lines of a screen, none wider or more than it has room for. */
-const frame = (settings: Settings, { color, height, now, rows, size, status, topic, width }: Frame) => {
-  const room = Math.max(0, height - 3)
-  const visible = rows.slice(0, room)
-  const cells = visible.map(({ entry, key }) =>
-    entry === undefined
-      ? [key, "", "", "(deleted)"]
-      : [key, String(entry.offset), age(entry.timestamp, now), cell(settings.value, entry.value)]
-  )
+/** Lines above the rows. */
+const HEADS = 3
+
+/** The lines of a screen, none wider than it is. */
+export const frame = (
+  settings: Pick<Settings, "key" | "value">,
+  { color, now, rows, size, status, topic, width }: Frame
+): ReadonlyArray<string> => {
+  const cells = rows.map((row) => {
+    const { key, value } = row.cells(settings)
+    const { entry } = row
+    return entry === undefined ? [key, "", "", value] : [key, String(entry.offset), age(entry.timestamp, now), value]
+  })
   const [head, ...body] = table(["KEY", "OFFSET", "AGE", "VALUE"], cells, { width, flexible: 3 }).map((line) =>
     cut(line, width)
   )
   const styled = body.map((line, i) => {
-    const { changedAt, entry } = visible[i]!
+    const { changedAt, entry } = rows[i]!
     if (!color || changedAt < 0 || now - changedAt >= FLASH) return line
     return `\u001b[${entry === undefined ? 31 : 32}m${line}\u001b[0m`
   })
-  const more = size > visible.length ? `, the newest ${visible.length} shown` : ""
+  const present = rows.filter(({ entry }) => entry !== undefined).length
+  const more = size > present ? `, the newest ${present} shown` : ""
   const title = cut(`${plain(topic)}: ${status}, ${counted(size)}${more}`, width)
   return [color ? `\u001b[1m${title}\u001b[0m` : title, cut("Ctrl-C ends", width), head!, ...styled]
+}
+
+/**
+ * What draws the lines over those that were there. A line is cleared before it is written: a terminal whose last column was just
+ * written has its cursor still on it, and would clear that column, too.
+ */
+export const screen = (lines: ReadonlyArray<string>, height: number): string => {
+  const shown = lines.slice(0, height)
+  return HOME + shown.map((line) => CLEAR_LINE + line).join("\r\n") + (shown.length < height ? `\r\n${REST}` : "")
 }
 
 const statusOf = Effect.fnUntraced(function* (read: RawTable) {
@@ -82,50 +86,30 @@ export const view = Effect.fnUntraced(function* (
   follower: Follower
 ): Effect.fn.Return<void, CommandFailed, Scope.Scope> {
   const { canColor } = yield* TerminalCapabilities
-  /** By key, the newest last. */
-  const rows = new Map<string, Row>()
-  const put = (row: Row): void => {
-    rows.delete(row.key)
-    rows.set(row.key, row)
-    if (rows.size <= ROWS) return
-    for (const oldest of rows.keys()) {
-      rows.delete(oldest)
-      break
-    }
-  }
-  const begin = (): void => {
-    const newest = [...follower.entries].sort((a, b) => b.timestamp - a.timestamp || b.offset - a.offset).slice(0, ROWS)
-    for (const entry of newest.toReversed()) put({ key: cell(settings.key, entry.key), entry, changedAt: -1 })
-  }
-  const show = (change: Change, now: number): void => {
-    if (change._tag === "Complete") begin()
-    else if (change._tag === "Set")
-      put({ key: cell(settings.key, change.entry.key), entry: change.entry, changedAt: now })
-    else if (change._tag === "Deleted") put({ key: cell(settings.key, change.key), entry: undefined, changedAt: now })
-  }
+  const rows = new RecentRows()
   yield* Effect.acquireRelease(draw(ENTER), () => draw(LEAVE))
   let drawn = ""
   const paint = Effect.gen(function* () {
+    // A terminal may say that it has none.
+    const [width, height] = [process.stdout.columns || 80, process.stdout.rows || 24]
     const lines = frame(settings, {
       topic: read.topic,
       status: yield* statusOf(read),
       size: follower.size,
-      rows: [...rows.values()].toReversed(),
+      rows: rows.newest(Math.max(0, height - HEADS)),
       now: yield* Clock.currentTimeMillis,
-      // A terminal may say that it has none.
-      width: process.stdout.columns || 80,
-      height: process.stdout.rows || 24,
+      width,
       color: canColor
     })
-    const screen = HOME + lines.map((line) => line + END_OF_LINE).join("\r\n") + REST
-    if (screen === drawn) return
-    drawn = screen
-    yield* draw(screen)
+    const next = screen(lines, height)
+    if (next === drawn) return
+    drawn = next
+    yield* draw(next)
   })
   yield* Effect.forkScoped(Effect.forever(Effect.delay(paint, FRAME)))
   yield* Stream.runForEach(batches, (batch) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
-      for (const change of batch) for (const what of follower.apply(change)) show(what, now)
+      for (const change of batch) for (const what of follower.apply(change)) rows.show(what, follower, now)
     })
   )
 })

@@ -181,6 +181,7 @@ describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
           for (const [answer, code, left] of [
             ["n", 5, 1],
             ["\u0003", 130, 1],
+            ["\u001b", 130, 1],
             ["y", 0, 0]
           ] as const) {
             const asked = yield* running(["delete", topic, "k"], { terminal: true })

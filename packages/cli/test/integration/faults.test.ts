@@ -104,7 +104,7 @@ describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`
         yield* freeze()
         const stuck = yield* read.ended
         assert.strictEqual(stuck.code, 3, stuck.stdout)
-        assert.match(stuck.stdout, /nothing of \S+ was read for 2 s, at [1-9]\d* of 2000 offsets \(partition 0: /)
+        assert.match(stuck.stdout, /nothing of \S+ was read for \d s, at [1-9]\d* of 2000 offsets \(partition 0: /)
         assert.include(stuck.stdout, "--timeout")
         yield* thaw
         yield* limit(undefined)

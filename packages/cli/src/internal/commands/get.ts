@@ -25,7 +25,7 @@ const lines = (settings: Settings, entry: Entry, now: number): ReadonlyArray<str
   return rows
 }
 
-export const get = Effect.fnUntraced(function* (
+export const run = Effect.fnUntraced(function* (
   settings: Settings,
   input: { readonly topic: string; readonly key: string }
 ) {

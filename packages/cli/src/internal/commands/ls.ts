@@ -23,7 +23,7 @@ const select = (entries: Iterable<Entry>, settings: Settings, input: Input): Rea
   return Option.isNone(input.limit) ? chosen : chosen.slice(0, input.limit.value)
 }
 
-export const ls = Effect.fnUntraced(function* (settings: Settings, input: Input) {
+export const run = Effect.fnUntraced(function* (settings: Settings, input: Input) {
   const read = yield* caughtUp(input.topic, settings)
   const entries = yield* KafkaTable.withMetadata(read)
   const chosen = select(entries.view.values(), settings, input)

@@ -34,6 +34,6 @@ export const check = Effect.fnUntraced(function* (settings: Settings, input: Inp
   if (!input.yes) yield* confirmed(settings, input)
 })
 
-export const remove = Effect.fnUntraced(function* (settings: Settings, input: Input) {
+export const run = Effect.fnUntraced(function* (settings: Settings, input: Input) {
   yield* write(settings, input.topic, yield* keyBytes(settings, input.key), null)
 })

@@ -4,7 +4,7 @@ import { keyBytes, valueBytes } from "../given.ts"
 import type { Settings } from "../settings.ts"
 import { write } from "../writing.ts"
 
-export const set = Effect.fnUntraced(function* (
+export const run = Effect.fnUntraced(function* (
   settings: Settings,
   input: { readonly topic: string; readonly key: string; readonly value: string }
 ) {

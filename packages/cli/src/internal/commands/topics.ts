@@ -87,7 +87,7 @@ const words: Readonly<Record<Fitness, string>> = {
   unknown: "?"
 }
 
-export const topics = Effect.fnUntraced(
+export const run = Effect.fnUntraced(
   function* (settings: Settings) {
     const client = yield* KafkaClient
     const names = [...(yield* client.listTopics)].sort()

@@ -62,7 +62,7 @@ const follow = Effect.fnUntraced(function* (
   yield* isView(settings) ? view(settings, read, batches, follower) : lines(settings, batches, follower)
 })
 
-export const watch = (
+export const run = (
   settings: Settings,
   input: { readonly topic: string; readonly keys: ReadonlyArray<string> }
 ): ReturnType<typeof follow> =>
