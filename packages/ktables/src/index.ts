@@ -1,6 +1,7 @@
 /**
  * @since 0.1.0
  */
+export * as CheckpointStore from "./CheckpointStore.ts"
 export * as Codec from "./Codec.ts"
 export * as GroupedKafkaTable from "./GroupedKafkaTable.ts"
 export * as GroupedKafkaTableWriter from "./GroupedKafkaTableWriter.ts"

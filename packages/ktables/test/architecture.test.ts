@@ -32,7 +32,8 @@ const rooms: Readonly<Record<string, ReadonlyArray<string>>> = {
   log: ["topic", "records", "protocol"],
   table: [],
   operators: ["table"],
-  replica: ["table", "log", "topic", "records"],
+  checkpoint: ["records"],
+  replica: ["table", "log", "topic", "checkpoint", "records"],
   memory: ["records", "protocol"]
 }
 

@@ -9,7 +9,7 @@
 import type { LogError } from "./logError.ts"
 import { Clock, Deferred, Effect, Fiber, Scope } from "effect"
 import type { SeenTopic } from "../topic/topicView.ts"
-import { AnswerMemory } from "./answerMemory.ts"
+import { AnswerMemory } from "../records/answerMemory.ts"
 import type { Partition } from "./partition.ts"
 import * as Answers from "./answers.ts"
 import * as Controller from "./controller.ts"

@@ -34,6 +34,7 @@ import {
 import { compressionOf, decompress, MAX_DECOMPRESSED } from "./compression.ts"
 import { crc32c } from "./crc32c.ts"
 import { readLegacyBatch } from "./legacyMessages.ts"
+import type { RecordWalk } from "./recordWalk.ts"
 
 /** What is wrong with a record set, and where. */
 export interface BatchProblem {
@@ -155,7 +156,7 @@ const readControlType = (bytes: Buffer, start: number, end: number): number => {
  * A batch that is cut short at the end of the set is not there yet: it ends the walk without a problem. The fields keep
  * the last record's values when `next()` returns false.
  */
-export class RecordCursor {
+export class RecordCursor implements RecordWalk {
   /** Holds the current record's bytes: the record set itself, or a batch's decompressed records. */
   buffer: Buffer
   offset = -1
@@ -180,6 +181,7 @@ export class RecordCursor {
   passedEpoch = -1
 
   private readonly set: Buffer
+  private readonly setEnd: number
   private readonly fromOffset: number
   private readonly aborted: AbortedTransactions | undefined
   private readonly listener: BatchListener | undefined
@@ -211,6 +213,9 @@ export class RecordCursor {
 
   constructor(options: {
     readonly records: Buffer
+    /** Where the record set lies in `records`. Default: all of it. */
+    readonly start?: number
+    readonly end?: number
     readonly fromOffset: number
     /** The answer's list, ordered by first offset or not; undefined to see aborted records too (read_uncommitted). */
     readonly abortedTransactions: ReadonlyArray<AbortedTransaction> | undefined
@@ -218,6 +223,8 @@ export class RecordCursor {
     readonly listener?: BatchListener | undefined
   }) {
     this.set = options.records
+    this.batchStart = options.start ?? 0
+    this.setEnd = options.end ?? options.records.length
     this.batch = options.records
     this.buffer = options.records
     this.fromOffset = options.fromOffset
@@ -360,7 +367,7 @@ export class RecordCursor {
   private stop(kind: BatchProblem["kind"], offset: number, detail: string): false {
     this.problem = { kind, offset, detail }
     this.recordsLeft = 0
-    this.batchStart = this.set.length
+    this.batchStart = this.setEnd
     return false
   }
 
@@ -371,9 +378,9 @@ export class RecordCursor {
     if (this.lastEpoch > this.passedEpoch) this.passedEpoch = this.lastEpoch
     const set = this.set
     const start = this.batchStart
-    if (start + MAGIC >= set.length) return false
+    if (start + MAGIC >= this.setEnd) return false
     const end = start + LOG_OVERHEAD + readInt32(set, start + BATCH_LENGTH)
-    if (end > set.length) return false
+    if (end > this.setEnd) return false
     const baseOffset = readInt64(set, start)
     if (end <= start + MAGIC) return this.stop("Corrupt", baseOffset, "a batch is shorter than its header")
     this.batchStart = end

@@ -1,15 +1,10 @@
 /** How large a table may become, so that a wrong topic ends in an error and not in a process without memory. */
 import { TableTooLarge } from "../../TableError.ts"
+import type { Extent } from "../records/survivors.ts"
 
 export interface Limits {
   readonly maxEntries: number | undefined
   readonly maxBytes: number | undefined
-}
-
-/** How much there is: entries, and bytes of their records' keys and values. */
-export interface Extent {
-  readonly entries: number
-  readonly bytes: number
 }
 
 /**

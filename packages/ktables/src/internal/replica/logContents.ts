@@ -7,7 +7,7 @@ import { grown } from "../bySlot.ts"
 import { noHeaders } from "../records/recordHeaders.ts"
 import { Contents, type SlotIndex } from "../table/contents.ts"
 import { Graves } from "./graves.ts"
-import type { Extent } from "./limits.ts"
+import type { Extent } from "../records/survivors.ts"
 
 /** Where an entry's record lies. */
 export interface Place {

@@ -7,7 +7,7 @@ import type { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { isTransparent } from "./sameness.ts"
 import { inSlices } from "../slice.ts"
-import type { Survivors } from "./survivors.ts"
+import type { Survivors } from "../records/survivors.ts"
 import { type Decoding, printedKey } from "./decoding.ts"
 import { SurvivorSource } from "./source.ts"
 

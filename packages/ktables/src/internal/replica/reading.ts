@@ -15,9 +15,9 @@ import { LOAD_SLICE } from "../slice.ts"
 import type { Cell } from "../table/cell.ts"
 import type { Applier } from "./applier.ts"
 import type { CurrentSession } from "./currentSession.ts"
-import { excess, type Extent, type Limits, sumOf } from "./limits.ts"
+import { excess, type Limits, sumOf } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
-import { Survivors } from "./survivors.ts"
+import { type Extent, Survivors } from "../records/survivors.ts"
 import { trim } from "./trim.ts"
 
 export interface CatchUp {

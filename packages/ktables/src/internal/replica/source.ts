@@ -1,6 +1,6 @@
 /** Where the bytes of a record lie, live or surviving, without an object per record. */
 import type { RecordCursor } from "../records/batchReader.ts"
-import type { Survivors } from "./survivors.ts"
+import type { Survivors } from "../records/survivors.ts"
 
 const noBytes = Buffer.alloc(0)
 

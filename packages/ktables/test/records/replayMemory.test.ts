@@ -2,8 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import { AnswerMemory } from "../../src/internal/log/answerMemory.ts"
-import { Survivors } from "../../src/internal/replica/survivors.ts"
+import { AnswerMemory } from "../../src/internal/records/answerMemory.ts"
+import { Survivors } from "../../src/internal/records/survivors.ts"
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 

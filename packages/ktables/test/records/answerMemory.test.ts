@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { AnswerMemory } from "../../src/internal/log/answerMemory.ts"
+import { AnswerMemory } from "../../src/internal/records/answerMemory.ts"
 
 const size = 1 << 20
 const isSame = (a: Buffer, b: Buffer): boolean => a.buffer === b.buffer

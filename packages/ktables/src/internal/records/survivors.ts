@@ -10,9 +10,14 @@
  */
 import { randomFillSync } from "node:crypto"
 import type { Mutable } from "effect/Types"
-import type { RecordCursor } from "../records/batchReader.ts"
-import type { AnswerMemory } from "../log/answerMemory.ts"
-import type { Extent } from "./limits.ts"
+import type { AnswerMemory } from "./answerMemory.ts"
+import type { RecordWalk } from "./recordWalk.ts"
+
+/** How much there is: entries, and bytes of their records' keys and values. */
+export interface Extent {
+  readonly entries: number
+  readonly bytes: number
+}
 
 /** Superseded bytes that may be retained beyond the survivors' own before chunks are copied together. */
 const slack = 1024 * 1024
@@ -143,7 +148,7 @@ export class Survivors {
   private staged = 0
   private source: Buffer = noBytes
   /** The cursor, where it is at a record of the next group. */
-  private ahead: RecordCursor | undefined
+  private ahead: RecordWalk | undefined
 
   /** Counts over every record seen, superseded ones included. */
   records = 0
@@ -162,7 +167,7 @@ export class Survivors {
    *
    * @param deadline of `performance.now()`
    */
-  take(cursor: RecordCursor, deadline: number): boolean {
+  take(cursor: RecordWalk, deadline: number): boolean {
     for (;;) {
       const goesOn = this.stage(cursor)
       this.settle()
@@ -173,7 +178,7 @@ export class Survivors {
   }
 
   /** Fills the group; false when the cursor has ended. */
-  private stage(cursor: RecordCursor): boolean {
+  private stage(cursor: RecordWalk): boolean {
     let staged = 0
     if (this.ahead === cursor) this.stageOne(cursor, staged++)
     this.ahead = undefined
@@ -196,7 +201,7 @@ export class Survivors {
     return goesOn
   }
 
-  private stageOne(cursor: RecordCursor, i: number): void {
+  private stageOne(cursor: RecordWalk, i: number): void {
     const { buffer, valueLength } = cursor
     this.source = buffer
     if (valueLength < 0) this.tombstones++

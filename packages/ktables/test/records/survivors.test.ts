@@ -4,8 +4,8 @@ import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { readHeaders } from "../../src/internal/records/recordHeaders.ts"
 import { chance } from "../support/chance.ts"
-import { AnswerMemory } from "../../src/internal/log/answerMemory.ts"
-import { Survivors } from "../../src/internal/replica/survivors.ts"
+import { AnswerMemory } from "../../src/internal/records/answerMemory.ts"
+import { Survivors } from "../../src/internal/records/survivors.ts"
 
 interface Expected {
   readonly value: Buffer | null
