@@ -22,6 +22,7 @@ const written = (bytes: Uint8Array, at: number, more: ReadonlyArray<Uint8Array>)
 /** @param files what is stored, by name. */
 export const make = (files: Map<string, Uint8Array>): Service => {
   const owned = new Set<string>()
+  const bytesOf = (name: string): Uint8Array => files.get(name) ?? new Uint8Array(0)
   return {
     open: (name) =>
       Effect.gen(function* () {
@@ -39,7 +40,6 @@ export const make = (files: Map<string, Uint8Array>): Service => {
                   })
                 )
           )
-        const bytes = (): Uint8Array => files.get(name) ?? new Uint8Array(0)
         return {
           claim: Effect.sync(() => {
             if (!isOwned && owned.has(name)) return "another table of this process writes it"
@@ -47,14 +47,14 @@ export const make = (files: Map<string, Uint8Array>): Service => {
             isOwned = true
             return undefined
           }),
-          size: Effect.sync(() => bytes().length),
+          size: Effect.sync(() => bytesOf(name).length),
           read: (at, into) =>
             Effect.sync(() => {
-              const part = bytes().subarray(at, at + into.length)
+              const part = bytesOf(name).subarray(at, at + into.length)
               into.set(part)
               return part.length
             }),
-          write: (at, more) => owning(() => void files.set(name, written(bytes(), at, more))),
+          write: (at, more) => owning(() => void files.set(name, written(bytesOf(name), at, more))),
           replacement: owning(() => {
             let next: Uint8Array = new Uint8Array(0)
             return {
