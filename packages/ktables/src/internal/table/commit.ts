@@ -34,20 +34,17 @@ export interface Receiver<K, V> {
   readonly receiveNext: (written: Written<K, V>) => void
 }
 
-/** Dependents that are yet to be visited: lower ones first, each once. */
+/** Dependents that are yet to be visited: lower ones first, each once. However many there are, each costs the same. */
 class Visits {
-  readonly #waiting: Array<Dependent> = []
+  readonly #byHeight: Array<Set<Dependent> | undefined> = []
 
   add(dependent: Dependent): void {
-    const waiting = this.#waiting
-    if (waiting.includes(dependent)) return
-    let at = waiting.length
-    while (at > 0 && waiting[at - 1]!.height < dependent.height) at--
-    waiting.splice(at, 0, dependent)
+    ;(this.#byHeight[dependent.height] ??= new Set()).add(dependent)
   }
 
-  next(): Dependent | undefined {
-    return this.#waiting.pop()
+  /** Those that come meanwhile stand on one that is visited, and are higher. */
+  forEach(visit: (dependent: Dependent) => void): void {
+    for (let height = 0; height < this.#byHeight.length; height++) this.#byHeight[height]?.forEach(visit)
   }
 }
 
@@ -85,7 +82,7 @@ export class Commit {
 
   /** Brings all contents in step, and only then lets anybody know: `reached` first. */
   run(reached: () => void): void {
-    for (let next = this.#visits.next(); next !== undefined; next = this.#visits.next()) next.propagate(this)
+    this.#visits.forEach((dependent) => dependent.propagate(this))
     notify(this.#publications, reached)
   }
 }
