@@ -302,7 +302,7 @@ describe("a function that throws", () => {
       const reached: Array<number> = []
       for (const key of ["a", "b", "c"]) put(root, [[key, new Incomparable()]], () => reached.push(beside.view.size))
       assert.deepStrictEqual(reached, [1, 2, 3])
-      const error = failed("index(prices)", "one that cannot be compared")
+      const error = failed("index(prices)", '"b"')
       assert.deepStrictEqual(yield* table.status, { _tag: "Failed", error })
     })
   )

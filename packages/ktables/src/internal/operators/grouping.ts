@@ -3,7 +3,7 @@ import * as Equal from "effect/Equal"
 import type * as HashMap from "effect/HashMap"
 import { setAt } from "../bySlot.ts"
 import type { Cell } from "../table/cell.ts"
-import { look } from "../table/keyText.ts"
+import { Looks } from "../table/looks.ts"
 import { type OnError, refusal, type Refuse } from "./guarded.ts"
 import { Groups, type Member } from "./groups.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
@@ -19,6 +19,7 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
   readonly #refuse: Refuse
   /** What became of the source's entries, by their slots: where it is in several groups, an array. */
   readonly #memberships: Array<Member<I, K, V> | ReadonlyArray<Member<I, K, V>> | undefined> = []
+  readonly #looks = new Looks<I>(this.contents.index)
   #outputs: Array<Indices<I> & {}> = []
 
   constructor(source: Source<K, V>, f: (value: V, key: K) => Indices<I>, refuse: Refuse) {
@@ -29,6 +30,7 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
 
   compute(): void {
     const outputs: Array<Indices<I> & {}> = []
+    this.#looks.begin()
     for (const { changes } of this.#source.received) {
       for (const change of changes) {
         outputs.push(change._tag === "Set" ? this.#indicesOf(change.value, change.key) : nowhere)
@@ -48,17 +50,20 @@ class Grouped<K, V, I> implements Derivation<I, HashMap.HashMap<K, V>> {
   }
 
   fill(): () => boolean {
-    return this.#source.walk((key, value, slot) => this.#move(slot, key, this.#indicesOf(value, key), value))
+    return this.#source.walk((key, value, slot) => {
+      this.#looks.begin()
+      this.#move(slot, key, this.#indicesOf(value, key), value)
+    })
   }
 
   #indicesOf(value: V, key: K): Indices<I> & {} {
     try {
       const given = this.#f(value, key)
       if (!Array.isArray(given)) {
-        look(given)
+        this.#looks.at(given as I)
         return given ?? [given as I]
       }
-      given.forEach(look)
+      for (const one of given as ReadonlyArray<I>) this.#looks.at(one)
       return distinct(given)
     } catch (cause) {
       this.#refuse(key, cause)

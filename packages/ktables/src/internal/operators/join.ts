@@ -6,7 +6,7 @@ import type { Cell } from "../table/cell.ts"
 import { Contents } from "../table/contents.ts"
 import { KeyIndex } from "../table/keyIndex.ts"
 import { KeyMap } from "../table/keyMap.ts"
-import { look } from "../table/keyText.ts"
+import { Looks } from "../table/looks.ts"
 import { absent, type Absent, type OnError, refusal, type Refuse } from "./guarded.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Places } from "./places.ts"
@@ -43,6 +43,7 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
 
   compute(): void {
     const outputs: Array<Output<K, J, A>> = []
+    this.#references?.looks.begin()
     if (this.#right.received.length === 0) {
       for (const { changes, slots } of this.#left.received) {
         changes.forEach((change, i) => {
@@ -94,7 +95,10 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
   }
 
   fill(): () => boolean {
-    return this.#left.walk((key, left, slot) => this.#put(this.#outputOf(slot, key, left)))
+    return this.#left.walk((key, left, slot) => {
+      this.#references?.looks.begin()
+      this.#put(this.#outputOf(slot, key, left))
+    })
   }
 
   #outputOf(slot: number, key: K, left: L): Output<K, J, A> {
@@ -102,7 +106,7 @@ class Joined<K, L, J, R, A> implements Derivation<K, A> {
     let reference: J | undefined
     try {
       reference = on === undefined ? (key as unknown as J) : (on(left, key) ?? undefined)
-      if (on !== undefined) look(reference)
+      if (reference !== undefined) this.#references?.looks.at(reference)
     } catch (cause) {
       return { slot, key, reference: undefined, it: refuse(key, cause) }
     }
@@ -144,9 +148,11 @@ class References<K, J> {
   /** By the slots of the left table. */
   readonly #forth: Array<J | undefined> = []
   readonly #back = new KeyIndex<J, KeyMap<K, true>>()
+  readonly looks = new Looks<J>(this.#back)
 
-  set(slot: number, key: K, reference: J | undefined): void {
+  set(slot: number, key: K, given: J | undefined): void {
     const before = this.#forth[slot]
+    const reference = given === undefined ? undefined : this.#back.keyOf(given)
     if (Equal.equals(before, reference)) return
     setAt(this.#forth, slot, reference)
     if (before !== undefined) {

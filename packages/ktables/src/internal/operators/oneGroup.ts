@@ -2,6 +2,7 @@
 import type { GroupKey } from "../../Codec.ts"
 import { Contents } from "../table/contents.ts"
 import { GroupIndex } from "../table/groupIndex.ts"
+import { Looks } from "../table/looks.ts"
 import type { GroupRoutes } from "./groupRoutes.ts"
 import { type Derivation, type Derived, make } from "./operator.ts"
 import { Input, type Source } from "./source.ts"
@@ -10,13 +11,18 @@ class OneGroup<G, M, V> implements Derivation<M, V> {
   readonly contents = new Contents<M, V>()
   readonly #source: Source<GroupKey<G, M>, V>
   readonly #group: G
+  readonly #looks = new Looks<M>(this.contents.index)
 
   constructor(source: Source<GroupKey<G, M>, V>, group: G) {
     this.#source = source
     this.#group = group
   }
 
-  compute(): void {}
+  /** The members were compared with each other where they are few, and here they are looked for as keys are. */
+  compute(): void {
+    this.#looks.begin()
+    for (const { changes } of this.#source.received) for (const { key } of changes) this.#looks.at(key.member)
+  }
 
   write(): void {
     for (const { changes } of this.#source.received) {

@@ -22,7 +22,10 @@ export interface Derivation<K, V, C extends Contents<K, V> = Contents<K, V>> {
   readonly contents: C
   /** Finds what comes of all that its sources received. It may throw. */
   readonly compute: () => void
-  /** Writes what was found, within a mutation of its contents. It throws nothing but what an `Equal` of keys does. */
+  /**
+   * Writes what was found, within a mutation of its contents. It does not throw: keys that its sources have not compared were
+   * looked at before, see `Looks`.
+   */
   readonly write: () => void
   /**
    * Begins to write what comes of all that its sources contain, an entry with each step; false when there is none left.

@@ -31,6 +31,8 @@ const MAP_STRIDE = 8
 /** Finds the slot of a key. Keys are compared as `Equal` does. */
 export interface SlotIndex<K> {
   get(key: K): number | undefined
+  /** A key as it stands in the index, or one that is compared with others as that is. */
+  keyOf(key: K): K
   set(key: K, slot: number): void
   delete(key: K): void
   /** Tolerates changes while it is walked: what is deleted before its turn is not visited, what is added may be. */
@@ -217,7 +219,8 @@ export class Contents<K, V> {
     return slot
   }
 
-  #rewrite(slot: number, key: K, value: V): void {
+  #rewrite(slot: number, given: K, value: V): void {
+    const key = this.index.keyOf(given)
     if (this.#changes !== undefined) {
       this.#note(slot, { _tag: "Set", key, value, previous: Option.some(this.#values[slot] as V) })
     }
@@ -255,7 +258,8 @@ export class Contents<K, V> {
   }
 
   /** As `delete`, of an entry whose slot is known. */
-  deleteAt(slot: number, key: K): void {
+  deleteAt(slot: number, given: K): void {
+    const key = this.index.keyOf(given)
     if (this.#changes !== undefined) {
       this.#note(slot, { _tag: "Deleted", key, previous: this.#values[slot] as V })
     }

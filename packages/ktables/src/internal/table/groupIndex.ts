@@ -25,6 +25,10 @@ export class GroupIndex<G, M> implements SlotIndex<GroupKey<G, M>> {
     return this.#groups.get(group)?.get(member)
   }
 
+  keyOf(key: GroupKey<G, M>): GroupKey<G, M> {
+    return key
+  }
+
   set({ group, member }: GroupKey<G, M>, slot: number): void {
     look(member)
     let members = this.#groups.get(group)

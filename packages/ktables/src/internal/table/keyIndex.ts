@@ -1,7 +1,6 @@
 /** Finds what belongs to a key: by its identity where the language can tell, else by its structure. */
-import * as MutableHashMap from "effect/MutableHashMap"
-import * as Option from "effect/Option"
 import { keyText } from "./keyText.ts"
+import { StructuralIndex } from "./structuralIndex.ts"
 
 /**
  * V8 refuses a `Map` of more than 2 ** 24 entries, and counts deleted ones among them until they are half: no more than
@@ -18,7 +17,7 @@ export class KeyIndex<K, A extends {}> {
   /** Keys that are objects, by their texts. */
   #texts: KeyIndex<string, readonly [K, A]> | undefined
   /** Keys that are objects without a text. */
-  #structural: MutableHashMap.MutableHashMap<K, A> | undefined
+  #structural: StructuralIndex<K, A> | undefined
 
   /** @param most entries of a map. */
   constructor(most = MOST) {
@@ -29,7 +28,7 @@ export class KeyIndex<K, A extends {}> {
     if (typeof key === "object" && key !== null) {
       const text = keyText(key)
       if (text !== undefined) return this.#texts?.get(text)?.[1]
-      return this.#structural && Option.getOrUndefined(MutableHashMap.get(this.#structural, key))
+      return this.#structural?.get(key)
     }
     const found = this.#newest.get(key)
     return found !== undefined || this.#older.length === 0 ? found : this.#olderOf(key)?.get(key)
@@ -38,7 +37,7 @@ export class KeyIndex<K, A extends {}> {
   set(key: K, value: A): void {
     if (typeof key === "object" && key !== null) {
       const text = keyText(key)
-      if (text === undefined) MutableHashMap.set((this.#structural ??= MutableHashMap.empty<K, A>()), key, value)
+      if (text === undefined) (this.#structural ??= new StructuralIndex()).set(key, value)
       else (this.#texts ??= new KeyIndex(this.#most)).set(text, [key, value])
       return
     }
@@ -60,7 +59,7 @@ export class KeyIndex<K, A extends {}> {
     if (typeof key === "object" && key !== null) {
       const text = keyText(key)
       if (text !== undefined) this.#texts?.delete(text)
-      else if (this.#structural !== undefined) MutableHashMap.remove(this.#structural, key)
+      else this.#structural?.delete(key)
       return
     }
     if (this.#newest.delete(key)) return
@@ -68,6 +67,15 @@ export class KeyIndex<K, A extends {}> {
     if (older === undefined) return
     older.delete(key)
     if (older.size === 0) this.#older = this.#older.filter((map) => map !== older)
+  }
+
+  /**
+   * As the key stands in the index, where others may have to compare it again: it was compared with those beside it. A key
+   * that is equal to it by identity or by its text may stand for it.
+   */
+  keyOf(key: K): K {
+    if (this.#structural === undefined || typeof key !== "object" || key === null) return key
+    return keyText(key) === undefined ? (this.#structural.keyOf(key) ?? key) : key
   }
 
   /** How many maps a look-up asks at worst. */
