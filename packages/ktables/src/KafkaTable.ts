@@ -475,11 +475,12 @@ export const make = Effect.fn("KafkaTable.make")(function* <
     name,
     contents: empty(),
     same: sameness(topic.value, context),
-    capacity: options.changesCapacity ?? 16_384
+    capacity: options.changesCapacity ?? 16_384,
+    position: () => [reader.position()]
   })
   metrics.status(cell.status._tag)
   const { describe, ensured, start } = makeStart(client, topic, options)
-  const reader = yield* Replica.make<K, V>({
+  const reader: Replica.Replica = yield* Replica.make<K, V>({
     view: yield* TopicView.acquire(client, name),
     topic: name,
     settings: settingsOf(options),

@@ -58,6 +58,7 @@ import { CellTable } from "./internal/table/cellTable.ts"
 import { TypeId } from "./internal/table/typeId.ts"
 import type { TableChange } from "./TableChange.ts"
 import type { DerivationFailed, TableClosed } from "./TableError.ts"
+import type { TablePosition } from "./TablePosition.ts"
 import type { TableStatus } from "./TableStatus.ts"
 
 export {
@@ -179,6 +180,19 @@ export type Error<T> = T extends Table<infer _K, infer _V, infer E> ? E : never
  * @since 0.1.0
  */
 export const isTable = (u: unknown): u is Any => typeof u === "object" && u !== null && TypeId in u
+
+/**
+ * How much of which logs the contents of a table have, as of now.
+ *
+ * **Gotchas**
+ *
+ * In the step in which an `awaitOffset` or `barrier` resumes a program the contents may be ahead of it; `Effect.yieldNow`
+ * leaves it.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const position = (self: Any): TablePosition => cellOf(self, "Table.position.self").position()
 
 // ---------------------------------------------------------------------------------------------------------------------
 // operators: what types rule out is refused when plain JavaScript gives it, by throwing `InvalidOption`

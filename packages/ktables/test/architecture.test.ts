@@ -17,6 +17,7 @@ const vocabulary = [
   "TableChange",
   "TableEntry",
   "TableError",
+  "TablePosition",
   "TableStatus",
   "TableTopic",
   "WriteAck"

@@ -106,6 +106,8 @@ const entries = [
   "TableChange",
   "TableEntry",
   "TableError",
+  "TablePosition",
+  "TableReplication",
   "TableStatus",
   "TableTopic",
   "WriteAck"

@@ -118,6 +118,11 @@ export class OffsetWaiters {
     return false
   }
 
+  /** Whether positions are ahead of what can be read. */
+  get isHeld(): boolean {
+    return this.#held
+  }
+
   hold(): void {
     this.#held = true
     // What was read before counts no more.

@@ -4,6 +4,7 @@
  */
 import type { Mutable } from "effect/Types"
 import type * as KafkaClient from "../../KafkaClient.ts"
+import type { PartitionPosition } from "../../TablePosition.ts"
 import type { Moment } from "../moment.ts"
 import type { RecordCursor, RecordSetSummary } from "../records/batchReader.ts"
 import type { SeenPartition } from "../topic/topicView.ts"
@@ -86,6 +87,11 @@ export class Partition {
   /** Offsets between what was read and the high watermark, as the leader last said. */
   get lag(): number {
     return Math.max(0, this.highWatermark - this.readTo)
+  }
+  /** How much of its log was read. */
+  get reached(): PartitionPosition {
+    const { epoch, epochAt, partition, readTo } = this
+    return { partition, offset: readTo, epoch, epochAt }
   }
   /** Whether an open transaction keeps records from being read that are there. */
   get isHeldBack(): boolean {

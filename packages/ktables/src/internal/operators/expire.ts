@@ -146,7 +146,7 @@ const nothing = () => {}
 
 /** The time that passes, as a source: when some entry has to go, it has changed. */
 class Time<K, V extends Timestamped> implements AnyInput<never> {
-  readonly cell = { height: 0, capacity: 0, end: undefined }
+  readonly cell = { height: 0, capacity: 0, end: undefined, position: () => [] }
   readonly status = { _tag: "CaughtUp" } as const
   readonly prepare = Effect.void
   readonly #passed: PassedTime

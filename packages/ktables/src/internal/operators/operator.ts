@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { DerivationFailed } from "../../TableError.ts"
+import * as TablePosition from "../../TablePosition.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 import { inSlices } from "../slice.ts"
 import { Cell, type End, type Follower, settle, type Wakes } from "../table/cell.ts"
@@ -65,7 +66,14 @@ export type AnyInput<E> = Pick<
   | "prepare"
   | "status"
   | "unfollow"
-> & { readonly cell: { readonly height: number; readonly capacity: number; readonly end: End<E> | undefined } }
+> & {
+  readonly cell: {
+    readonly height: number
+    readonly capacity: number
+    readonly end: End<E> | undefined
+    readonly position: () => TablePosition.TablePosition
+  }
+}
 
 /** Makes what of their sources has to be made to be read. */
 const prepared = <E>(inputs: ReadonlyArray<AnyInput<E>>): Effect.Effect<void> =>
@@ -102,7 +110,8 @@ class Operator<K, V, E, C extends Contents<K, V>> implements Dependent, Follower
       contents: this.#derivation.contents,
       same,
       capacity: Math.max(...inputs.map(({ cell }) => cell.capacity)),
-      height: this.height
+      height: this.height,
+      position: () => TablePosition.all(inputs.map(({ cell }) => cell.position()))
     })
     for (const input of inputs) input.attach(this)
   }

@@ -4,6 +4,7 @@
  */
 import { Cause, Clock, Context, Deferred, Effect, type Schedule, Tracer } from "effect"
 import { type CatchUpTimeout, ReaderDied, type ReaderError, TableClosed } from "../../TableError.ts"
+import type { TopicPosition } from "../../TablePosition.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import type { WaitEnd } from "../log/ackWaits.ts"
 import { Connectivity } from "../log/connectivity.ts"
@@ -79,6 +80,8 @@ export interface Replica extends Pick<Waits.Waits, "awaitOffset" | "barrier"> {
   readonly degrade: (error: CatchUpTimeout) => Effect.Effect<void>
   readonly close: Effect.Effect<void>
   readonly progress: () => Progress
+  /** How much of the log the contents have that are shown. */
+  readonly position: () => TopicPosition
   /** Those that are read, by their numbers. */
   readonly partitions: () => ReadonlyArray<Partition>
   /** Why partitions are not connected, each cause once. */
@@ -140,6 +143,13 @@ export const make = <K, V>(options: {
     /** When progress was shown last. */
     let progressAt = 0
     let catchUp: Reading.CatchUp | undefined
+    /** The topic that is read. */
+    let topicId: string | undefined
+    /** What is shown while a session reads that is not shown yet. */
+    let left: TopicPosition = { topic, topicId, partitions: [] }
+    const position = (): TopicPosition =>
+      waiters.isHeld ? left : { topic, topicId, partitions: inOrder().map((partition) => partition.reached) }
+    const inOrder = () => [...current.partitions.values()].sort((a, b) => a.partition - b.partition)
 
     const show = (): void => {
       const status = statusOf(state, current.progress())
@@ -194,11 +204,13 @@ export const make = <K, V>(options: {
     /** Reads until the log turns out to be another, or cannot be read any more; succeeds with why. */
     const read = Effect.fnUntraced(function* (seen: SeenTopic): Effect.fn.Return<LogError> {
       began = monotonicMillis(clock)
+      topicId = seen.topicId
       stop = Deferred.makeUnsafe()
       // Who waits for a first, incomplete load goes on doing so; what is shown already is only replaced by the whole.
       if ("isDegraded" in state && state.isDegraded && !hasShown()) Deferred.doneUnsafe(stop, Effect.void)
       const cause = yield* Effect.flip(Effect.sandbox(Effect.scoped(reading(seen, stop))))
       connectivity.forget()
+      left = position()
       current.end()
       waiters.hold()
       waiters.again()
@@ -329,7 +341,8 @@ export const make = <K, V>(options: {
       awaitOffset: waits.awaitOffset,
       barrier: waits.barrier,
       progress: () => current.progress(),
-      partitions: () => [...current.partitions.values()].sort((a, b) => a.partition - b.partition),
+      position,
+      partitions: inOrder,
       away: () => [
         ...new Set([...current.partitions.values()].flatMap(({ disconnectedBecause }) => disconnectedBecause ?? []))
       ],

@@ -6,6 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { TableClosed } from "../../TableError.ts"
+import type { TablePosition } from "../../TablePosition.ts"
 import type { TableStatus } from "../../TableStatus.ts"
 import { ChangeFeed } from "./changeFeed.ts"
 import { Commit, type Receiver, Replacement } from "./commit.ts"
@@ -22,6 +23,8 @@ export interface CellOptions<K, V, C extends Contents<K, V>> {
   readonly capacity: number
   /** 0 for one that a log fills, and else more than that of any table it is derived from. */
   readonly height?: number
+  /** How much of which logs the contents have, outside of commits. Default: there is no log. */
+  readonly position?: () => TablePosition
 }
 
 /** What a wait for completeness comes to under a status; undefined while it goes on. */
@@ -66,6 +69,7 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   readonly statuses: StatusFeed<E> = new StatusFeed<E>({ _tag: "Loading", replayed: 0, target: 0 })
   readonly same: Same<V>
   readonly capacity: number
+  readonly position: () => TablePosition
   readonly #receivers = new Set<Receiver<K, V>>()
   readonly #followers = new Set<Follower<E>>()
   readonly #completions = new Set<(outcome: Effect.Effect<void, E | TableClosed>) => void>()
@@ -74,12 +78,13 @@ export class Cell<K, V, E, C extends Contents<K, V> = Contents<K, V>> {
   #next: Next<K, V, C> | undefined
   #end: End<E> | undefined
 
-  constructor({ capacity, contents, height = 0, name, same }: CellOptions<K, V, C>) {
+  constructor({ capacity, contents, height = 0, name, position = () => [], same }: CellOptions<K, V, C>) {
     this.name = name
     this.height = height
     this.same = same
     this.#contents = contents
     this.capacity = capacity
+    this.position = position
     this.feed = new ChangeFeed(this, capacity)
   }
 

@@ -43,6 +43,7 @@ const look = (listener: { isDirty: boolean; wake: (() => void) | undefined }): v
 
 export class ChangeFeed<K, V, E> {
   readonly #subscribers = new Set<Mailbox<ReadonlyArray<Change<K, V>>>>()
+  readonly #taps = new Set<(changes: ReadonlyArray<Change<K, V>>) => void>()
   readonly #watchers = new KeyIndex<K, Set<Mailbox<Option.Option<V>>>>()
   #watched = 0
   readonly #listeners = new Set<Listener<K, V>>()
@@ -58,16 +59,24 @@ export class ChangeFeed<K, V, E> {
 
   /** Whether anybody wants change objects: without subscribers none are made. */
   get wantsChanges(): boolean {
-    return this.#subscribers.size > 0 || this.#watched > 0
+    return this.#subscribers.size > 0 || this.#watched > 0 || this.#taps.size > 0
   }
 
   /** Hands on the changes that made a version. One push per subscriber, one look per change if keys are watched. */
   publish(changes: ReadonlyArray<Change<K, V>>, version: number): void {
     if (changes.length > 0) {
+      for (const receive of this.#taps) receive(changes)
       for (const subscriber of this.#subscribers) subscriber.offer(changes, changes.length, version)
       if (this.#watched > 0) this.#tellWatchers(changes, version)
     }
     for (const listener of this.#listeners) if (listener.concerns(changes)) look(listener)
+  }
+
+  /** From here on `receive` gets each batch in the step that publishes it, until the returned function is called. */
+  tap(receive: (changes: ReadonlyArray<Change<K, V>>) => void): () => void {
+    const own = (changes: ReadonlyArray<Change<K, V>>): void => receive(changes)
+    this.#taps.add(own)
+    return () => this.#taps.delete(own)
   }
 
   #tellWatchers(changes: ReadonlyArray<Change<K, V>>, version: number): void {
