@@ -7,6 +7,7 @@ export const steps: ReadonlyArray<readonly [string, string]> = [
   ["drain", "drain --log rounds"],
   ["java", "peers --peers java --log rounds --seconds 1 --count 500 --repeat 15"],
   ["python", "peers --peers python --log rounds --seconds 1 --count 500"],
+  ["drain-unique", "drain --log unique"],
   ["unique", "catchup --log unique --decode raw,schema,schema-jit"],
   ["go-unique", "peers --peers go --log unique --seconds 0.2 --count 20"],
   ["cold", "cold --client kafkajs,platformatic"],

@@ -1,4 +1,4 @@
-/** How fast the answers to fetches can be had at all. */
+/** How fast the answers to fetches can be had at all, and how fast they can fill a map. */
 import { Effect } from "effect"
 import type { Benchmark } from "../suite.ts"
 
@@ -9,10 +9,11 @@ export const drain: Benchmark = Effect.fnUntraced(function* (suite) {
   const { repeat, replayTopics } = suite
   const brokers = yield* suite.brokers
   const measured = []
-  for (const { topic } of yield* replayTopics) {
+  for (const { keys, topic } of yield* replayTopics) {
     for (const bytes of partitionBytes) {
       measured.push(...(yield* repeat("drain", { brokers, topic, partitionBytes: bytes })))
     }
+    measured.push(...(yield* repeat("bareMap", { brokers, topic, keys, partitionBytes: 2 << 20 })))
   }
   return measured
 })

@@ -28,7 +28,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ decode, keys, so
   const measure = Effect.fnUntraced(function* (detail: string) {
     const elapsed = stopwatch()
     const table = yield* KafkaTable.make(definition, replay).pipe(Effect.provideContext(client))
-    const { cpuMs, ms } = elapsed()
+    const { cpuMs, loopMs, ms } = elapsed()
     const { stats } = yield* table.health
     if (keys !== undefined && stats.entries !== keys) {
       return yield* Effect.die(`${topic} holds ${keys} keys, the table ${stats.entries}`)
@@ -42,6 +42,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ decode, keys, so
       detail,
       ms,
       cpuMs,
+      loopMs,
       records,
       rps: (records / ms) * 1000,
       keys: stats.entries,

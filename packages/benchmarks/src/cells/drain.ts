@@ -7,8 +7,8 @@ import type { Cell } from "../harness/cells.ts"
 import { mebibytes, rssMiB } from "../harness/memory.ts"
 import { stopwatch } from "../harness/stopwatch.ts"
 import { TopicConnections } from "../topics/provision.ts"
-import { fetch, nextOffset } from "../wire/requests.ts"
-import type { WireConnection } from "../wire/WireConnection.ts"
+import { replay } from "../topics/replay.ts"
+import { nextOffset } from "../wire/requests.ts"
 
 export interface Input {
   readonly brokers: ReadonlyArray<string>
@@ -21,18 +21,9 @@ export const cell: Cell<Input> = ({ brokers, topic, partitionBytes }) =>
   Effect.promise(async () => {
     const elapsed = stopwatch()
     const connections = await TopicConnections.open(brokers, topic)
-    const [start, end] = await Promise.all([connections.offsets("earliest"), connections.offsets("latest")])
-    const leaders = connections.byLeader()
-    await Promise.all(
-      leaders.map(({ connection, partitions }) =>
-        drain(connection, topic, new Map(partitions.map((p) => [p, start.get(p)!])), end, partitionBytes)
-      )
-    )
+    const { bytes, records } = await replay(connections, partitionBytes, nextOffset)
     const { cpuMs, ms } = elapsed()
     connections.close()
-    let records = 0
-    for (const [partition, offset] of end) records += offset - start.get(partition)!
-    const bytes = leaders.reduce((sum, { connection }) => sum + connection.bytesRead, 0)
     return [
       {
         metric: "drain",
@@ -47,23 +38,3 @@ export const cell: Cell<Input> = ({ brokers, topic, partitionBytes }) =>
       }
     ]
   })
-
-const drain = async (
-  connection: WireConnection,
-  topic: string,
-  positions: Map<number, number>,
-  end: ReadonlyMap<number, number>,
-  partitionBytes: number
-): Promise<void> => {
-  const finish = (): void => {
-    for (const [partition, position] of positions) if (position >= end.get(partition)!) positions.delete(partition)
-  }
-  finish()
-  while (positions.size > 0) {
-    for (const { partition, records } of await fetch(connection, topic, positions, partitionBytes)) {
-      const next = nextOffset(records)
-      if (next !== undefined) positions.set(partition, next)
-    }
-    finish()
-  }
-}

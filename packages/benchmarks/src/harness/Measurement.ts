@@ -4,6 +4,7 @@
 export const numbers = [
   "ms",
   "cpuMs",
+  "loopMs",
   "records",
   "rps",
   "p50",
@@ -27,7 +28,7 @@ export type NumberName = (typeof numbers)[number]
 
 /**
  * One measurement by one process. `ms`, `p50`, `p99` and `max` are milliseconds, `cpuMs` those of all its threads, which
- * other load on the machine disturbs less, `rps` records per second,
+ * other load on the machine disturbs less, `loopMs` those of the thread that runs the event loop, `rps` records per second,
  * `bytesPerKey` heap and buffers above an empty process and `dataBytesPerKey` the bytes of the key and its value, `ratio`
  * how many times a native Map's time, and of an operator how many times that of the table itself.
  */

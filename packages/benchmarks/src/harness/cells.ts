@@ -1,6 +1,7 @@
 /** Every cell by name, loaded when it is run: a cell's process holds only what it measures. */
 import type { Effect, Scope } from "effect"
 import type { Measurement } from "./Measurement.ts"
+import type * as BareMap from "../cells/bareMap.ts"
 import type * as Barrier from "../cells/barrier.ts"
 import type * as CatchUp from "../cells/catchUp.ts"
 import type * as Cold from "../cells/cold.ts"
@@ -21,6 +22,7 @@ import type * as Write from "../cells/write.ts"
 export type Cell<Input> = (input: Input) => Effect.Effect<ReadonlyArray<Measurement>, unknown, Scope.Scope>
 
 export interface CellInputs {
+  readonly bareMap: BareMap.Input
   readonly barrier: Barrier.Input
   readonly catchUp: CatchUp.Input
   readonly cold: Cold.Input
@@ -42,6 +44,7 @@ export interface CellInputs {
 export type CellName = keyof CellInputs
 
 export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs[Name]>> } = {
+  bareMap: async () => (await import("../cells/bareMap.ts")).cell,
   barrier: async () => (await import("../cells/barrier.ts")).cell,
   catchUp: async () => (await import("../cells/catchUp.ts")).cell,
   cold: async () => (await import("../cells/cold.ts")).cell,

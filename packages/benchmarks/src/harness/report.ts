@@ -5,6 +5,7 @@ import { type NumberName, numbers, type Summary } from "./Measurement.ts"
 const titles: Readonly<Record<NumberName, string>> = {
   ms: "ms",
   cpuMs: "CPU ms",
+  loopMs: "loop CPU ms",
   records: "records",
   rps: "records/s",
   p50: "p50 ms",

@@ -35,6 +35,21 @@ layer(TestKafka.layer, { timeout: "5 minutes" })("the topics of the benchmarks",
     })
   )
 
+  it.effect("fill a map in a single loop, in a fresh and in a warm process", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const { keys, topic } = yield* Effect.promise(() => filledTopic(brokers, shape, 4))
+      const rows = yield* runCell("bareMap", { brokers, topic, keys, partitionBytes: 1 << 20 }, { profile: undefined })
+      assert.deepStrictEqual(
+        rows.map(({ detail, records }) => [detail, records]),
+        [
+          ["fresh process", 3_000],
+          ["warm", 3_000]
+        ]
+      )
+    })
+  )
+
   it.effect("are missed with the broker's reason, which the cell's process hands to its parent", () =>
     Effect.gen(function* () {
       const { brokers } = yield* TestKafka.TestKafka
