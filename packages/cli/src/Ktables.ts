@@ -123,21 +123,56 @@ const set = Command.make(
   Command.withExamples([{ command: "ktables set flags dark-mode true", description: "A value of JSON" }])
 )
 
+const yes = Flag.Boolean("yes").pipe(
+  Flag.withAlias("y"),
+  Flag.withDefault(false),
+  Flag.withDescription("Do not ask; needed where there is no terminal")
+)
+
 const remove = Command.make(
   "delete",
-  {
-    topic,
-    key,
-    yes: Flag.Boolean("yes").pipe(
-      Flag.withAlias("y"),
-      Flag.withDefault(false),
-      Flag.withDescription("Do not ask; needed where there is no terminal")
-    )
-  },
+  { topic, key, yes },
   loaded(() => import("./internal/commands/remove.ts"))
 ).pipe(
   Command.withDescription("Delete a key: write a tombstone"),
   Command.withExamples([{ command: "ktables delete flags dark-mode --yes", description: "Without being asked" }])
+)
+
+const exportTopic = Command.make(
+  "export",
+  {
+    topic,
+    file: Argument.String("file").pipe(
+      Argument.withDefault("-"),
+      Argument.withDescription("Where to; gzip where it ends in .gz; - is standard output")
+    )
+  },
+  loaded(() => import("./internal/commands/export.ts"))
+).pipe(
+  Command.withDescription("Write the entries of a topic to a file, a line of JSON each, in the order of their keys"),
+  Command.withExamples([{ command: "ktables export flags flags.ndjson.gz", description: "A compressed file" }])
+)
+
+const importTopic = Command.make(
+  "import",
+  {
+    topic,
+    file: Argument.String("file").pipe(
+      Argument.withDescription("What export wrote; gzip where it ends in .gz; - is standard input")
+    ),
+    replace: Flag.Boolean("replace").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Delete the keys that are not in the file")
+    ),
+    yes
+  },
+  loaded(() => import("./internal/commands/import.ts"))
+).pipe(
+  Command.withDescription("Write the entries of a file that a topic has not, after showing the difference"),
+  Command.withExamples([
+    { command: "ktables import flags flags.ndjson.gz", description: "Shows what would change, and asks" },
+    { command: "ktables import flags flags.ndjson --replace --yes", description: "Makes the topic equal to the file" }
+  ])
 )
 
 /**
@@ -164,4 +199,6 @@ const remove = Command.make(
  * @category commands
  * @since 0.1.0
  */
-export const command = root.pipe(Command.withSubcommands([topics, ls, get, watch, set, remove]))
+export const command = root.pipe(
+  Command.withSubcommands([topics, ls, get, watch, set, remove, exportTopic, importTopic])
+)

@@ -13,6 +13,14 @@ export interface Names {
   readonly value: Formats.Name
 }
 
+/** Bytes as something that a native map finds. */
+export const idOf = (key: Uint8Array): string =>
+  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")
+
+/** By their bytes, which for text is the order of its code points. */
+export const byKey = (a: { readonly key: Uint8Array }, b: { readonly key: Uint8Array }): number =>
+  Buffer.compare(a.key, b.key)
+
 export const keyText = (names: Names, key: Uint8Array): string => shown(names.key, key).text
 
 /** What is in none of the expected format is said to be so. */
@@ -27,7 +35,8 @@ export const field = (part: "key" | "value", name: Formats.Name, bytes: Uint8Arr
   return `"${part}${isForeign ? "Hex" : ""}":${json}`
 }
 
-const header = ({ key, value }: TableEntry.Header): string => {
+/** A header, whose bytes can be read from it again. */
+export const headerJson = ({ key, value }: TableEntry.Header): string => {
   if (value === null) return `{"key":${quoted(key)},"value":null}`
   const text = textOf(value)
   return text === undefined
@@ -37,7 +46,7 @@ const header = ({ key, value }: TableEntry.Header): string => {
 
 /** Where the record of an entry is, and what it says beside key and value. */
 export const place = ({ headers, offset, partition, timestamp }: Entry): string =>
-  `"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp},"headers":[${headers.map(header).join(",")}]`
+  `"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp},"headers":[${headers.map(headerJson).join(",")}]`
 
 export const toJson = (names: Names, entry: Entry): string =>
   `{${field("key", names.key, entry.key)},${field("value", names.value, entry.value)},${place(entry)}}`

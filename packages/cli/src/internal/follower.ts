@@ -4,17 +4,13 @@
  */
 import type { TableChange } from "effect-ktables/TableChange"
 import { HashMap } from "effect"
-import type { Entry } from "./entries.ts"
+import { byKey, type Entry, idOf } from "./entries.ts"
 
 export type Change =
   | { readonly _tag: "Entry"; readonly entry: Entry }
   | { readonly _tag: "Complete"; readonly entries: number }
   | { readonly _tag: "Set"; readonly entry: Entry }
   | { readonly _tag: "Deleted"; readonly key: Uint8Array }
-
-/** Bytes as something that a native map finds. */
-export const idOf = (key: Uint8Array): string =>
-  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1")
 
 const isSame = (a: Entry, b: Entry): boolean => a.offset === b.offset && a.partition === b.partition
 
@@ -61,7 +57,7 @@ export class Follower {
       if (this.#follows(id)) next.set(id, entry)
     }
     this.#shown = next
-    const sorted = [...next].sort(([, a], [, b]) => Buffer.compare(a.key, b.key))
+    const sorted = [...next].sort(([, a], [, b]) => byKey(a, b))
     if (before === undefined) {
       const shown = sorted.map(([, entry]): Change => ({ _tag: "Entry", entry }))
       return [...shown, { _tag: "Complete", entries: next.size }]

@@ -23,6 +23,10 @@ export interface Format {
   readonly decode: (bytes: Uint8Array) => Shown | undefined
   /** What is wrong with the text is its failure. */
   readonly encode: (text: string) => Result.Result<Uint8Array, string>
+  /** JSON on one line from which `fromJson` has the same bytes again; undefined where there is none. */
+  readonly toJson: (bytes: Uint8Array) => string | undefined
+  /** Takes JSON as it stands in a line, without spaces around it. */
+  readonly fromJson: (json: string) => Result.Result<Uint8Array, string>
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
@@ -66,6 +70,18 @@ const whyNotJson = (text: string): string | undefined => {
 /** Text that is no JSON of its own is a string in JSON. */
 const asText = (text: string): Shown => ({ text, json: quoted(text) })
 
+/** A format whose JSON is a string that holds its text. */
+const inStrings = (base: Omit<Format, "toJson" | "fromJson">): Format => ({
+  ...base,
+  toJson: (bytes) => base.decode(bytes)?.json,
+  fromJson: (json) => {
+    const text: unknown = JSON.parse(json)
+    return typeof text === "string" && text.isWellFormed()
+      ? base.encode(text)
+      : Result.fail(`it is no string of ${base.noun}`)
+  }
+})
+
 const byName: Readonly<Record<Name, Format>> = {
   json: {
     noun: "JSON",
@@ -80,17 +96,23 @@ const byName: Readonly<Record<Name, Format>> = {
       return wrong === undefined
         ? Result.succeed(Buffer.from(text))
         : Result.fail(`it is not JSON (${plain(wrong)}); text goes into quotes: ${JSON.stringify(text)}`)
-    }
+    },
+    toJson: (bytes) => {
+      const text = textOf(bytes)
+      if (text === undefined || whyNotJson(text) !== undefined) return undefined
+      return text.trim() === text && oneLine(text) === text ? text : undefined
+    },
+    fromJson: (json) => Result.succeed(Buffer.from(json))
   },
-  string: {
+  string: inStrings({
     noun: "UTF-8 text",
     decode: (bytes) => {
       const text = textOf(bytes)
       return text === undefined ? undefined : asText(text)
     },
     encode: (text) => Result.succeed(Buffer.from(text))
-  },
-  bytes: {
+  }),
+  bytes: inStrings({
     noun: "base64",
     decode: (bytes) => asText(bufferOf(bytes).toString("base64")),
     encode: (text) => {
@@ -99,15 +121,15 @@ const byName: Readonly<Record<Name, Format>> = {
         ? Result.succeed(bytes)
         : Result.fail("it is not base64, with its padding")
     }
-  },
-  hex: {
+  }),
+  hex: inStrings({
     noun: "hexadecimal",
     decode: (bytes) => asText(bufferOf(bytes).toString("hex")),
     encode: (text) =>
       /^([0-9a-f]{2})*$/i.test(text)
         ? Result.succeed(Buffer.from(text, "hex"))
         : Result.fail("it is not hexadecimal: two digits for each byte, as 00ff")
-  }
+  })
 }
 
 export const format = (name: Name): Format => byName[name]

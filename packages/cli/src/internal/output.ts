@@ -20,17 +20,24 @@ const write = (text: string): Effect.Effect<void> =>
     })
   )
 
-/** Writes lines, each with its end in the same write, so that an interruption leaves no half line. */
-export const writeLines = Effect.fnUntraced(function* (lines: Iterable<string>) {
+/** Lines with their ends, some together. */
+export function* chunks(lines: Iterable<string>): Iterable<string> {
   let chunk = ""
   for (const line of lines) {
     chunk += `${line}\n`
     if (chunk.length < CHUNK) continue
-    yield* write(chunk)
+    yield chunk
     chunk = ""
   }
-  if (chunk !== "") yield* write(chunk)
-})
+  if (chunk !== "") yield chunk
+}
+
+/** Writes lines, each with its end in the same write, so that an interruption leaves no half line. */
+export const writeLines = (lines: Iterable<string>): Effect.Effect<void> =>
+  Effect.forEach(chunks(lines), write, { discard: true })
+
+/** Says something that is no result. */
+export const say = (text: string): Effect.Effect<void> => Effect.sync(() => void process.stderr.write(`${text}\n`))
 
 /** Writes text that is no line: what draws a view. */
 export const draw = write
@@ -107,8 +114,9 @@ export const table = (
   )
 }
 
-/** `1 entry`, `2 entries`. */
-export const counted = (entries: number): string => `${entries} ${entries === 1 ? "entry" : "entries"}`
+/** `1 entry`, `2 entries`, or of other things. */
+export const counted = (count: number, one = "entry", more = "entries"): string =>
+  `${count} ${count === 1 ? one : more}`
 
 const units: ReadonlyArray<readonly [name: string, millis: number]> = [
   ["d", 86_400_000],

@@ -1,8 +1,8 @@
 /**
  * The rows of a view: one for each key, by its bytes, with those that changed last on top.
  */
-import { cell, type Entry, type Names } from "./entries.ts"
-import { idOf, type Change, type Follower } from "./follower.ts"
+import { cell, type Entry, idOf, type Names } from "./entries.ts"
+import type { Change, Follower } from "./follower.ts"
 import { beginning } from "./output.ts"
 
 /** Rows that are kept: more than a screen has. */

@@ -1,5 +1,5 @@
 /**
- * Writes one record, and says where it is.
+ * Writers of a topic, and one record that says where it is.
  */
 import { Effect, type Scope } from "effect"
 import { KafkaTableWriter } from "effect-ktables"
@@ -14,6 +14,20 @@ import { millisOf, outputOf, type Settings } from "./settings.ts"
 const toJson = (ack: WriteAck): string =>
   `{"topic":${quoted(ack.topic)},"topicId":${ack.topicId === undefined ? "null" : quoted(ack.topicId)},"partition":${ack.partition},"offset":${ack.offset ?? "null"},"timestamp":${ack.timestamp}}`
 
+export type Writer = KafkaTableWriter.KafkaTableWriter<Uint8Array, Uint8Array>
+
+export const writer = (
+  settings: Settings,
+  topic: string
+): Effect.Effect<Writer, CommandFailed, KafkaClient | Scope.Scope> => {
+  const limit = millisOf(settings)
+  return KafkaTableWriter.make(rawTopic(topic), {
+    ensureTopic: false,
+    startTimeout: limit,
+    deliveryTimeout: limit
+  }).pipe(Effect.mapError(fromError))
+}
+
 /** A value of null is a tombstone. */
 export const write = Effect.fnUntraced(function* (
   settings: Settings,
@@ -21,13 +35,8 @@ export const write = Effect.fnUntraced(function* (
   key: Uint8Array,
   value: Uint8Array | null
 ): Effect.fn.Return<void, CommandFailed, KafkaClient | Scope.Scope> {
-  const limit = millisOf(settings)
-  const writer = yield* KafkaTableWriter.make(rawTopic(topic), {
-    ensureTopic: false,
-    startTimeout: limit,
-    deliveryTimeout: limit
-  }).pipe(Effect.mapError(fromError))
-  const ack = yield* Effect.mapError(value === null ? writer.delete(key) : writer.set(key, value), fromError)
+  const made = yield* writer(settings, topic)
+  const ack = yield* Effect.mapError(value === null ? made.delete(key) : made.set(key, value), fromError)
   const what = value === null ? "deleted" : "written"
   const text = `${what}: ${ack.topic}, partition ${ack.partition}, offset ${ack.offset}`
   yield* writeLines([outputOf(settings) === "table" ? text : toJson(ack)])

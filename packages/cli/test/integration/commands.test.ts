@@ -2,39 +2,13 @@ import { TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import * as net from "node:net"
-import { type Options, parsed, run, start } from "../support/ktables.ts"
+import { parsed, run, start } from "../support/ktables.ts"
+import { bare, isWhole, made, on, refusingPort, running } from "../support/onKafka.ts"
 
 const missing = JavaPeer.unavailable()
 const because = missing === undefined ? "" : ` (skipped: ${missing})`
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64")
-
-/** The command against the Kafka of the test run. */
-const on = Effect.fnUntraced(function* (args: ReadonlyArray<string>, options: Options = {}) {
-  const { brokers } = yield* TestKafka.TestKafka
-  return yield* run(args, { ...options, env: { KAFKA_BROKERS: brokers.join(","), ...options.env } })
-})
-
-const running = Effect.fnUntraced(function* (args: ReadonlyArray<string>, options: Options = {}) {
-  const { brokers } = yield* TestKafka.TestKafka
-  return yield* start(args, { ...options, env: { KAFKA_BROKERS: brokers.join(","), ...options.env } })
-})
-
-const made = Effect.fnUntraced(function* (options: { readonly partitions?: number; readonly policy?: string } = {}) {
-  const java = yield* JavaPeer.JavaPeer
-  const topic = yield* TestKafka.uniqueName("cli")
-  const { partitions = 1, policy = "compact" } = options
-  yield* java.createTopic({ topic, partitions, config: { "cleanup.policy": policy } })
-  return topic
-})
-
-const isWhole = (text: string): boolean => text === "" || text.endsWith("\n")
-
-/** Without what a terminal takes for commands. */
-const bare = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex
-  text.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, "")
 
 describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
   layer(JavaPeer.layer.pipe(Layer.provideMerge(TestKafka.layer)), { excludeTestServices: true, timeout: 300_000 })(
@@ -369,10 +343,7 @@ describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
 
       it.effect("brokers that are away are named, with what was tried, and an exit code of their own", () =>
         Effect.gen(function* () {
-          const server = net.createServer().listen(0, "127.0.0.1")
-          yield* Effect.callback<void>((resume) => void server.once("listening", () => resume(Effect.void)))
-          const { port } = server.address() as net.AddressInfo
-          yield* Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+          const port = yield* refusingPort
           for (const args of [["ls", "t"], ["get", "t", "k"], ["watch", "t"], ["set", "t", "k", "1"], ["topics"]]) {
             const ended = yield* run([...args, "--brokers", `127.0.0.1:${port}`, "--timeout", "1"])
             assert.deepStrictEqual([ended.code, ended.stdout], [3, ""], args.join(" "))

@@ -2,10 +2,10 @@ import { TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import * as path from "node:path"
 import { parsed, run, start } from "../support/ktables.ts"
+import { folder } from "../support/onKafka.ts"
 
 const missing = JavaPeer.unavailable()
 const because = missing === undefined ? "" : ` (skipped: ${missing})`
@@ -14,12 +14,6 @@ const because = missing === undefined ? "" : ` (skipped: ${missing})`
 const PRODUCE = 0
 const TOPIC = 2
 const WRITE = 4
-
-/** A folder that goes with the scope. */
-const folder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(path.join(tmpdir(), "ktables-cli-"))),
-  (made) => Effect.sync(() => rmSync(made, { recursive: true, force: true }))
-)
 
 describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`, () => {
   it.live(

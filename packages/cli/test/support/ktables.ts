@@ -26,6 +26,8 @@ export interface Options {
   readonly env?: Readonly<Record<string, string>>
   /** On a pseudo-terminal of 100 columns and 20 rows. */
   readonly terminal?: boolean
+  /** The standard input; without, it is empty. A terminal is typed into. */
+  readonly input?: string
   /** What reads the standard output, as a shell's pipe does; the exit code is the command's. */
   readonly through?: string
 }
@@ -61,7 +63,7 @@ export const start = Effect.fnUntraced(function* (
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text))
   // It may have ended before it read what was typed.
   child.stdin.on("error", () => {})
-  if (!options.terminal) child.stdin.end()
+  if (!options.terminal) child.stdin.end(options.input)
   const ended = yield* Deferred.make<Ended>()
   child.on("close", (code) => {
     Deferred.doneUnsafe(ended, Effect.succeed({ code, stdout, stderr }))

@@ -1,8 +1,8 @@
 /** The entries of a topic, in the order of their keys. */
 import { Clock, Effect, Option } from "effect"
 import { KafkaTable } from "effect-ktables"
-import { cell, type Entry, foreignNote, keyText, toJson } from "../entries.ts"
-import { age, columns, counted, table, writeJsonArray, writeLines } from "../output.ts"
+import { byKey, cell, type Entry, foreignNote, keyText, toJson } from "../entries.ts"
+import { age, columns, counted, say, table, writeJsonArray, writeLines } from "../output.ts"
 import { caughtUp } from "../reading.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
@@ -12,9 +12,6 @@ interface Input {
   readonly limit: Option.Option<number>
   readonly reverse: boolean
 }
-
-/** By their bytes, which for text is the order of its code points. */
-const byKey = (a: Entry, b: Entry): number => Buffer.compare(a.key, b.key)
 
 const select = (entries: Iterable<Entry>, settings: Settings, input: Input): ReadonlyArray<Entry> => {
   const prefix = Option.getOrElse(input.prefix, () => "")
@@ -46,10 +43,10 @@ export const run = Effect.fnUntraced(function* (settings: Settings, input: Input
       const heads = ["KEY", "PARTITION", "OFFSET", "AGE", "VALUE"]
       yield* writeLines(table(heads, rows, { width: columns(), flexible: 4 }))
       if (chosen.length < read.view.size) {
-        yield* Effect.sync(() => process.stderr.write(`${chosen.length} of ${counted(read.view.size)}\n`))
+        yield* say(`${chosen.length} of ${counted(read.view.size)}`)
       }
     }
   }
   const note = foreignNote(settings, chosen)
-  if (note !== undefined) yield* Effect.sync(() => process.stderr.write(`ktables: ${note}\n`))
+  if (note !== undefined) yield* say(`ktables: ${note}`)
 })
