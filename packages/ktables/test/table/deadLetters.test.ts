@@ -45,6 +45,45 @@ describe("an onDecodeError that writes dead letters", () => {
     )
   )
 
+  for (const headers of [false, true]) {
+    it.effect(
+      `is given the headers, loaded and followed, of a table that ${headers ? "keeps them" : "keeps none"}`,
+      () =>
+        onMemory(
+          Effect.gen(function* () {
+            const memory = yield* MemoryKafka.MemoryKafka
+            yield* memory.createTopic("numbers")
+            const write = (key: string, value: string, trace: string | null) =>
+              memory.append("numbers", [
+                { key, value, headers: [{ key: "trace", value: trace === null ? null : Buffer.from(trace) }] }
+              ])
+            yield* write("a", "loaded", "1")
+            yield* memory.append("numbers", [{ key: "b", value: "bare" }])
+            const seen: Array<readonly [offset: number, headers: unknown]> = []
+            const keptHere: KafkaTable.OnDecodeError = (_, { headers, offset }) =>
+              Effect.sync(() => {
+                const texts = headers?.map(({ key, value }) => [key, value && Buffer.from(value).toString()])
+                seen.push([offset, texts])
+                return "skip"
+              })
+            const table = yield* KafkaTable.make(numbers, { headers, onDecodeError: keptHere })
+            yield* write("a", "followed", "2")
+            yield* write("c", "followed", null)
+            yield* table.barrier()
+            assert.deepStrictEqual(
+              seen.toSorted(([a], [b]) => a - b),
+              [
+                [0, [["trace", "1"]]],
+                [1, []],
+                [2, [["trace", "2"]]],
+                [3, [["trace", null]]]
+              ]
+            )
+          })
+        )
+    )
+  }
+
   it.effect("is interrupted when the table is closed meanwhile", () =>
     onMemory(
       Effect.gen(function* () {

@@ -13,6 +13,8 @@ import type { Outdone } from "../log/outdone.ts"
 import { sameness } from "./sameness.ts"
 
 export interface Applier<K, V> {
+  /** Whether a load is to hold the headers of records: they are kept, or whoever decides about a bad record is given them. */
+  readonly needsHeaders: boolean
   readonly live: Live.Live
   readonly build: Build.Build<K, V>
   readonly spread: () => Spread
@@ -49,6 +51,7 @@ export const make = <K, V, RD, RE, R>(
     empty
   })
   return {
+    needsHeaders: keeps.headers || typeof options.onDecodeError === "function",
     live,
     build,
     spread: () => ownership.spread,

@@ -10,6 +10,7 @@ import { DecodeError } from "../../TableError.ts"
 import type { TableTopic } from "../../TableTopic.ts"
 import { isOutOfMemory, isStrayPromise, noEffect, printed } from "../defects.ts"
 import { backoff } from "../backoff.ts"
+import { readHeaders } from "../records/recordHeaders.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { withoutStack } from "../taggedError.ts"
 import type { Source } from "./source.ts"
@@ -163,7 +164,8 @@ export const make = <K, V, RD, RE, R>(options: DecodingOptions<K, V, RD, RE, R>)
     value:
       source.valueLength < 0
         ? null
-        : Buffer.from(source.valueBuffer.subarray(source.valueStart, source.valueStart + source.valueLength))
+        : Buffer.from(source.valueBuffer.subarray(source.valueStart, source.valueStart + source.valueLength)),
+    headers: readHeaders(source.valueBuffer, source.headersStart, source.headersEnd)
   })
 
   /** What the function says; one that breaks, or says something else, fails the table with the record's error. */

@@ -1,6 +1,7 @@
 /** What becomes of records that do not decode. */
 import type { Effect } from "effect"
 import type { DecodeError } from "../../TableError.ts"
+import type { Header } from "../../TableEntry.ts"
 
 /**
  * A record as it lies in the log.
@@ -17,6 +18,8 @@ export interface RawRecord {
   readonly key: Uint8Array
   /** Null for a tombstone. */
   readonly value: Uint8Array | null
+  /** As they were written, in their order, also where the table keeps none; undefined where they are damaged. */
+  readonly headers: ReadonlyArray<Header> | undefined
 }
 
 /**
@@ -32,7 +35,7 @@ export interface RawRecord {
  * **Gotchas**
  *
  * A record is decided about again whenever it is read again: at each start, and when the table is built again. While a load
- * is decoded only the last record of each key is.
+ * is decoded only the last record of each key is. Where a function decides, loads hold the headers of records, too.
  *
  * **Example** (A topic of dead letters)
  *
@@ -46,8 +49,8 @@ export interface RawRecord {
  * class Prices extends KafkaTable.Service<Prices>()("app/Prices", prices) {}
  * class DeadLetters extends KafkaTableWriter.Service<DeadLetters>()("app/DeadLetters", letters) {}
  *
- * const keep: KafkaTable.OnDecodeError<DeadLetters> = ({ offset, partition }, { value }) =>
- *   DeadLetters.use((writer) => writer.set(`${partition}:${offset}`, value ?? new Uint8Array(0))).pipe(
+ * const keep: KafkaTable.OnDecodeError<DeadLetters> = ({ offset, partition }, { headers = [], value }) =>
+ *   DeadLetters.use((writer) => writer.set(`${partition}:${offset}`, value ?? new Uint8Array(0), { headers })).pipe(
  *     Effect.as("skip" as const),
  *     Effect.orElseSucceed(() => "fail" as const)
  *   )

@@ -95,7 +95,7 @@ export const make = <K, V>(options: {
       const gather: Session.Consume = Effect.fnUntraced(function* ({ partition }, cursor) {
         let of = survivors.get(partition)
         if (of === undefined)
-          survivors.set(partition, (of = new Survivors(partition, session.memory, cell.contents.keeps.headers)))
+          survivors.set(partition, (of = new Survivors(partition, session.memory, applier.needsHeaders)))
         for (let isOver = false; !isOver;) {
           const from = performance.now()
           isOver = of.take(cursor, from + LOAD_SLICE)

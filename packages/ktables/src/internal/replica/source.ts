@@ -16,7 +16,7 @@ export interface Source {
   readonly valueStart: number
   /** -1 for a tombstone. */
   readonly valueLength: number
-  /** Where the headers lie, in the memory of the value; they mean something where headers are kept. */
+  /** Where the headers lie, in the memory of the value; they mean something where a load holds headers, and while following. */
   readonly headersStart: number
   readonly headersEnd: number
 }
