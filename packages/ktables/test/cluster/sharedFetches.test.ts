@@ -333,6 +333,29 @@ describe("questions that are asked together", () => {
     )
   )
 
+  it.effect("fail when the client is closed while they wait for a connection that could carry them", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const broker = makeBroker()
+        const client = yield* Scope.make()
+        const fetches = yield* SharedFetches.make(yield* Clock.Clock, client, () => broker.open)(1)
+        for (let i = 0; i < 8; i++) yield* follow(fetches, 0)
+        for (let i = 0; i < 12; i++) yield* Effect.andThen(TestClock.adjust(1000), settle)
+        const asking = yield* Effect.forkScoped(
+          Effect.flip(fetches.fetch(new SharedFetches.Asker(), questionOf(1, 0))),
+          {
+            startImmediately: true
+          }
+        )
+        yield* settle
+        assert.isFalse(broker.requests.some(({ topics }) => topics.some(({ topic }) => topic === "t1")))
+        yield* Scope.close(client, Exit.void)
+        const error = yield* within("the failure", 1000, Fiber.join(asking))
+        assert.strictEqual(error._tag, "ConnectionFailed")
+      })
+    )
+  )
+
   it.effect("leave before what was answered is read", () =>
     withBroker((broker, shared) =>
       Effect.gen(function* () {

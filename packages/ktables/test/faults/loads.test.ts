@@ -128,6 +128,42 @@ describe("how a load ends", () => {
     )
   )
 
+  it.effect("row 17: a load does not end where a leader says that was deposed before it answered", () =>
+    onScript(
+      Effect.gen(function* () {
+        const { kafka, script } = yield* scriptedTopic({ partitions: 2 })
+        for (const key of keys(10)) yield* write("numbers", [key], { partition: 0 })
+        yield* write("numbers", ["other"], { partition: 1 })
+        // The deposed leader has five of the ten. The other partition's error has the topic described before it answers.
+        const election = yield* Effect.cached(kafka.moveLeader("numbers", 0, 2))
+        script.on("listOffsets", (asks, next) =>
+          asks.broker === 2
+            ? next
+            : Effect.as(Effect.andThen(election, Effect.sleep("2 seconds")), [
+                { partition: 0, errorCode: 0, offset: asks.at === "latest" ? 5 : 0, leaderEpoch: 0 }
+              ])
+        )
+        script.on(
+          "fetch",
+          fetched(() => refused(ErrorCode.NOT_LEADER_OR_FOLLOWER)),
+          1
+        )
+        // Nothing that is read after the load is there at its end.
+        script.on("fetch", ({ partitions }, next) =>
+          partitions.some(({ fetchOffset, partition }) => partition === 0 && fetchOffset >= 5)
+            ? Effect.delay(next, "1 second")
+            : next
+        )
+        const subject = yield* observeNumbers({ build: 20_000, table: { fetch: { maxPartitionBytes: 1 } } })
+        assert.deepStrictEqual([...subject.contents().keys()].sort(), [...keys(10), "other"])
+        assert.strictEqual((yield* subject.table.health).progress.target, 11)
+        script.clear("fetch")
+        yield* subject.verify()
+      }),
+      { brokers: 2 }
+    )
+  )
+
   it.effect(
     "row 12: at the catch-up time-out a table serves what it has, degraded, and becomes caught up by itself",
     () =>
