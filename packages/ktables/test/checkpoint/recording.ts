@@ -2,10 +2,10 @@
 import { Effect, type Scope } from "effect"
 import type { CheckpointStore } from "effect-ktables"
 import * as CheckpointFile from "../../src/internal/checkpoint/checkpointFile.ts"
+import * as MemoryStore from "../../src/internal/checkpoint/memoryStore.ts"
 import { AnswerMemory } from "../../src/internal/records/answerMemory.ts"
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
 import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
-import type { RecordWalk } from "../../src/internal/records/recordWalk.ts"
 import { Survivors } from "../../src/internal/records/survivors.ts"
 import { type Chance, chance } from "../support/chance.ts"
 
@@ -60,6 +60,20 @@ export const stateOf = (all: ReadonlyArray<Survivors>): State => {
   return state
 }
 
+/** The survivors of a load of these answers. */
+const loaded = (
+  partitions: number,
+  answers: ReadonlyArray<readonly [number, CheckpointFile.Answer]>
+): ReadonlyArray<Survivors> => {
+  const memory = new AnswerMemory(0, partitions)
+  const all = Array.from({ length: partitions }, (_, partition) => new Survivors(partition, memory))
+  for (const [partition, { aborted, fromOffset, records }] of answers) {
+    const cursor = new RecordCursor({ records, fromOffset, abortedTransactions: aborted })
+    all[partition]!.take(cursor, Number.POSITIVE_INFINITY)
+  }
+  return all
+}
+
 /** The log of some partitions, which grows by chance. */
 export class RandomLog {
   readonly partitions: number
@@ -68,6 +82,7 @@ export class RandomLog {
   readonly #valueSize: number
   readonly #ends: Array<number>
   readonly #state = new Map<string, string>()
+  #answers: Array<readonly [number, CheckpointFile.Answer]> = []
   #now = 1_000_000
 
   constructor(options: {
@@ -119,7 +134,23 @@ export class RandomLog {
       }
     }
     this.#now += random.below(5000)
-    return [partition, { fromOffset, records: Buffer.concat(sets), aborted }]
+    const answer = [partition, { fromOffset, records: Buffer.concat(sets), aborted }] as const
+    this.#answers.push(answer)
+    return answer
+  }
+
+  /** It ends again where it ended then; undefined: it is empty. */
+  restore(marked: Marked | undefined): void {
+    this.#ends.fill(0)
+    for (const { partition, position } of marked?.marks.marks ?? []) this.#ends[partition] = position
+    this.#state.clear()
+    for (const [key, line] of marked?.state ?? []) this.#state.set(key, line)
+    this.#answers = this.#answers.filter(([partition, { fromOffset }]) => fromOffset < this.#ends[partition]!)
+  }
+
+  /** What a load of it would have. */
+  get survivors(): ReadonlyArray<Survivors> {
+    return loaded(this.partitions, this.#answers)
   }
 
   /** All that was written until now. */
@@ -135,19 +166,18 @@ export class RandomLog {
   }
 }
 
-/** The survivors of a load of these answers. */
-export const loaded = (
-  partitions: number,
-  answers: ReadonlyArray<readonly [number, CheckpointFile.Answer]>
-): ReadonlyArray<Survivors> => {
-  const memory = new AnswerMemory(0, partitions)
-  const all = Array.from({ length: partitions }, (_, partition) => new Survivors(partition, memory))
-  for (const [partition, { aborted, fromOffset, records }] of answers) {
-    const cursor: RecordWalk = new RecordCursor({ records, fromOffset, abortedTransactions: aborted })
-    all[partition]!.take(cursor, Number.POSITIVE_INFINITY)
-  }
-  return all
-}
+/** A store over these bytes, from which a checkpoint can be opened as by another process. */
+export const storeOf = (files: Map<string, Uint8Array>): CheckpointStore.Service => MemoryStore.make(files)
+
+/** What a start would find in these bytes. */
+export const foundIn = (bytes: Uint8Array): Effect.Effect<CheckpointFile.Found, CheckpointStore.CheckpointError> =>
+  Effect.scoped(Effect.map(reopened(storeOf(new Map([["prices", bytes]]))), ({ found }) => found))
+
+/** What was found, as it was marked. */
+export const markedOf = ({ saved }: CheckpointFile.Found): Marked | undefined =>
+  saved === undefined
+    ? undefined
+    : { marks: { savedAt: saved.savedAt, marks: saved.marks }, state: stateOf(survivorsOf(saved)) }
 
 /** Opens a checkpoint and reads it. */
 export const reopened = (

@@ -125,9 +125,11 @@ interface Body {
   mergeFrom: number
 }
 
+/** @param leastMerged bytes of what was appended below which it is not merged. */
 export const open = Effect.fnUntraced(function* (
   store: Service,
-  name: string
+  name: string,
+  leastMerged = LEAST_MERGED
 ): Effect.fn.Return<CheckpointFile, CheckpointError, Scope.Scope> {
   const checkpoint = yield* store.open(name)
   const scope = yield* Effect.scope
@@ -187,7 +189,7 @@ export const open = Effect.fnUntraced(function* (
       baseEnd,
       marks: { marks, savedAt },
       marked: bytes,
-      mergeFrom: Math.max(LEAST_MERGED, baseEnd)
+      mergeFrom: Math.max(leastMerged, baseEnd)
     }
     recorder = new Recorder()
     return { saved, unusable: undefined }
@@ -256,7 +258,7 @@ export const open = Effect.fnUntraced(function* (
       baseEnd,
       marks,
       marked: baseEnd,
-      mergeFrom: Math.max(LEAST_MERGED, baseEnd)
+      mergeFrom: Math.max(leastMerged, baseEnd)
     }))
     return { chain, baseEnd, commit }
   })
