@@ -10,13 +10,12 @@ import * as CheckpointFile from "../../src/internal/checkpoint/checkpointFile.ts
 import { type Chance, chance, forEachSeed, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { identity, type Marked, markedOf, RandomLog, storeOf } from "./recording.ts"
 
+const counts = { resumed: 0, saved: 0, failed: 0, replaced: 0, rewritten: 0, savedWhileMerged: 0, killed: 0 }
+
+const lengthOf = (files: ReadonlyMap<string, Uint8Array>): number => files.get("prices")?.length ?? 0
+
 /** A store that takes its time, and at times fails with a part of what it was to write. */
-const unreliable = (
-  files: Map<string, Uint8Array>,
-  random: Chance,
-  fails: () => boolean,
-  onMerged: () => void
-): CheckpointStore.Service => {
+const unreliable = (files: Map<string, Uint8Array>, random: Chance, fails: () => boolean): CheckpointStore.Service => {
   const inner = storeOf(files)
   const pause = Effect.suspend(() => Effect.yieldNow.pipe(Effect.repeat({ times: random.below(4) })))
   const full = new CheckpointStore.CheckpointError({ checkpoint: "prices", operation: "write", detail: "full" })
@@ -38,20 +37,22 @@ const unreliable = (
         claim: Effect.andThen(pause, checkpoint.claim),
         read: (at, into) => Effect.andThen(pause, checkpoint.read(at, into)),
         write: failingAtTimes(checkpoint.write),
-        replacement: Effect.map(checkpoint.replacement, (replacement) => ({
-          write: failingAtTimes(replacement.write),
-          commit: Effect.gen(function* () {
-            yield* pause
-            if (fails()) return yield* full
-            yield* replacement.commit
-            onMerged()
-          })
-        }))
+        replacement: Effect.map(checkpoint.replacement, (replacement) => {
+          const before = lengthOf(files)
+          return {
+            write: failingAtTimes(replacement.write),
+            commit: Effect.gen(function* () {
+              yield* pause
+              if (fails()) return yield* full
+              if (lengthOf(files) > before) counts.savedWhileMerged++
+              yield* replacement.commit
+              counts.replaced++
+            })
+          }
+        })
       }))
   }
 }
-
-const counts = { resumed: 0, saved: 0, failed: 0, replaced: 0, rewritten: 0, killed: 0 }
 
 /** Some lives of a process, one after another, with what is stored in between. */
 const live = (seed: number, trace: Array<string>) =>
@@ -68,11 +69,13 @@ const live = (seed: number, trace: Array<string>) =>
       let isFull = false
       const scope = yield* Scope.make()
       const fails = (): boolean => isFull && random.happens(0.5)
-      const store = unreliable(files, random, fails, () => counts.replaced++)
+      const store = unreliable(files, random, fails)
       const file = yield* Scope.provide(CheckpointFile.open(store, "prices", 1500), scope)
       const found = yield* file.read
       const marked = markedOf(found)
-      trace.push(`process ${process} finds ${marked?.marks.savedAt} (${found.unusable}), saved was ${history[saved]?.marks.savedAt}`)
+      trace.push(
+        `process ${process} finds ${marked?.marks.savedAt} (${found.unusable}), saved was ${history[saved]?.marks.savedAt}`
+      )
       if (marked === undefined) {
         assert.strictEqual(saved, -1, found.unusable)
         history.length = 0
@@ -103,10 +106,10 @@ const live = (seed: number, trace: Array<string>) =>
         })
         running.push(yield* Effect.forkIn(outcome, scope, { startImmediately: true }))
       })
-      for (let step = random.below(60); step > 0; step--) {
+      for (let step = random.below(100); step > 0; step--) {
         const kind = random.below(10)
         if (kind < 5) file.record(...log.answer())
-        else if (kind < 7) yield* Effect.yieldNow
+        else if (kind < 7) yield* Effect.yieldNow.pipe(Effect.repeat({ times: random.below(12) }))
         else if (kind < 8) isFull = random.happens(0.3)
         else yield* mark(!file.isGoingOn() || random.happens(0.05))
       }
@@ -129,7 +132,7 @@ describe("a checkpoint whose process dies at any moment", () => {
     "is found as it was marked, and no older than it was saved last",
     () =>
       Effect.gen(function* () {
-        const seeds = seedsOf(300, 20_000)
+        const seeds = seedsOf(250, 20_000)
         yield* forEachSeed(seeds, live)
         // Each part of it was really tried.
         for (const count of Object.values(counts)) assert.isAbove(count, seeds.length / 4, JSON.stringify(counts))
