@@ -225,7 +225,7 @@ export const open = Effect.fnUntraced(function* (
   const readBack = Effect.fnUntraced(function* (at: number, length: number, before: number) {
     const bytes = Buffer.allocUnsafeSlow(length)
     const got = yield* checkpoint.read(at, bytes)
-    if (got === length && checksum(bytes, 0, length, before) === readHead(bytes, 0).crc) return bytes
+    if (got === length && checksum(bytes, before) === readHead(bytes, 0).crc) return bytes
     return yield* refused("read", `what was written at ${at} is damaged`)
   })
 

@@ -73,7 +73,7 @@ export const entriesFrame = (
   return { frame, count, to }
 }
 
-/** Walks the entries of a frame whose payload begins at `start` of a buffer. */
+/** Walks the entries of a frame. */
 export class EntriesCursor implements RecordWalk {
   readonly problem = undefined
   readonly buffer: Buffer
@@ -90,14 +90,14 @@ export class EntriesCursor implements RecordWalk {
   private readonly numbers: Int32Array
   private at = 0
 
-  constructor(buffer: Buffer, start: number) {
-    this.buffer = buffer
-    const from = buffer.byteOffset + start
-    const count = new Float64Array(buffer.buffer, from, 1)[0]!
+  constructor(frame: Buffer) {
+    this.buffer = frame
+    const start = frame.byteOffset + FRAME
+    const count = new Float64Array(frame.buffer, start, 1)[0]!
     this.count = count
-    this.doubles = new Float64Array(buffer.buffer, from + COUNT, 2 * count)
-    this.numbers = new Int32Array(buffer.buffer, from + COUNT + 16 * count, 3 * count)
-    this.recordEnd = start + COUNT + count * NUMBERS
+    this.doubles = new Float64Array(frame.buffer, start + COUNT, 2 * count)
+    this.numbers = new Int32Array(frame.buffer, start + COUNT + 16 * count, 3 * count)
+    this.recordEnd = FRAME + COUNT + count * NUMBERS
   }
 
   next(): boolean {

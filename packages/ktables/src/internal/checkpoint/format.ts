@@ -108,9 +108,8 @@ export const readHead = (bytes: Buffer, at: number): Head => ({
 /** Bytes of a whole frame with so much payload. */
 export const frameLength = (payload: number): number => FRAME + padded(payload)
 
-/** The checksum of the whole frame in `bytes`, from `start` to `end`, after that of the frame before it. */
-export const checksum = (bytes: Buffer, start: number, end: number, before: number): number =>
-  crc32(bytes.subarray(start + LENGTH, end), before)
+/** The checksum of a whole frame, after that of the frame before it. */
+export const checksum = (frame: Buffer, before: number): number => crc32(frame.subarray(LENGTH), before)
 
 /** Room for a frame: `bytes` of whole frame, of which the payload begins at `FRAME`. */
 export const allocateFrame = (kind: number, partition: number, payload: number): Buffer => {
@@ -126,7 +125,7 @@ export const allocateFrame = (kind: number, partition: number, payload: number):
 
 /** Puts a frame's checksum into it, and hands it back. */
 export const seal = (frame: Buffer, before: number): number => {
-  const crc = checksum(frame, 0, frame.length, before)
+  const crc = checksum(frame, before)
   frame.writeUInt32LE(crc, 0)
   return crc
 }
@@ -139,9 +138,9 @@ export const headerFrame = (identity: Identity, generation: string): Buffer => {
   return frame
 }
 
-/** @param start where the payload begins. */
-export const readHeader = (bytes: Buffer, start: number, length: number): Identity => {
-  const { generation: _, ...identity } = JSON.parse(bytes.toString("utf8", start, start + length))
+/** @param length of the payload. */
+export const readHeader = (frame: Buffer, length: number): Identity => {
+  const { generation: _, ...identity } = JSON.parse(frame.toString("utf8", FRAME, FRAME + length))
   return identity
 }
 
@@ -162,8 +161,9 @@ export const marksFrame = ({ marks, savedAt }: Marks): Buffer => {
   return frame
 }
 
-export const readMarks = (bytes: Buffer, start: number, length: number): Marks => {
-  const numbers = new Float64Array(bytes.buffer, bytes.byteOffset + start, length / 8)
+/** @param length of the payload. */
+export const readMarks = (frame: Buffer, length: number): Marks => {
+  const numbers = new Float64Array(frame.buffer, frame.byteOffset + FRAME, length / 8)
   const marks: Array<Mark> = []
   for (let at = 1; at < numbers.length; at += MARK) {
     const [partition, position, epoch, seen, retention] = numbers.subarray(at, at + MARK)
@@ -214,12 +214,13 @@ export interface AnswerPlace {
   readonly aborted: ReadonlyArray<AbortedTransaction>
 }
 
-export const readAnswers = (bytes: Buffer, start: number, length: number): ReadonlyArray<AnswerPlace> => {
-  const numbers = new Float64Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 8))
-  const longs = new BigInt64Array(bytes.buffer, bytes.byteOffset, numbers.length)
+/** @param length of the payload. */
+export const readAnswers = (frame: Buffer, length: number): ReadonlyArray<AnswerPlace> => {
+  const numbers = new Float64Array(frame.buffer, frame.byteOffset, frame.length / 8)
+  const longs = new BigInt64Array(frame.buffer, frame.byteOffset, numbers.length)
   const answers: Array<AnswerPlace> = []
-  let at = start / 8
-  const end = (start + length) / 8
+  let at = FRAME / 8
+  const end = (FRAME + length) / 8
   while (at < end) {
     const fromOffset = numbers[at++]!
     const size = numbers[at++]!

@@ -8,7 +8,6 @@ import {
   checksum,
   FRAME,
   frameLength,
-  type Head,
   type Identity,
   Kind,
   type Marks,
@@ -22,8 +21,14 @@ import {
 } from "./format.ts"
 import type { Checkpoint, CheckpointError } from "./store.ts"
 
-/** Bytes that are read at once, unless a frame is larger. */
-const CHUNK = 1 << 22
+/** Bytes that are read at once. */
+const STEP = 1 << 22
+
+/**
+ * Bytes of memory that are asked for at once, unless a frame is larger. For each that is asked for the garbage collector may
+ * look through all there is: with some of this size it does so a few times, with one for each step all the time.
+ */
+const BLOCK = 1 << 28
 
 /** Where the frames with records of each partition lie: of each, where it begins, how long it is, the checksum before it. */
 export type Places = Map<number, Array<number>>
@@ -34,40 +39,23 @@ export const enterPlace = (places: Places, partition: number, at: number, length
   else known.push(at, length, before)
 }
 
-/** What is held of a frame. */
-interface Held {
-  readonly chunk: Chunk
-  readonly kind: number
-  /** Where its payload begins in the chunk, and how long it is. */
-  readonly start: number
-  readonly length: number
-}
-
-/** Memory that was read to, and how many partitions have something in it. */
-interface Chunk {
-  readonly bytes: Buffer
-  readonly partitions: Set<number>
-}
-
-/** The records of a partition, recorded one after another. */
-const walk = function* (frames: ReadonlyArray<Held>, memory: AnswerMemory): Iterable<RecordWalk> {
-  for (const { chunk, kind, length, start } of frames) {
-    const { bytes } = chunk
-    memory.receive(Array.from(chunk.partitions, () => bytes))
-    if (kind === Kind.entries) yield new EntriesCursor(bytes, start)
+/** The records of frames, one after another. */
+const walk = function* (frames: ReadonlyArray<Buffer>, memory: AnswerMemory): Iterable<RecordWalk> {
+  for (const frame of frames) {
+    const { kind, length } = readHead(frame, 0)
+    // A table may let go of some frames and not of others; the memory goes with the last.
+    memory.divide(frame)
+    if (kind === Kind.entries) yield new EntriesCursor(frame)
     else {
-      for (const { aborted, end, fromOffset, start: from } of readAnswers(bytes, start, length)) {
-        yield new RecordCursor({ records: bytes, start: from, end, fromOffset, abortedTransactions: aborted })
+      for (const { aborted, end, fromOffset, start } of readAnswers(frame, length)) {
+        yield new RecordCursor({ records: frame, start, end, fromOffset, abortedTransactions: aborted })
       }
     }
   }
 }
 
-/** The records of one frame, in memory of its own. */
-export const walkFrame = (bytes: Buffer, memory: AnswerMemory): Iterable<RecordWalk> => {
-  const { kind, length } = readHead(bytes, 0)
-  return walk([{ chunk: { bytes, partitions: new Set([0]) }, kind, start: FRAME, length }], memory)
-}
+/** The records of one frame. */
+export const walkFrame = (frame: Buffer, memory: AnswerMemory): Iterable<RecordWalk> => walk([frame], memory)
 
 /** What is in a checkpoint. */
 export interface Saved extends Marks {
@@ -98,19 +86,23 @@ export interface Unusable {
   readonly unusable: string
 }
 
-interface Frame extends Head {
-  readonly start: number
-  readonly end: number
+/** Memory that a part of the file is read to, and where that part begins in the file. */
+interface Block {
+  readonly at: number
+  readonly bytes: Buffer
 }
 
-/** The frames that are whole in so many bytes, by what their heads say. */
-const framesIn = (bytes: Buffer, from: number, length: number): ReadonlyArray<Frame> => {
-  const frames: Array<Frame> = []
+/** Where frames lie that are whole, by what their heads say, in so many bytes. */
+const framesIn = (
+  bytes: Buffer,
+  from: number,
+  length: number
+): ReadonlyArray<readonly [start: number, end: number]> => {
+  const frames: Array<readonly [number, number]> = []
   for (let start = from; start + FRAME <= length;) {
-    const head = readHead(bytes, start)
-    const end = start + frameLength(head.length)
+    const end = start + frameLength(readHead(bytes, start).length)
     if (end > length) break
-    frames.push({ ...head, start, end })
+    frames.push([start, end])
     start = end
   }
   return frames
@@ -124,31 +116,37 @@ export const scan = Effect.fnUntraced(function* (
   const size = yield* checkpoint.size
   if (size === 0) return undefined
 
-  const readFrom = Effect.fnUntraced(function* (at: number, least: number) {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(Math.max(CHUNK, least), size - at))
-    const length = yield* checkpoint.read(at, bytes)
-    return { at, bytes, length }
+  /** Memory for what begins at `at`, of which at least so many bytes are needed in one piece. */
+  const blockAt = (at: number, least: number): Block => ({
+    at,
+    bytes: Buffer.allocUnsafeSlow(Math.min(Math.max(BLOCK, least), size - at))
   })
-  let current = yield* readFrom(0, 0)
-  const refusal = refusalOf(current.bytes.subarray(0, Math.min(PREAMBLE, current.length)))
+  /** Reads a step further; hands back how far the block is filled. */
+  const readOn = ({ at, bytes }: Block, filled: number): Effect.Effect<number, CheckpointError> =>
+    filled === bytes.length
+      ? Effect.succeed(filled)
+      : Effect.map(checkpoint.read(at + filled, bytes.subarray(filled, filled + STEP)), (more) => filled + more)
+
+  let block = blockAt(0, 0)
+  let filled = yield* readOn(block, 0)
+  const refusal = refusalOf(block.bytes.subarray(0, Math.min(PREAMBLE, filled)))
   if (refusal !== undefined) return { unusable: refusal }
-  let crc = seedOf(current.bytes.subarray(0, PREAMBLE))
-  let from = PREAMBLE
+  let crc = seedOf(block.bytes.subarray(0, PREAMBLE))
+  let looked = PREAMBLE
   let identity: Identity | undefined
 
-  const held = new Map<number, Array<Held>>()
+  const held = new Map<number, Array<Buffer>>()
   const places: Places = new Map()
   /** Those since the last marks, which count with the next. */
-  let open: Array<readonly [frame: Frame, at: number, before: number, chunk: Chunk]> = []
+  let open: Array<readonly [frame: Buffer, at: number, before: number]> = []
   let last: (Marks & { readonly end: number; readonly crc: number }) | undefined
   let baseEnd = 0
 
   const admit = (): void => {
-    for (const [{ end, kind, length, partition, start }, at, before, chunk] of open) {
-      enterPlace(places, partition, at, end - start, before)
+    for (const [frame, at, before] of open) {
+      const { partition } = readHead(frame, 0)
+      enterPlace(places, partition, at, frame.length, before)
       if (!holds) continue
-      chunk.partitions.add(partition)
-      const frame: Held = { chunk, kind, start: start + FRAME, length }
       const others = held.get(partition)
       if (others === undefined) held.set(partition, [frame])
       else others.push(frame)
@@ -156,41 +154,43 @@ export const scan = Effect.fnUntraced(function* (
     open = []
   }
   /** False at a frame that is not as it was written. */
-  const enter = (frame: Frame, chunk: Chunk, at: number): boolean => {
-    const { end, kind, length, start } = frame
+  const enter = (frame: Buffer, at: number): boolean => {
+    const { crc: stored, kind, length } = readHead(frame, 0)
     const before = crc
     const isFirst = identity === undefined
-    if (isFirst !== (kind === Kind.header) || checksum(chunk.bytes, start, end, before) !== frame.crc) return false
-    crc = frame.crc
-    if (kind === Kind.header) identity = readHeader(chunk.bytes, start + FRAME, length)
+    if (isFirst !== (kind === Kind.header) || checksum(frame, before) !== stored) return false
+    crc = stored
+    if (kind === Kind.header) identity = readHeader(frame, length)
     else if (kind === Kind.marks) {
       admit()
-      last = { ...readMarks(chunk.bytes, start + FRAME, length), end: at + end, crc }
+      last = { ...readMarks(frame, length), end: at + frame.length, crc }
       if (baseEnd === 0) baseEnd = last.end
-    } else if (kind === Kind.entries || kind === Kind.answers) open.push([frame, at + start, before, chunk])
+    } else if (kind === Kind.entries || kind === Kind.answers) open.push([frame, at, before])
     else return false
     return true
   }
 
-  for (;;) {
-    const { at, bytes, length } = current
-    const frames = framesIn(bytes, from, length)
-    const end = frames.at(-1)?.end ?? from
-    const next = at + end
-    // What the next frame takes, where that is larger than what is read at once.
-    const least = end + FRAME <= length ? frameLength(readHead(bytes, end).length) : FRAME
-    const chunk: Chunk = { bytes, partitions: new Set() }
-    const enterAll = Effect.sync(() => frames.every((frame) => enter(frame, chunk, at)))
-    // A frame that cannot be whole ends it.
-    if (next + least > size) {
-      yield* enterAll
-      break
-    }
-    // It is read while this is looked at.
-    const [following, areWhole] = yield* Effect.all([readFrom(next, least), enterAll], { concurrency: 2 })
-    if (!areWhole || following.length < least) break
-    current = following
-    from = 0
+  for (let isWhole = true; isWhole;) {
+    const { at, bytes } = block
+    const frames = framesIn(bytes, looked, filled)
+    looked = frames.at(-1)?.[1] ?? looked
+    const before = filled
+    // More is read while this is looked at.
+    const [now, areWhole] = yield* Effect.all(
+      [
+        readOn(block, filled),
+        Effect.sync(() => frames.every(([start, end]) => enter(bytes.subarray(start, end), at + start)))
+      ],
+      { concurrency: 2 }
+    )
+    filled = now
+    isWhole = areWhole
+    if (filled > before || !isWhole) continue
+    // The block is full, and ends within a frame; or all has been read, and this is the end.
+    const least = looked + FRAME <= filled ? frameLength(readHead(bytes, looked).length) : FRAME
+    if (filled < bytes.length || at + looked + least > size) break
+    block = blockAt(at + looked, least)
+    filled = looked = 0
   }
   if (last === undefined || identity === undefined)
     return { unusable: "it is cut short or damaged before its first marks" }

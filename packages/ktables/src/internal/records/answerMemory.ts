@@ -33,6 +33,8 @@ export class AnswerMemory {
   readonly #blocks = new WeakMap<ArrayBufferLike, Block>()
   /** How many record sets lie in an answer, where it is not one. */
   readonly #sets = new WeakMap<ArrayBufferLike, number>()
+  /** Memory that was not answered, and has parts that are held one by one. */
+  readonly #divided = new WeakSet<ArrayBufferLike>()
   #isClosed = false
   /** Bytes of survivors that are to be asked for at once, unless one alone is larger. */
   readonly mostPacked: number
@@ -72,6 +74,11 @@ export class AnswerMemory {
     this.#sets.set(first.buffer, beside)
   }
 
+  /** The memory that these bytes lie in is one of many such parts: each counts for what it is, and all are freed with the last. */
+  divide(bytes: Buffer): void {
+    this.#divided.add(bytes.buffer)
+  }
+
   /**
    * One more user of the memory that these bytes lie in. Returns how many bytes it keeps from being filled again or freed:
    * its part of the memory, however few bytes it needs itself.
@@ -79,7 +86,9 @@ export class AnswerMemory {
   retain(bytes: Buffer): number {
     const block = this.#blocks.get(bytes.buffer)
     if (block !== undefined) block.users++
-    return bytes.buffer.byteLength / (this.#sets.get(bytes.buffer) ?? 1)
+    return this.#divided.has(bytes.buffer)
+      ? bytes.length
+      : bytes.buffer.byteLength / (this.#sets.get(bytes.buffer) ?? 1)
   }
 
   /** One user less; after the last one the memory is filled again. */
