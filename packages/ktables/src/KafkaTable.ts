@@ -23,16 +23,19 @@
  * 9. No rebuild is ever seen half-done.
  * 10. Acknowledged writes are in the log exactly once and in order per key (`KafkaTableWriter`).
  * 11. A derived table is of its source's version whenever anybody looks (`Table`).
+ * 12. A start from a checkpoint shows what a full replay would show; one that cannot be proven is not used (`CheckpointStore`).
  *
  * @since 0.1.0
  */
 import { Clock, Cause, Context, Deferred, Duration, Effect, Exit, Layer, Option, Schedule, type Scope } from "effect"
+import * as CheckpointFile from "./internal/checkpoint/checkpointFile.ts"
 import * as Applier from "./internal/replica/applier.ts"
 import * as Metrics from "./internal/log/metrics.ts"
 import { described } from "./internal/operators/described.ts"
 import { isSame } from "./internal/operators/isSame.ts"
 import type { OnDecodeError, RawRecord } from "./internal/replica/onDecodeError.ts"
 import { rateLimited } from "./internal/replica/reports.ts"
+import * as Checkpointing from "./internal/replica/checkpointing.ts"
 import { type Keeps, LogContents } from "./internal/replica/logContents.ts"
 import { sameness } from "./internal/replica/sameness.ts"
 import { Cell } from "./internal/table/cell.ts"
@@ -54,6 +57,7 @@ import {
   ensureWith,
   isCreated
 } from "./internal/topic/ensureTopic.ts"
+import { CheckpointStore } from "./CheckpointStore.ts"
 import { BrokerError } from "./KafkaError.ts"
 import { type Isolation, KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
 import type { Table } from "./Table.ts"
@@ -62,7 +66,7 @@ import {
   type AwaitOffsetError,
   type BarrierError,
   CatchUpTimeout,
-  type InvalidOption,
+  InvalidOption,
   NotStarted,
   ReaderDied,
   type ReaderError,
@@ -161,6 +165,27 @@ export interface Health {
   /** What went wrong last, whether it was got over or not; at a time in milliseconds since the epoch. */
   readonly lastError: Option.Option<{ readonly at: number; readonly detail: string }>
   readonly partitions: ReadonlyArray<PartitionHealth>
+  /** None without the option `checkpoint`. */
+  readonly checkpoint: Option.Option<CheckpointHealth>
+}
+
+/**
+ * How a table's checkpoint is doing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CheckpointHealth {
+  /** The partitions that the last load went on with from where the checkpoint ended. */
+  readonly resumed: ReadonlyArray<number>
+  /** What of a checkpoint was not used, and why: a partition was read from its log's start; without one, all were. */
+  readonly discarded: ReadonlyArray<{ readonly partition: Option.Option<number>; readonly reason: string }>
+  /** When it was saved last, in milliseconds since the epoch; none before this table has saved it. */
+  readonly savedAt: Option.Option<number>
+  /** Its size in the store. */
+  readonly bytes: number
+  /** Why it is not being saved: a store that fails, another process that writes it, or a table that gets none. */
+  readonly problem: Option.Option<string>
 }
 
 /**
@@ -296,7 +321,11 @@ export interface FetchOptions {
  * @category options
  * @since 0.1.0
  */
-export interface Options<out R = never, out Headers extends boolean = boolean> {
+export interface Options<
+  out R = never,
+  out Headers extends boolean = boolean,
+  out Checkpoint extends CheckpointOptions | undefined = undefined
+> {
   /** Default: `{ mode: "await", timeout: "30 seconds", onTimeout: "degrade" }`. */
   readonly catchUp?: CatchUp | undefined
   /** How long to look for a broker that answers before failing with `Unreachable`. Default: 30 seconds. */
@@ -346,14 +375,51 @@ export interface Options<out R = never, out Headers extends boolean = boolean> {
   readonly maxBytes?: number | undefined
   /** Changes a slow subscriber may be behind before it is handed a fresh snapshot. Default: 16,384. */
   readonly changesCapacity?: number | undefined
+  /**
+   * Keeps what was read in a `CheckpointStore`, so that the next start reads only what was written since, where that is
+   * proven to come to the same. Default: none.
+   */
+  readonly checkpoint?: Checkpoint | undefined
 }
+
+/**
+ * How a table keeps a checkpoint.
+ *
+ * **Details**
+ *
+ * It is written beside the live table, and once more when that is closed. Nothing about it delays or fails the table: what
+ * cannot be used is read from the topic, what cannot be written is one line in the log, and `health` says both. Tables of
+ * which contract 4 promises nothing get none: under `read_uncommitted`, and with key codecs for which different bytes may be
+ * one key.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CheckpointOptions {
+  /** How long what was read may wait to be saved. Default: 5 seconds. */
+  readonly every?: Duration.Input | undefined
+  /** What the checkpoint is called in its store; two tables need two names. Default: the topic's name. */
+  readonly name?: string | undefined
+}
+
+/**
+ * What a table needs beside its client and its codecs, by its option `checkpoint`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Needs<Checkpoint extends CheckpointOptions | undefined> = [Checkpoint] extends [undefined]
+  ? never
+  : CheckpointStore
 
 const checkRecovery = Check.oneOf("rebuild", "freeze", "fail")
 
 /** Milliseconds between two descriptions of the topic, at least: more would only load the brokers. */
 const LEAST_REFRESH = 100
 
-const checkOptions = Check.record<Options>({
+type AnyOptions = Options<unknown, boolean, CheckpointOptions | undefined>
+
+const checkOptions = Check.record<AnyOptions>({
   catchUp: Check.tagged("mode", {
     await: Check.record<Extract<CatchUp, { mode: "await" }>>({
       mode: Check.oneOf("await"),
@@ -384,7 +450,8 @@ const checkOptions = Check.record<Options>({
   deleteRetention: Check.duration({ min: 1 }),
   maxEntries: Check.integer({ min: 1 }),
   maxBytes: Check.integer({ min: 1 }),
-  changesCapacity: Check.integer({ min: 1 })
+  changesCapacity: Check.integer({ min: 1 }),
+  checkpoint: Check.record<CheckpointOptions>({ every: Check.duration({ min: 100 }), name: Check.text })
 })
 
 const checkAck = Check.fields<WriteAck>({
@@ -458,13 +525,18 @@ export const make = Effect.fn("KafkaTable.make")(function* <
   RD,
   RE,
   R = never,
-  const Headers extends boolean = false
+  const Headers extends boolean = false,
+  const Checkpoint extends CheckpointOptions | undefined = undefined
 >(
   topic: TableTopic<K, V, RD, RE>,
-  given: Options<R, Headers> = {}
-): Effect.fn.Return<KafkaTable<K, V, Entry<K, V, Headers>>, StartError, KafkaClient | RD | R | Scope.Scope> {
+  given: Options<R, Headers, Checkpoint> = {}
+): Effect.fn.Return<
+  KafkaTable<K, V, Entry<K, V, Headers>>,
+  StartError,
+  KafkaClient | RD | R | Needs<Checkpoint> | Scope.Scope
+> {
   const client = yield* KafkaClient
-  const context = yield* Effect.context<RD | R>()
+  const context = yield* Effect.context<RD | R | Needs<Checkpoint>>()
   yield* Check.taken(checkTopic, topic, undefined, "topic")
   const name = topic.name
   const options = yield* Check.taken(checkOptions, given, name)
@@ -480,21 +552,33 @@ export const make = Effect.fn("KafkaTable.make")(function* <
   })
   metrics.status(cell.status._tag)
   const { describe, ensured, start } = makeStart(client, topic, options)
+  const settings = settingsOf(options)
+  const applier = Applier.make({
+    topic,
+    context,
+    onDecodeError: options.onDecodeError ?? "skip",
+    metrics,
+    cell,
+    empty,
+    report: yield* rateLimited
+  })
+  const checkpointing =
+    options.checkpoint === undefined
+      ? undefined
+      : yield* checkpointingOf(topic, options.checkpoint, context as Context.Context<never>, {
+          metrics,
+          isolation: settings.isolation,
+          headers: applier.needsHeaders,
+          spread: applier.spread
+        })
   const reader: Replica.Replica = yield* Replica.make<K, V>({
     view: yield* TopicView.acquire(client, name),
     topic: name,
-    settings: settingsOf(options),
-    applier: Applier.make({
-      topic,
-      context,
-      onDecodeError: options.onDecodeError ?? "skip",
-      metrics,
-      cell,
-      empty,
-      report: yield* rateLimited
-    }),
+    settings,
+    applier,
     metrics,
     cell,
+    checkpointing,
     start,
     describe
   })
@@ -519,7 +603,45 @@ export const make = Effect.fn("KafkaTable.make")(function* <
   )
   yield* Effect.forkScoped(reader.connectivity.report)
   yield* started(cell, reader, options.catchUp ?? { mode: "await" })
-  return new KafkaTableImpl<K, V, Entry<K, V, Headers>>(cell, reader, metrics, ensured)
+  return new KafkaTableImpl<K, V, Entry<K, V, Headers>>(cell, reader, metrics, ensured, checkpointing)
+})
+
+/** Why a table gets no checkpoint, since its contents may be no function of its log; undefined where they are. */
+const refusalOf = (
+  { key }: TableTopic<unknown, unknown, unknown, unknown>,
+  isolation: Isolation
+): string | undefined => {
+  if (isolation !== "read_committed") return "it shows records of transactions that may be aborted (read_uncommitted)"
+  return key.isInjective ? undefined : "different bytes may be one key by its codec"
+}
+
+/** Begins to read the checkpoint, beside connecting. */
+const checkpointingOf = Effect.fnUntraced(function* <K, V, RD, RE>(
+  topic: TableTopic<K, V, RD, RE>,
+  { every = "5 seconds", name = topic.name }: CheckpointOptions,
+  context: Context.Context<never>,
+  options: Pick<Parameters<typeof Checkpointing.make>[0], "metrics" | "isolation" | "headers" | "spread">
+): Effect.fn.Return<Checkpointing.Checkpointing, InvalidOption, Scope.Scope> {
+  const store = Context.getOrUndefined(context, CheckpointStore)
+  if (store === undefined) {
+    return yield* new InvalidOption({
+      topic: topic.name,
+      option: "checkpoint",
+      given: "an object",
+      expected: "nothing where no CheckpointStore is provided"
+    })
+  }
+  const refusal = refusalOf(topic as TableTopic<unknown, unknown, unknown, unknown>, options.isolation)
+  if (refusal !== undefined) yield* Effect.logWarning(`${topic.name}: it gets no checkpoint: ${refusal}`)
+  const clock = yield* Clock.Clock
+  return yield* Checkpointing.make({
+    ...options,
+    topic: topic.name,
+    clock,
+    every: Duration.toMillis(every),
+    refusal,
+    open: CheckpointFile.open(store, name)
+  })
 })
 
 /** Keys of two parts are found by these, whatever else their table is asked for. */
@@ -559,7 +681,8 @@ class KafkaTableImpl<K, V, Entry extends TableEntry<K, V>>
     cell: Cell<K, V, ReaderError, LogContents<K, V>>,
     reader: Replica.Replica,
     metrics: Metrics.ReaderMetrics,
-    ensured: () => Option.Option<EnsureOutcome>
+    ensured: () => Option.Option<EnsureOutcome>,
+    checkpointing: Checkpointing.Checkpointing | undefined
   ) {
     super(cell)
     const topic = cell.name
@@ -574,6 +697,7 @@ class KafkaTableImpl<K, V, Entry extends TableEntry<K, V>>
       connected: Option.isNone(reader.connectivity.disconnectedSince),
       disconnectedSince: reader.connectivity.disconnectedSince,
       lastError: reader.connectivity.lastError,
+      checkpoint: Option.map(Option.fromUndefinedOr(checkpointing?.report()), checkpointHealthOf),
       partitions: reader.partitions().map((partition) => healthOf(partition, now))
     }))
     this.awaitOffset = (ack) => Effect.flatMap(Check.taken(checkAck, ack, topic, "ack"), reader.awaitOffset)
@@ -586,7 +710,7 @@ class KafkaTableImpl<K, V, Entry extends TableEntry<K, V>>
   }
 }
 
-const settingsOf = ({ fetch = {}, ...options }: Options<unknown>): Replica.Settings => ({
+const settingsOf = ({ fetch = {}, ...options }: AnyOptions): Replica.Settings => ({
   isolation: options.isolation ?? "read_committed",
   rack: options.rack,
   maxWait: Duration.toMillis(fetch.maxWait ?? "5 seconds"),
@@ -613,7 +737,7 @@ const passes = (error: { readonly _tag: string; readonly cause?: unknown }): boo
     (error.cause.isRetriable || error.cause.code === ErrorCode.UNKNOWN_SERVER_ERROR))
 
 /** How the topic is found at first and found again later. */
-const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: Options<unknown>) => {
+const makeStart = <K, V, RD, RE>(client: ClientService, topic: TableTopic<K, V, RD, RE>, options: AnyOptions) => {
   const startTimeout = options.startTimeout ?? DEFAULT_START_TIMEOUT
   let outcome: EnsureOutcome | undefined
   const start = Effect.gen(function* () {
@@ -666,6 +790,20 @@ const statsOf = (metrics: Metrics.ReaderMetrics, reader: Replica.Replica, entrie
     }))
   }
 }
+
+const checkpointHealthOf = ({
+  bytes,
+  discarded,
+  problem,
+  resumed,
+  savedAt
+}: Checkpointing.Report): CheckpointHealth => ({
+  resumed,
+  discarded: discarded.map(({ partition, reason }) => ({ partition: Option.fromUndefinedOr(partition), reason })),
+  savedAt: Option.fromUndefinedOr(savedAt),
+  bytes,
+  problem: Option.fromUndefinedOr(problem)
+})
 
 const healthOf = (partition: ReturnType<Replica.Replica["partitions"]>[number], now: number): PartitionHealth => ({
   partition: partition.partition,
@@ -761,21 +899,35 @@ const headersOf = (entry: Partial<EntryWithHeaders<unknown, unknown>>): unknown 
  * @since 0.1.0
  */
 export const layer: {
-  <Self, K, V, RD, RE, R = never>(
+  <Self, K, V, RD, RE, R = never, Checkpoint extends CheckpointOptions | undefined = undefined>(
     tag: Context.Key<Self, WithHeaders<K, V>>,
     topic: TableTopic<K, V, RD, RE>,
-    options: Options<R, true> & { readonly headers: true }
-  ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
-  <Self, Shape extends KafkaTable<K, V>, K, V, RD, RE, R = never>(
+    options: Options<R, true, Checkpoint> & { readonly headers: true }
+  ): Layer.Layer<Self, StartError, LayerNeeds<RD | R, Checkpoint>>
+  <
+    Self,
+    Shape extends KafkaTable<K, V>,
+    K,
+    V,
+    RD,
+    RE,
+    R = never,
+    Checkpoint extends CheckpointOptions | undefined = undefined
+  >(
     tag: Context.Key<Self, Shape> & Makes<KafkaTable<K, V>, Shape>,
     topic: TableTopic<K, V, RD, RE>,
-    options?: Options<R>
-  ): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
-} = <Self, K, V, RD, RE, R = never>(
+    options?: Options<R, boolean, Checkpoint>
+  ): Layer.Layer<Self, StartError, LayerNeeds<RD | R, Checkpoint>>
+} = <Self, K, V, RD, RE, R = never, Checkpoint extends CheckpointOptions | undefined = undefined>(
   tag: Context.Key<Self, KafkaTable<K, V>>,
   topic: TableTopic<K, V, RD, RE>,
-  options?: Options<R>
-): Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> => Layer.effect(tag, make(topic, options))
+  options?: Options<R, boolean, Checkpoint>
+): Layer.Layer<Self, StartError, LayerNeeds<RD | R, Checkpoint>> => Layer.effect(tag, make(topic, options))
+
+/** What a layer of a table needs: its codecs' services, but for the scope, which is the layer's own. */
+type LayerNeeds<R, Checkpoint extends CheckpointOptions | undefined> =
+  | KafkaClient
+  | Exclude<R | Needs<Checkpoint>, Scope.Scope>
 
 /** No tag of more than this makes: of a table that keeps headers, which the option asks for, or of a grouped one. */
 type Makes<Made, Shape> = [Made] extends [Shape] ? unknown : never
@@ -798,9 +950,9 @@ export interface ServiceClass<
   /** The table with default options; one reader wherever it is provided. */
   readonly layer: Layer.Layer<Self, StartError, KafkaClient | Exclude<RD, Scope.Scope>>
   /** A new layer with these options; keep it in a constant. */
-  readonly layerWith: <R = never>(
-    options: Options<R>
-  ) => Layer.Layer<Self, StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+  readonly layerWith: <R = never, Checkpoint extends CheckpointOptions | undefined = undefined>(
+    options: Options<R, boolean, Checkpoint>
+  ) => Layer.Layer<Self, StartError, LayerNeeds<RD | R, Checkpoint>>
 }
 
 /**
@@ -839,6 +991,8 @@ export const Service =
     topic: TableTopic<K, V, RD, RE>
   ): ServiceClass<Self, Id, K, V, RD, RE> => {
     const tag = Context.Service<Self, KafkaTable<K, V>>()(id)
-    const layerWith = <R>(options: Options<R>) => layer(tag, topic, options)
+    const layerWith = <R, Checkpoint extends CheckpointOptions | undefined = undefined>(
+      options: Options<R, boolean, Checkpoint>
+    ) => layer(tag, topic, options)
     return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD, RE>
   }

@@ -30,7 +30,7 @@ const rooms: Readonly<Record<string, ReadonlyArray<string>>> = {
   cluster: ["protocol"],
   topic: ["protocol"],
   writer: ["topic", "records", "protocol"],
-  log: ["topic", "records", "protocol"],
+  log: ["topic", "checkpoint", "records", "protocol"],
   table: [],
   operators: ["table"],
   checkpoint: ["records"],

@@ -12,6 +12,7 @@ import { type Chance, chance } from "../support/chance.ts"
 export const identity: CheckpointFile.Identity = {
   clusterId: "cluster",
   topic: "prices",
+  partitions: 3,
   topicId: "00112233445566778899aabbccddeeff",
   isolation: "read_committed",
   headers: false

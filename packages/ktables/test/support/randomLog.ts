@@ -52,6 +52,8 @@ export interface RandomLog {
   readonly hasOpenTransactions: () => boolean
   /** Compacts and lets tombstones go: only for logs whose every reader is up to date. */
   readonly compactAway: Effect.Effect<void>
+  /** Has one broker clean its own copy, by the clock. */
+  readonly compactOn: (broker: number) => Effect.Effect<void>
   readonly grow: Effect.Effect<void>
   readonly truncate: Effect.Effect<void>
   readonly deleteRecords: Effect.Effect<void>
@@ -169,11 +171,11 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
     }
   })
 
-  const compact = (dropTombstones: boolean) =>
+  const compact = (dropTombstones: boolean, broker?: number) =>
     Effect.gen(function* () {
       const log = yield* remember
-      trace.push(`compact${dropTombstones ? " away" : ""}`)
-      yield* kafka.compact("log", { dropTombstones })
+      trace.push(`compact${dropTombstones ? " away" : ""}${broker === undefined ? "" : ` at ${broker}`}`)
+      yield* kafka.compact("log", { dropTombstones, broker })
       for (const { offset, partition } of log) cleaned.set(partition, offset + 1)
       // A live table keeps what it has read: values under ones that do not decode, and aborted ones if it saw them.
       if (options.poison || options.isolation === "read_uncommitted" || options.keys === "numbers") isForgetful = true
@@ -209,6 +211,7 @@ export const makeRandomLog = Effect.fnUntraced(function* (chance: Chance, option
     compactAway: Effect.suspend(() =>
       hasGrown || (isRead && options.isolation === "read_uncommitted") ? Effect.void : quiet(compact(true))
     ),
+    compactOn: (broker) => quiet(compact(false, broker)),
     grow: Effect.suspend(() => {
       // Numbers are not put where their owner is, so that growth would leave it open who wins.
       if (hasGrown || options.keys === "numbers") return Effect.void

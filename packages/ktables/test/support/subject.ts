@@ -3,8 +3,9 @@
  * sampler of positions, and a clock that counts the timers the table holds. `verify` is the checker that ends every test.
  */
 import { assert } from "@effect/vitest"
-import { Clock, Effect, Exit, HashMap, Option, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, HashMap, Layer, Option, Scope, Stream } from "effect"
 import {
+  CheckpointStore,
   type KafkaClient,
   type KafkaError,
   KafkaTable,
@@ -93,6 +94,8 @@ export interface Subject<K, V> {
 export interface SubjectOptions<K, V> {
   readonly decoding: Decoding<K, V>
   readonly table?: KafkaTable.Options | undefined
+  /** Where it keeps a checkpoint, as long as it is open. Default: it keeps none. */
+  readonly checkpoints?: Map<string, Uint8Array> | undefined
   /** What the log holds, where a script puts other records in its place. Default: what the embedded Kafka holds. */
   readonly log?: Effect.Effect<ReadonlyArray<MemoryKafka.LoggedRecord>, KafkaError.BrokerError> | undefined
   /** Contents allowed beside the log's own, for what a live table has seen and the log no longer holds. */
@@ -162,7 +165,13 @@ export const observe = Effect.fnUntraced(function* <K, V>(
   const scope = yield* Scope.make()
   const outer = yield* Scope.Scope
   yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
-  const table = yield* KafkaTable.make(topic, options.table).pipe(
+  const making =
+    options.checkpoints === undefined
+      ? KafkaTable.make(topic, options.table)
+      : KafkaTable.make(topic, { ...options.table, checkpoint: { every: 1000 } }).pipe(
+          Effect.provide(Layer.fresh(CheckpointStore.layerMemory(options.checkpoints)))
+        )
+  const table = yield* making.pipe(
     Scope.provide(scope),
     Effect.provideService(Clock.Clock, clock),
     (build) => within("building the table", options.build ?? 60_000, build),

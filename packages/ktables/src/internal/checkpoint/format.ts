@@ -19,6 +19,8 @@ export interface Identity {
   readonly topic: string
   /** 32 lower-case hex digits. */
   readonly topicId: string
+  /** How many partitions the topic has: they tell where keys belong. */
+  readonly partitions: number
   readonly isolation: Isolation
   /** Whether the headers of records are in it. */
   readonly headers: boolean

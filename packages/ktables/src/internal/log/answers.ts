@@ -11,6 +11,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import { RecordCursor, summarize } from "../records/batchReader.ts"
 import { type Partition, STALE_METADATA } from "./partition.ts"
 import type { Offsets } from "./offsets.ts"
+import { record } from "./recording.ts"
 import { hiddenTransactions, problemOf, unreadableAgain, visibleEnd } from "./recordSet.ts"
 import { FOLLOWER_REST, type SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
@@ -48,8 +49,21 @@ export interface Answers {
 }
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets, tombstones: Tombstones): Answers => {
-  const { connected, disconnect, waiters, lost, metrics, moment, now, park, partitions, settings, wakeup, topic } =
-    context
+  const {
+    connected,
+    disconnect,
+    lost,
+    metrics,
+    moment,
+    now,
+    park,
+    partitions,
+    recorder,
+    settings,
+    topic,
+    waiters,
+    wakeup
+  } = context
   let malformed = 0
 
   const onFailed: Answers["onFailed"] = (exit, asked) =>
@@ -165,14 +179,16 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
 
   const read: Answers["read"] = Effect.fnUntraced(function* (readable) {
     const { fetched, partition, question } = readable
+    const abortedTransactions = hiddenTransactions(settings.isolation, fetched)
     const cursor = new RecordCursor({
       records: fetched.records,
       fromOffset: partition.position,
-      abortedTransactions: hiddenTransactions(settings.isolation, fetched),
+      abortedTransactions,
       listener: waiters.listenerOf(partition)
     })
     yield* stage.take(partition, cursor)
     partition.read(cursor)
+    if (recorder !== undefined) record(recorder, partition, cursor, fetched.records, abortedTransactions)
     const problem = problemOf(cursor, fetched.records, partition)
     if (problem !== undefined) {
       metrics.failed(problem.kind)

@@ -22,6 +22,12 @@ const reloads = counter(
 const stall = Metric.gauge("ktables_longest_slice_seconds", {
   description: "The longest time a table kept the event loop to itself"
 })
+const saves = counter("ktables_checkpoint_saves_total", "Times a table's checkpoint was saved")
+const saved = Metric.gauge("ktables_checkpoint_bytes", { description: "Bytes of a table's checkpoint" })
+const discards = counter(
+  "ktables_checkpoint_discards_total",
+  "Checkpoints of a partition, or of a whole topic, that could not be used"
+)
 const connected = Metric.gauge("ktables_connected", {
   description: "1 while all brokers that a table reads from answer, else 0"
 })
@@ -103,6 +109,13 @@ export const make = (topic: string, context: Context.Context<never>) => {
       setConnected(0)
       setSize(0)
     },
+    /** A checkpoint was saved, which has so many bytes now. */
+    saved: (bytes: number) => {
+      bound(saves)(1)
+      bound(saved)(bytes)
+    },
+    /** A checkpoint could not be used. */
+    discarded: () => bound(discards)(1),
     failed: (kind: string) => bound(errors, { kind })(1),
     sized: setSize,
     caughtUp: (seconds: number) => bound(catchUp)(seconds),

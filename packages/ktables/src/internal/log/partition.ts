@@ -5,7 +5,8 @@
 import type { Mutable } from "effect/Types"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { PartitionPosition } from "../../TablePosition.ts"
-import type { Moment } from "../moment.ts"
+import type { Mark } from "../checkpoint/format.ts"
+import { elapsed, type Moment } from "../moment.ts"
 import type { RecordCursor, RecordSetSummary } from "../records/batchReader.ts"
 import type { SeenPartition } from "../topic/topicView.ts"
 import { RecentBatches } from "./recentBatches.ts"
@@ -72,6 +73,9 @@ export class Partition {
   /** Until when the leader is read from, since a follower that it sent to failed: milliseconds of the monotonic clock. */
   readonly leaderUntil: number = -1
 
+  /** Whether reading went on from where an earlier reader had come to. */
+  readonly isResumed: boolean = false
+
   readonly recent: RecentBatches = new RecentBatches()
   readonly tombstones: TombstoneWatch = new TombstoneWatch()
 
@@ -121,8 +125,32 @@ export class Partition {
     it.confirmedEpoch = leaderEpoch
     it.failures = 0
     it.question++
+    it.isResumed = false
     this.recent.clear()
     this.tombstones.begin()
+  }
+
+  /** What is before the mark has been read; nothing was missed before `seen`. To be called after `begin`. */
+  resume({ epoch, position }: Mark, seen: Moment, retention: number): void {
+    const it = own(this)
+    it.position = it.fetchPosition = it.readTo = it.epochAt = position
+    it.epoch = it.fetchEpoch = epoch
+    it.isResumed = true
+    this.tombstones.resume(seen, retention)
+  }
+
+  /** How far it has been read, for a later reader; undefined inside an answer, and where nothing proves that it is all. */
+  mark(now: Moment): Mark | undefined {
+    const { proof } = this.tombstones
+    if (proof === undefined || this.epochAt !== this.position) return undefined
+    return {
+      partition: this.partition,
+      position: this.position,
+      epoch: this.epoch,
+      // By the wall clock, as of which the later reader will reckon, and no later than by the other.
+      seen: now.wall - elapsed(proof.seen, now),
+      retention: proof.retention
+    }
   }
 
   /** What was read, and what is still to be answered, is void. */

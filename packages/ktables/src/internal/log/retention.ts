@@ -20,6 +20,10 @@ export class Retention {
   get observed(): number | undefined {
     return this.#settings.retention()
   }
+  /** Whether it was observed, or will not be. */
+  get isKnown(): boolean {
+    return this.observed !== undefined || this.#settings.refusal() !== undefined
+  }
   /** What stands for a retention that was never observed: infinite as long as there may still be an answer. */
   get assumed(): number {
     return this.#settings.refusal() !== undefined ? this.#fallback : Number.POSITIVE_INFINITY

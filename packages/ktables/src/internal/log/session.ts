@@ -21,6 +21,7 @@ import * as FetchLoops from "./fetchLoops.ts"
 import * as Offsets from "./offsets.ts"
 import * as StartOffsets from "./startOffsets.ts"
 import * as Reread from "./reread.ts"
+import * as Resumption from "./resumption.ts"
 import * as SessionContext from "./sessionContext.ts"
 import { type Consume, type Cut, Stage } from "./stage.ts"
 import * as SingleFetch from "./singleFetch.ts"
@@ -55,6 +56,8 @@ export interface Session
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, LogError>
   /** Whether an acknowledged record that was passed long ago is in the log. */
   readonly lookUp: Lookups.LookUp
+  /** Whether it is known for how long the topic keeps tombstones, or known that nobody will tell. */
+  readonly isRetentionKnown: () => boolean
   /** Whether the log is known not to be what is being read any more. */
   readonly hasFailed: () => boolean
 }
@@ -62,8 +65,8 @@ export interface Session
 export interface Options extends Omit<SessionContext.Surroundings, "identity" | "clock" | "scope"> {
   /** The topic that is followed: another generation of it ends the session. */
   readonly seen: SeenTopic
-  /** Learns of positions that moved. */
-  readonly onProgress: (partition: Partition) => void
+  /** Called when more of the log was read, or what was read is known to be all. */
+  readonly onProgress: () => void
   /** Learns of partitions that were added since the session began; an error ends it. */
   readonly onGrown: Description.OnGrown
 }
@@ -84,7 +87,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const tombstones = Tombstones.make(context, stage, offsets)
   const answers = Answers.make(context, stage, offsets, tombstones)
   const fetchLoops = FetchLoops.make(context, stage, answers, tombstones, memory)
-  const startOffsets = StartOffsets.make(context, stage, offsets, fetchLoops)
+  const startOffsets = StartOffsets.make(context, stage, offsets, fetchLoops, Resumption.make(context, stage, offsets))
   const elections = Elections.make(context, stage, offsets)
   const description = Description.make(context, options.seen, elections, options.onGrown)
   const controller = Controller.make(context, { fetchLoops, startOffsets, elections, description, tombstones })
@@ -131,6 +134,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     ),
     verifyAwaited: elections.verifyAwaited,
     lookUp,
+    isRetentionKnown: () => context.retention.isKnown,
     look: controller.look,
     hasFailed,
     lookAhead: offsets.lookAhead

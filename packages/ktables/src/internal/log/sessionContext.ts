@@ -11,6 +11,8 @@ import type { OffsetWaiters } from "./offsetWaiters.ts"
 import type { ReaderMetrics } from "./metrics.ts"
 import { type Moment, momentOf, monotonicMillis } from "../moment.ts"
 import { Partition } from "./partition.ts"
+import type { Resumable } from "./resumption.ts"
+import type { Recorder } from "./recording.ts"
 import type { TopicView } from "../topic/topicView.ts"
 import { Retention } from "./retention.ts"
 import { Wakeup } from "./wakeup.ts"
@@ -48,7 +50,11 @@ export interface Surroundings {
   /** What the session's fibers live in. */
   readonly scope: Scope.Scope
   /** What was taken of a partition is void: it is read from its start again. */
-  readonly onRestart: (partition: Partition) => void
+  readonly onRestart: (partition: Partition, reason: string) => void
+  /** What an earlier reader of the log has left; undefined where there is nothing. */
+  readonly resumable: Resumable | undefined
+  /** Gets what was read, for a later reader; undefined where there is to be none. */
+  readonly recorder: Recorder | undefined
 }
 
 export interface SessionContext extends Surroundings, Pick<TopicView, "client" | "topic"> {
@@ -65,7 +71,7 @@ export interface SessionContext extends Surroundings, Pick<TopicView, "client" |
   readonly now: () => number
   readonly moment: () => Moment
   /** Gives a partition a new start and target. Nothing of it may be about to be applied. */
-  readonly restart: (partition: Partition) => void
+  readonly restart: (partition: Partition, reason: string) => void
   /** Leaves a partition alone until the topic has been described again. */
   readonly park: (partition: Partition) => void
   /** Parks a partition whose broker does not answer, or that has no leader; a follower is left for the leader. */
@@ -121,11 +127,11 @@ export const make = (surroundings: Surroundings): SessionContext => {
     },
     now,
     moment: () => momentOf(clock),
-    restart: (partition) => {
+    restart: (partition, reason) => {
       partition.restart()
       unplaced.add(partition)
       surroundings.metrics.reloaded()
-      surroundings.onRestart(partition)
+      surroundings.onRestart(partition, reason)
       wakeup.call()
     },
     park,

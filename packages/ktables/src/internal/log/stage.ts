@@ -6,7 +6,9 @@ import type { LogError } from "./logError.ts"
 import { Deferred, Effect } from "effect"
 import type { RecordCursor } from "../records/batchReader.ts"
 import type { Partition } from "./partition.ts"
+import { SHORTEST } from "./retention.ts"
 import type { SessionContext } from "./sessionContext.ts"
+import { trustedFor } from "./tombstoneWatch.ts"
 
 /** Milliseconds that a catch-up fetch waits where there is nothing: holes at a log's end must not cost a long poll. */
 export const LOADING_WAIT = 100
@@ -19,15 +21,15 @@ export type Cut = (partition: Partition) => Effect.Effect<void, LogError>
 
 export class Stage {
   readonly #context: SessionContext
-  readonly #onProgress: (partition: Partition) => void
+  readonly #onProgress: () => void
   readonly #loaded = Deferred.makeUnsafe<void>()
   #consume: Consume | undefined
   #cut: Cut | undefined
   #isLoading = true
   #stop: Deferred.Deferred<void> = Deferred.makeUnsafe()
 
-  /** @param onProgress called for positions that moved. */
-  constructor(context: SessionContext, onProgress: (partition: Partition) => void) {
+  /** @param onProgress called when positions moved, or what was read came to be proven. */
+  constructor(context: SessionContext, onProgress: () => void) {
     this.#context = context
     this.#onProgress = onProgress
   }
@@ -59,11 +61,25 @@ export class Stage {
     return this.#isLoading && Deferred.isDoneUnsafe(this.#stop)
   }
 
-  /** Whether every partition has been read to its target. */
+  /** Whether every partition has been read to its target, and what was resumed is proven. */
   get isLoaded(): boolean {
     if (this.#context.unplaced.size > 0) return false
-    for (const partition of this.#context.partitions.values()) if (!partition.caughtUp) return false
+    for (const partition of this.#context.partitions.values()) {
+      if (!partition.caughtUp || (partition.isResumed && !this.#isProven(partition))) return false
+    }
     return true
+  }
+
+  /**
+   * Whether no tombstone can have expired between an earlier reader's time and ours: that the retention is not known yet says
+   * nothing for it.
+   */
+  #isProven({ tombstones }: Partition): boolean {
+    const { moment, retention } = this.#context
+    const now = moment()
+    return retention.isKnown
+      ? tombstones.expired(now, retention.assumed) === undefined
+      : tombstones.longest(now) < trustedFor(SHORTEST)
   }
 
   /** Succeeds once every partition has been read to its target while loading. */
@@ -108,7 +124,12 @@ export class Stage {
     partition.tombstones.reached(partition.readTo)
     this.#context.metrics.lag(partition)
     this.#context.waiters.advance(partition)
-    this.#onProgress(partition)
+    this.look()
+  }
+
+  /** Whether that was all is looked at again. */
+  look(): void {
+    this.#onProgress()
     if (this.#isLoading && this.isLoaded) Deferred.doneUnsafe(this.#loaded, Effect.void)
   }
 

@@ -6,6 +6,7 @@ import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { Partition } from "./partition.ts"
 import type { FetchLoops } from "./fetchLoops.ts"
 import { byLeader, type Offsets } from "./offsets.ts"
+import type { Resuming } from "./resumption.ts"
 import type { SessionContext } from "./sessionContext.ts"
 import type { Stage } from "./stage.ts"
 
@@ -16,7 +17,13 @@ export interface StartOffsets {
   readonly isUnderWay: (partition: Partition) => boolean
 }
 
-export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fetchLoops: FetchLoops): StartOffsets => {
+export const make = (
+  context: SessionContext,
+  stage: Stage,
+  offsets: Offsets,
+  fetchLoops: FetchLoops,
+  resuming: Resuming
+): StartOffsets => {
   const { disconnect, guarded, metrics, park, placed, scope, settings, wakeup, topic, unplaced } = context
   const placing = new Set<Partition>()
 
@@ -30,9 +37,10 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
       Effect.all(
         [
           offsets.list(leader, "earliest", settings.isolation, group),
-          offsets.list(leader, "latest", settings.isolation, group)
+          offsets.list(leader, "latest", settings.isolation, group),
+          resuming.ask(leader, group)
         ],
-        { concurrency: 2 }
+        { concurrency: 3 }
       )
     )
     if (listed._tag === "Failure") {
@@ -40,7 +48,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
       for (const partition of group) disconnect(partition, listed.failure.message)
       return
     }
-    const [starts, ends] = listed.success
+    const [starts, ends, evidence] = listed.success
     for (const partition of group) {
       const start = starts.find((l) => l.partition === partition.partition)
       const end = ends.find((l) => l.partition === partition.partition)
@@ -55,7 +63,14 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, fe
         park(partition)
         continue
       }
+      const placement = yield* resuming.decide(partition, { start: start.offset, end: end.offset }, evidence)
+      if (placement === "unknown") {
+        park(partition)
+        continue
+      }
+      if (partition.leaderEpoch !== epochs.get(partition)) continue
       partition.begin(start.offset, end.offset, partition.leaderEpoch)
+      placement?.()
       placed(partition)
       stage.moved(partition)
     }

@@ -28,6 +28,13 @@ interface Mark {
   readonly end: number
 }
 
+/** What was read is all that there was at `seen`, and the lowest retention that was observed since is this. */
+export interface Proof {
+  readonly seen: Moment
+  /** Milliseconds; infinite where none was observed. */
+  readonly retention: number
+}
+
 /** Milliseconds for which what is not read yet can be trusted to be there, for a retention. */
 export const trustedFor = (retention: number): number => retention * 0.9
 
@@ -59,6 +66,20 @@ export class TombstoneWatch {
     this.#isLate = false
   }
 
+  /** The partition is settled since a moment in the past, of which others know. To be called after `begin`. */
+  resume(seen: Moment, retention: number): void {
+    this.#seen = seen
+    this.#isSettled = true
+    this.#retention = Math.min(retention, this.#observed)
+  }
+
+  /** What it rests on that the partition is settled; undefined where it is not, or not any more. */
+  get proof(): Proof | undefined {
+    return this.#seen === undefined || !this.#isSettled || this.#isLate
+      ? undefined
+      : { seen: this.#seen, retention: this.#retention }
+  }
+
   /** Whether the partition may be read from a broker: it is settled, nothing was read, or what was read came from there. */
   allows(broker: number, leaderEpoch: number): boolean {
     return this.#source === undefined || (this.#source.broker === broker && this.#source.leaderEpoch === leaderEpoch)
@@ -85,6 +106,11 @@ export class TombstoneWatch {
   /** Milliseconds since `seen`; none before the first answer. */
   since(now: Moment): number | undefined {
     return this.#seen === undefined ? undefined : elapsed(this.#seen, now)
+  }
+
+  /** The longest time in milliseconds for which something was not known to be all, since the retention was observed last. */
+  longest(now: Moment): number {
+    return Math.max(this.#longest, this.since(now) ?? 0)
   }
 
   /** A broker has answered to a question that was sent at a moment, and the answer is to be applied. */

@@ -49,7 +49,7 @@ export interface Tombstones {
 }
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Tombstones => {
-  const { failUnsafe, lost, moment, partitions, restart, retention, settings, topic, view } = context
+  const { failUnsafe, lost, moment, partitions, restart, retention, settings, topic, view, wakeup } = context
   /** Whether tombstones keep their time from their cleaning; what the last answer said. */
   let keepsFromCleaning = false
   /** What became of partitions, for the log. */
@@ -59,7 +59,7 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
   const again = (partition: Partition, detail: string): void => {
     if (!stage.isLoading || stage.isStopped) return failUnsafe(lost(partition, Math.max(0, partition.logStart), detail))
     notes.push(`loading ${topic}[${partition.partition}] again: ${detail}`)
-    restart(partition)
+    restart(partition, detail)
   }
 
   const tooLate = (since: number): string => {
@@ -68,8 +68,12 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
   }
 
   const observed = (): void => {
-    if (retention.observed === undefined) return
-    for (const partition of partitions.values()) partition.tombstones.observe(retention.effective)
+    for (const partition of partitions.values()) {
+      // What an earlier reader observed counts as long as it is the shorter time, where it may not be read any more.
+      if (retention.observed === undefined && !partition.isResumed) continue
+      partition.tombstones.observe(retention.effective)
+      if (partition.isResumed) wakeup.call()
+    }
   }
 
   const say = Effect.suspend(() => {
@@ -115,14 +119,16 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
     })
   })
 
+  const trusts: Tombstones["trusts"] = (partition, at) => {
+    const since = partition.tombstones.expired(at, retention.assumed)
+    if (since !== undefined) again(partition, tooLate(since))
+    return since === undefined
+  }
+
   return {
     follow: view.settings.subscribe(observed),
     learn: learnRetention.pipe(Effect.andThen(say), Effect.andThen(askLeaders)),
-    trusts: (partition, at) => {
-      const since = partition.tombstones.expired(at, retention.assumed)
-      if (since !== undefined) again(partition, tooLate(since))
-      return since === undefined
-    },
+    trusts,
     answered: (partition, asked, at) => partition.tombstones.answered(asked, asked.sent, at),
     ended: (partition, { broker, leaderEpoch, sent }, fetched, version) => {
       keepsFromCleaning = version >= KEEPS_FROM_CLEANING
@@ -132,10 +138,14 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): T
     },
     check: Effect.suspend(() => {
       for (const partition of partitions.values()) {
-        if (partition.leader < 0 || partition.readFrom >= 0) continue
+        if (partition.readFrom >= 0) continue
+        // No answer may come that would show it: nothing may be new.
+        if (partition.isResumed && stage.isLoading && !trusts(partition, moment())) continue
+        if (partition.leader < 0) continue
         if (partition.tombstones.allows(partition.source, partition.leaderEpoch)) continue
         again(partition, "it is read from another broker now, whose log may have been compacted otherwise")
       }
+      stage.look()
       const said = notes
       notes = []
       return Effect.forEach(said, (note) => Effect.logWarning(note), { discard: true })

@@ -65,13 +65,14 @@ export interface RecordSetSummary {
 
 /**
  * Says where the next fetch goes on before any record is looked at. Headers are taken at their word here, so what it says
- * counts only once a cursor has walked the record set without a problem; it ends before a batch whose header cannot be true.
+ * counts only once a cursor has walked the record set without a problem; it ends before a batch whose header cannot be true,
+ * and where `until` is reached.
  */
-export const summarize = (records: Buffer): RecordSetSummary => {
+export const summarize = (records: Buffer, until = Number.POSITIVE_INFINITY): RecordSetSummary => {
   let nextOffset = -1
   let lastEpoch = -1
   let p = 0
-  while (p + MAGIC < records.length) {
+  while (p + MAGIC < records.length && nextOffset < until) {
     const end = p + LOG_OVERHEAD + readInt32(records, p + BATCH_LENGTH)
     const magic = records[p + MAGIC]!
     if (end > records.length || end <= p + MAGIC || magic > 2 || (magic === 2 && end < p + RECORDS)) break

@@ -14,9 +14,11 @@ import { monotonicMillis } from "../moment.ts"
 import { LOAD_SLICE } from "../slice.ts"
 import type { Cell } from "../table/cell.ts"
 import type { Applier } from "./applier.ts"
+import type { Checkpointing, Fill } from "./checkpointing.ts"
 import type { CurrentSession } from "./currentSession.ts"
 import { excess, type Limits, sumOf } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
+import type { RecordWalk } from "../records/recordWalk.ts"
 import { type Extent, Survivors } from "../records/survivors.ts"
 import { trim } from "./trim.ts"
 
@@ -49,8 +51,10 @@ export const make = <K, V>(options: {
   readonly waiters: OffsetWaiters
   readonly current: CurrentSession
   readonly progress: Progress
+  /** Undefined where the table is to have no checkpoint. */
+  readonly checkpointing: Checkpointing | undefined
 }) => {
-  const { applier, cell, clock, current, metrics, progress, settings, topic, waiters } = options
+  const { applier, cell, checkpointing, clock, current, metrics, progress, settings, topic, waiters } = options
   const { limits } = settings
   const isLimited = limits.maxEntries !== undefined || limits.maxBytes !== undefined
   /** Fails when there is more than there may be. */
@@ -76,14 +80,46 @@ export const make = <K, V>(options: {
       const reached = Deferred.makeUnsafe<void>()
       let stage: "gathering" | "building" | "shown" = "gathering"
       const survivors = new Map<number, Survivors>()
+      const take = Effect.fnUntraced(function* <E>(of: Survivors, walk: RecordWalk, check: Effect.Effect<void, E>) {
+        for (let isOver = false; !isOver;) {
+          const from = performance.now()
+          isOver = of.take(walk, from + LOAD_SLICE)
+          metrics.slice(performance.now() - from)
+          yield* check
+          if (!isOver) yield* Effect.yieldNow
+        }
+      })
+      const checked = isLimited
+        ? Effect.suspend(() => bounded(sumOf(Array.from(survivors.values(), ({ extent }) => extent)), false))
+        : Effect.void
+      const fill: Fill = Effect.fnUntraced(function* (partition, walksOf) {
+        const of = new Survivors(partition, session.memory, applier.needsHeaders)
+        for (const walk of walksOf(partition, session.memory)) {
+          yield* take(of, walk, Effect.void)
+          if (walk.problem !== undefined) return undefined
+        }
+        // None of these was read now.
+        of.records = of.tombstones = of.keyless = 0
+        return () => void survivors.set(partition, of)
+      })
+      const { recorder, resumable } =
+        checkpointing === undefined ? withoutCheckpoint : yield* checkpointing.begin(seen, fill, Deferred.await(stop))
+      yield* Effect.addFinalizer(() => Effect.sync(() => checkpointing?.ended()))
       const session: Session.Session = yield* Session.make({
         ...options,
         seen,
+        recorder,
+        resumable,
         onProgress: () => {
-          if (stage === "shown" && session.caughtUp()) Deferred.doneUnsafe(reached, Effect.void)
+          if (stage !== "shown" || Deferred.isDoneUnsafe(reached)) return
+          if (session.caughtUp()) Deferred.doneUnsafe(reached, Effect.void)
         },
-        onRestart: (partition) => survivors.delete(partition.partition),
+        onRestart: (partition, reason) => {
+          survivors.delete(partition.partition)
+          checkpointing?.restarted(partition, reason)
+        },
         onGrown: (previous, now) => {
+          checkpointing?.end("partitions were added, so that keys lie where they no longer belong")
           if (stage !== "building") applier.grown(now)
           return stage === "building" || applier.spread() !== "none"
             ? new KeysMoved({ topic, detail: `it grew from ${previous} to ${now} partitions` })
@@ -96,13 +132,7 @@ export const make = <K, V>(options: {
         let of = survivors.get(partition)
         if (of === undefined)
           survivors.set(partition, (of = new Survivors(partition, session.memory, applier.needsHeaders)))
-        for (let isOver = false; !isOver;) {
-          const from = performance.now()
-          isOver = of.take(cursor, from + LOAD_SLICE)
-          metrics.slice(performance.now() - from)
-          if (isLimited) yield* bounded(sumOf(Array.from(survivors.values(), ({ extent }) => extent)), false)
-          if (!isOver) yield* Effect.yieldNow
-        }
+        yield* take(of, cursor, checked)
         progress.advanced()
       })
       yield* Effect.withSpan(session.load(gather, stop), "KafkaTable.load", { attributes: { topic } })
@@ -110,6 +140,12 @@ export const make = <K, V>(options: {
       stage = "building"
       const next = yield* applier.build([...survivors.values()], session)
       stage = "gathering"
+      if (checkpointing?.hasResumed() === true) {
+        // Tombstones and other records that did not count are in no checkpoint.
+        if (applier.spread() !== "none")
+          return yield* new KeysMoved({ topic, detail: "some lie outside their partitions" })
+        next.hasForgotten = true
+      }
       for (const { logStart, partition } of session.partitions.values()) {
         if ((yield* trim(next, partition, logStart, (slice) => void next.mutate(slice, false))) > 0) yield* misplaced
       }
@@ -117,11 +153,14 @@ export const make = <K, V>(options: {
       yield* bounded(next.extent, session.caughtUp())
       yield* cell.replace(next, () => waiters.release(session.partitions))
       const records = Array.from(survivors.values(), ({ records }) => records).reduce((sum, more) => sum + more, 0)
+      const gathered = checkpointing === undefined ? [] : [...survivors.values()]
       survivors.clear()
       stage = "shown"
       const isComplete = session.caughtUp()
       if (isComplete) yield* bounded(cell.contents.extent, true)
       yield* progress.shown({ millis: Math.round(monotonicMillis(clock) - began), records }, isComplete)
+      // Nothing is read before it follows.
+      if (checkpointing !== undefined) yield* checkpointing.loaded(gathered, session)
 
       const live = applier.live(
         session,
@@ -150,8 +189,10 @@ export const make = <K, V>(options: {
       )
       // The rest may be holes and markers, so that no record shows the end.
       const rest = isComplete ? Effect.void : Effect.andThen(Deferred.await(reached), complete)
-      return yield* Effect.raceFirst(follow, Effect.andThen(rest, Effect.never))
+      const reading = Effect.raceFirst(follow, Effect.andThen(rest, Effect.never))
+      return yield* checkpointing === undefined ? reading : Effect.onInterrupt(reading, () => checkpointing.close)
     })
 }
 
 const nothing = () => Effect.void
+const withoutCheckpoint = { recorder: undefined, resumable: undefined }

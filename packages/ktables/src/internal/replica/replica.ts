@@ -19,6 +19,7 @@ import type { Cell } from "../table/cell.ts"
 import { backoff } from "../backoff.ts"
 import type { Watch } from "../topic/describe.ts"
 import type { Applier } from "./applier.ts"
+import type { Checkpointing } from "./checkpointing.ts"
 import { CurrentSession } from "./currentSession.ts"
 import type { Limits } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
@@ -120,6 +121,8 @@ export const make = <K, V>(options: {
   readonly metrics: ReaderMetrics
   /** What the reader fills. */
   readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
+  /** Undefined where the table is to have no checkpoint. */
+  readonly checkpointing: Checkpointing | undefined
   /** Creates the topic where asked to, and describes it; retries what passes by itself. */
   readonly start: Effect.Effect<SeenTopic, ReaderError>
   /** Describes the topic again, for as long as it takes, while `watch` looks on. */
