@@ -163,8 +163,9 @@ export interface Options<out R = never> {
   readonly maxPrefixes?: number | undefined
 }
 
-/** An address cannot be a name that a web page has made its own. */
-const isSafeHost = (host: string, hosts: ReadonlySet<string>): boolean => {
+/** An address cannot be a name that a web page has made its own, and a browser always says a name. */
+const isSafeHost = (host: string | undefined, hosts: ReadonlySet<string>): boolean => {
+  if (host === undefined) return true
   const name = host.replace(/:\d{1,5}$/, "").toLowerCase()
   return (
     name === "localhost" ||
@@ -245,7 +246,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
               Answers.refused({ status: 414, error: "UrlTooLong", message: `a URL may have ${maxUrl} characters` })
             )
           }
-          if (!isSafeHost(request.headers["host"] ?? "", hosts)) {
+          if (!isSafeHost(request.headers["host"], hosts)) {
             return Effect.succeed(
               Answers.refused({
                 status: 421,
@@ -289,7 +290,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
           return isRead ? table.changes(query, request) : Effect.fail(notAllowed)
         }
         if (part !== "entries") return Effect.fail(Answers.notFound("there is nothing here"))
-        if (key === undefined) return isRead ? table.page(query) : Effect.fail(notAllowed)
+        if (key === undefined) return isRead ? table.page(query, request) : Effect.fail(notAllowed)
         const text = decoded(key)
         if (text === undefined) return Effect.fail(Answers.badRequest("the key is not percent-encoded UTF-8"))
         if (isRead) return table.entry(text, query, request)

@@ -24,6 +24,7 @@
  * 10. Acknowledged writes are in the log exactly once and in order per key (`KafkaTableWriter`).
  * 11. A derived table is of its source's version whenever anybody looks (`Table`).
  * 12. A start from a checkpoint shows what a full replay would show; one that cannot be proven is not used (`CheckpointStore`).
+ * 13. A remote table never goes back, but at a marked reset (`@effect-ktables/http/RemoteTable`).
  *
  * @since 0.1.0
  */

@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import type * as HashMap from "effect/HashMap"
 import type * as Scope from "effect/Scope"
 import * as Given from "./internal/operators/given.ts"
@@ -119,7 +120,7 @@ export const makeReplica = <K, V, E = never>(name: string, capacity = 16_384): R
   const cell = new Cell<K, V, E>({
     name,
     contents: new Contents<K, V>(),
-    same: isSameWhole,
+    same: (a, b) => isSameWhole(a, b) || Equal.equals(a, b),
     capacity,
     position: () => position
   })

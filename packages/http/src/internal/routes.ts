@@ -44,7 +44,7 @@ export interface TableRoutes {
   readonly isWritable: boolean
   readonly table: Table.Any
   readonly entry: (key: string, query: URLSearchParams, request: HttpServerRequest) => Answer
-  readonly page: (query: URLSearchParams) => Answer
+  readonly page: (query: URLSearchParams, request: HttpServerRequest) => Answer
   readonly put: (key: string, request: HttpServerRequest) => Answer
   readonly delete: (key: string) => Answer
   readonly changes: (query: URLSearchParams, request: HttpServerRequest) => Answer
@@ -134,10 +134,11 @@ export const make = Effect.fnUntraced(function* <K, V>(
   /** Waits for what `at` names, for as long as `wait` says. */
   const awaited = (
     query: URLSearchParams,
+    request: HttpServerRequest,
     wait = (at: Wire.Awaited) => (at._tag === "Position" ? awaitPosition(at.position) : awaitWrite(at.ack))
   ): Effect.Effect<void, Answers.Refusal> => {
-    const token = query.get("at")
-    if (token === null) return Effect.void
+    const token = query.get("at") ?? request.headers["ktables-at"]
+    if (token === undefined) return Effect.void
     const at = Wire.parseToken(token)
     if (at === undefined) return Effect.fail(Answers.badRequest("at is no token of these servers"))
     return Effect.flatMap(parseWait(query.get("wait")), (millis) =>
@@ -158,7 +159,7 @@ export const make = Effect.fnUntraced(function* <K, V>(
 
   const entry = Effect.fnUntraced(function* (text: string, query: URLSearchParams, request: HttpServerRequest) {
     const key = yield* decodeKey(text)
-    yield* awaited(query)
+    yield* awaited(query, request)
     const at = headers()
     const { view } = table
     const value = view.get(key)
@@ -176,13 +177,13 @@ export const make = Effect.fnUntraced(function* <K, V>(
     return Answers.body(bytes, Wire.isJson(bytes) ? "application/json" : "application/octet-stream", { ...at, etag })
   })
 
-  const page = Effect.fnUntraced(function* (query: URLSearchParams) {
+  const page = Effect.fnUntraced(function* (query: URLSearchParams, request: HttpServerRequest) {
     const given = query.get("limit")
     const limit = given === null ? Math.min(100, limits.page) : Number(given)
     if (!Number.isInteger(limit) || limit < 1 || limit > limits.page) {
       return yield* Effect.fail(Answers.badRequest(`limit is ${given}: expected 1 to ${limits.page}`))
     }
-    yield* awaited(query)
+    yield* awaited(query, request)
     const { at, entries, next, size } = yield* pages.page({
       prefix: query.get("prefix") ?? "",
       from: query.get("from") ?? undefined,
@@ -264,7 +265,7 @@ export const make = Effect.fnUntraced(function* <K, V>(
     let isReset = false
     if (resume === undefined || !hub.resumes(resume)) {
       // A client that has seen more than this server has is not taken back, unless it has seen another log.
-      yield* awaited(query, (at) =>
+      yield* awaited(query, request, (at) =>
         Effect.catchIf(
           awaitPosition(at._tag === "Position" ? at.position : Wire.positionOfAck(at.ack)),
           (refusal) => refusal === otherLog,

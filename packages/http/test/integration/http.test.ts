@@ -4,6 +4,7 @@ import { TestKafka } from "@effect-ktables/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import * as RemoteTable from "../../src/RemoteTable.ts"
 import * as TableHttp from "../../src/TableHttp.ts"
 import { last, open } from "../support/sse.ts"
 import { ask, Price, prices, serve } from "../support/server.ts"
@@ -39,6 +40,11 @@ describe("over HTTP, on Kafka", () => {
         })
         yield* again.until(last("changes", ({ data }) => data.changes.length > 0))
         assert.strictEqual(again.events[0]!.event, "resumed")
+        const copy = yield* RemoteTable.make(url, topic)
+        const ack = yield* copy.set("k3", { amount: 33 })
+        yield* copy.awaitAck(ack)
+        assert.deepStrictEqual(Object.fromEntries(yield* copy.entries), Object.fromEntries(yield* table.entries))
+        assert.strictEqual(yield* copy.size, 30)
         const page = yield* ask(`${url}/tables/${name}/entries?limit=100`)
         const expected = Object.fromEntries(page.json.entries)
         assert.deepStrictEqual(expected, Object.fromEntries(yield* table.entries))
