@@ -44,6 +44,7 @@ import type { TableTopic } from "effect-ktables/TableTopic"
 import type { WriteAck } from "effect-ktables/WriteAck"
 import * as Answers from "./internal/answers.ts"
 import { describe } from "./internal/openApi.ts"
+import { livePage } from "./internal/page.ts"
 import * as Routes from "./internal/routes.ts"
 import { type Definition, Served as ServedTable } from "./internal/served.ts"
 
@@ -144,7 +145,7 @@ export interface Options<out R = never> {
   readonly tables: ReadonlyArray<Served<R>>
   /** Names under which the server is asked, beside addresses and `localhost`. Default: none. */
   readonly hosts?: ReadonlyArray<string> | undefined
-  /** What `GET /` answers. Default: a redirection to `/tables`. */
+  /** What `GET /` answers. Default: the live page, on which people look at the tables. */
   readonly page?: Response | Effect.Effect<Response> | undefined
   /** How long changes are gathered before they are sent. Default: 50 milliseconds. */
   readonly flushEvery?: Duration.Input | undefined
@@ -299,7 +300,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
         return Effect.fail(notAllowed)
       }
 
-      const { page = HttpServerResponse.redirect("/tables") } = options
+      const { page = livePage } = options
       const openApi = describe([...routes.values()])
       yield* router.add("*", "/tables/*", guarded(ofTable))
       yield* router.add(

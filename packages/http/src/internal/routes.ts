@@ -7,6 +7,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { HttpServerResponse as Response } from "effect/http/HttpServerResponse"
+import * as KafkaTable from "effect-ktables/KafkaTable"
 import * as Table from "effect-ktables/Table"
 import * as TablePosition from "effect-ktables/TablePosition"
 import type { WriteError } from "effect-ktables/TableError"
@@ -298,11 +299,17 @@ export const stateOf = ({
   readonly name: string
   readonly status: Wire.WireStatus
   readonly size: number
+  /** Records that are still to be read; null where the table is of no topic. */
+  readonly lag: number | null
   readonly at: string
 }> =>
-  Effect.map(table.status, (status) => ({
-    name,
-    status: Hub.statusOf(status),
-    size: table.view.size,
-    at: Wire.positionToken(Table.position(table))
-  }))
+  Effect.gen(function* () {
+    const partitions = KafkaTable.isKafkaTable(table) ? (yield* table.health).partitions : undefined
+    return {
+      name,
+      status: Hub.statusOf(yield* table.status),
+      size: table.view.size,
+      lag: partitions?.reduce((sum, { lag }) => sum + lag, 0) ?? null,
+      at: Wire.positionToken(Table.position(table))
+    }
+  })

@@ -148,9 +148,7 @@ describe("answers", () => {
           yield* write("numbers", keys(10))
           script.on(
             "listOffsets",
-            altered<"listOffsets">((answer, asks) =>
-              answer.map((listed) => ({ ...listed, offset: offsets[asks.at as "earliest" | "latest"] }))
-            ),
+            altered<"listOffsets">((answer, asks) => answer.map((listed) => ({ ...listed, offset: offsets[asks.at] }))),
             4
           )
           const subject = yield* observeNumbers()

@@ -13,7 +13,7 @@ export interface KnownOffset {
 export interface Offsets {
   readonly list: (
     broker: number,
-    at: KafkaClient.ListOffsetsRequest["at"],
+    at: "earliest" | "latest",
     isolation: KafkaClient.Isolation,
     of: ReadonlyArray<Partition>
   ) => Effect.Effect<ReadonlyArray<KafkaClient.ListedOffset>, KafkaError>

@@ -31,9 +31,8 @@ export class Partition {
   /** The follower that the leader names to be read from (KIP-392); -1 for the leader itself. */
   readonly replica: number = -1
 
-  /** Where reading began, and where the log did then. */
+  /** Where reading began. */
   readonly start: number = 0
-  readonly firstLogStart: number = 0
   /** The end of the catch-up: fixed when reading begins, and lowered where a log lost what was beyond. */
   readonly target: number = 0
   /** One past the last offset applied. */
@@ -117,12 +116,10 @@ export class Partition {
    * Begins at `offset`, as for a new log.
    *
    * @param leaderEpoch whose leader said where the log begins and ends; it holds all that was committed before it
-   * @param logStart where the log begins: at `offset`, or below it
    */
-  begin(offset: number, target: number, leaderEpoch = -1, logStart = offset): void {
+  begin(offset: number, target: number, leaderEpoch = -1): void {
     const it = own(this)
-    it.start = it.position = it.fetchPosition = it.readTo = it.epochAt = offset
-    it.logStart = it.firstLogStart = logStart
+    it.start = it.position = it.fetchPosition = it.readTo = it.epochAt = it.logStart = offset
     it.target = target
     it.epoch = it.fetchEpoch = -1
     it.confirmedEpoch = leaderEpoch
@@ -158,7 +155,7 @@ export class Partition {
 
   /** What was read, and what is still to be answered, is void. */
   restart(): void {
-    this.begin(this.start, this.target, -1, this.firstLogStart)
+    this.begin(this.start, this.target)
   }
 
   /** Asks again for what was answered but not applied. */

@@ -1,0 +1,165 @@
+/** What the page shows and what the person has chosen, as signals, and the address that says it. */
+import { computed, effect, signal } from "@preact/signals"
+import { type Connection, follow, type Following, listTables } from "./connection.ts"
+import { type Filter, Replica } from "./replica.ts"
+import { type Entry, offsetsOf, type ServedTable, type ServerStatus } from "./wire.ts"
+
+/** Seconds of activity that are kept. */
+const POINTS = 30
+
+const chosen = new URLSearchParams(location.hash.slice(1))
+
+/** Undefined until the server has answered once. */
+export const tables = signal<ReadonlyArray<ServedTable> | undefined>(undefined)
+export const tableName = signal<string | undefined>(chosen.get("table") ?? undefined)
+export const selectedKey = signal<string | undefined>(chosen.get("key") ?? undefined)
+export const filter = signal<Filter>({
+  by: chosen.get("by") === "text" ? "text" : "prefix",
+  text: chosen.get("filter") ?? ""
+})
+/** Whether the detail covers the list, where there is no room for both. */
+export const isDetailOpen = signal(chosen.has("key"))
+export const isHelpOpen = signal(false)
+export const replica = signal(new Replica())
+/** How much has arrived of the snapshot that is being read; undefined once it is complete. */
+export const loading = signal<{ readonly received: number; readonly size: number } | undefined>(undefined)
+/** Of the table that is followed, as it says itself; the list says it later. */
+const status = signal<ServerStatus | undefined>(undefined)
+export const following = signal<Connection>({ _tag: "Connecting" })
+export const listing = signal<Connection>({ _tag: "Connecting" })
+/** Records that tables have read in each of the last seconds, newest last. */
+export const activity = signal<ReadonlyMap<string, ReadonlyArray<number>>>(new Map())
+/** Milliseconds since the epoch, on every second. */
+export const now = signal(Date.now())
+
+export const table = computed(() => {
+  const listed = tables.value?.find(({ name }) => name === tableName.value)
+  return listed === undefined || status.value === undefined ? listed : { ...listed, status: status.value }
+})
+
+/** The worse of the two: the list of tables, and the one that is followed. */
+export const connection = computed<Connection>(() =>
+  following.value._tag === "Lost" || tableName.value === undefined || listing.value._tag !== "Lost"
+    ? tableName.value === undefined
+      ? listing.value
+      : following.value
+    : listing.value
+)
+
+export const selectTable = (name: string): void => {
+  if (name === tableName.value) return
+  selectedKey.value = undefined
+  isDetailOpen.value = false
+  filter.value = { ...filter.value, text: "" }
+  tableName.value = name
+}
+
+export const select = (key: string | undefined): void => {
+  selectedKey.value = key
+  if (key === undefined) isDetailOpen.value = false
+}
+
+export const open = (key: string): void => {
+  selectedKey.value = key
+  isDetailOpen.value = true
+}
+
+let list: Following | undefined
+let current: Following | undefined
+
+/** Begins to follow the server; nothing ends it but the page's end. */
+export const start = (): void => {
+  list = listTables({
+    onTables: (served) => {
+      const points = new Map<string, ReadonlyArray<number>>()
+      for (const { at, name } of served) {
+        const before = tables.value?.find((one) => one.name === name)
+        const known = activity.value.get(name) ?? []
+        const read = before === undefined ? undefined : Math.max(0, offsetsOf(at) - offsetsOf(before.at))
+        points.set(name, read === undefined ? known : [...known.slice(1 - POINTS), read])
+      }
+      activity.value = points
+      tables.value = served
+      if (!served.some(({ name }) => name === tableName.value)) tableName.value ??= served[0]?.name
+    },
+    onConnection: (state) => {
+      // One that has found the server again wakes the other.
+      if (state._tag === "Live" && listing.peek()._tag === "Lost") current?.retry()
+      listing.value = state
+    }
+  })
+
+  effect(() => {
+    const name = tableName.value
+    if (name === undefined) return
+    const entries = new Replica()
+    replica.value = entries
+    loading.value = { received: 0, size: 0 }
+    status.value = undefined
+    let waiting: Array<Entry> = []
+    following.value = { _tag: "Connecting" }
+    current = follow(name, {
+      onMessage: (message) => {
+        switch (message._tag) {
+          case "Snapshot":
+            entries.beginSnapshot()
+            waiting = []
+            loading.value = { received: 0, size: message.size }
+            break
+          case "Entries":
+            if (loading.peek() === undefined) waiting.push(...message.entries)
+            else {
+              for (const entry of message.entries) entries.apply(entry, true)
+              const { received, size } = loading.peek()!
+              loading.value = { received: received + message.entries.length, size }
+            }
+            break
+          case "CaughtUp":
+            entries.endSnapshot()
+            loading.value = undefined
+            status.value = message.status
+            break
+          case "Changes":
+            for (const entry of waiting) entries.apply(entry, false)
+            for (const entry of message.entries) entries.apply(entry, false)
+            waiting = []
+            break
+          case "Resumed":
+            waiting = []
+            status.value = message.status
+            break
+          case "Status":
+            status.value = message.status
+        }
+      },
+      onConnection: (state) => {
+        if (state._tag === "Live" && following.peek()._tag === "Lost") list?.retry()
+        following.value = state
+      }
+    })
+    const { close } = current
+    return close
+  })
+
+  effect(() => replica.value.show(filter.value))
+
+  effect(() => {
+    const said = new URLSearchParams()
+    if (tableName.value !== undefined) said.set("table", tableName.value)
+    if (filter.value.text !== "") {
+      said.set("by", filter.value.by)
+      said.set("filter", filter.value.text)
+    }
+    if (selectedKey.value !== undefined) said.set("key", selectedKey.value)
+    history.replaceState(null, "", `#${said}`)
+  })
+
+  setInterval(() => (now.value = Date.now()), 1000)
+  addEventListener("online", retry)
+}
+
+/** Does not wait for the next attempt. */
+export const retry = (): void => {
+  list?.retry()
+  current?.retry()
+}
