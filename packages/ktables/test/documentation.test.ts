@@ -163,7 +163,7 @@ describe("the documentation", () => {
       })).filter(({ words }) => words !== "fault" && !words.startsWith("---"))
     const numbersIn = (text: string) =>
       [...new Set(faultsIn(text).flatMap(({ rows }) => numbered(rows, /(\d+)/g)))].sort((a, b) => a - b)
-    const all = Array.from({ length: 64 }, (_, n) => n + 1)
+    const all = Array.from({ length: 68 }, (_, n) => n + 1)
     assert.deepStrictEqual(numbersIn(embedded!), all)
     assert.deepStrictEqual(numbersIn(real!), all)
     for (const { words } of [...faultsIn(embedded!), ...faultsIn(real!)]) assert.match(words, /[a-z]{3}/)

@@ -2,7 +2,7 @@
  * A table's checkpoint: offered to the first load where it is of the same log, and kept in step with what is read from then
  * on. Where it stands is one value. Nothing that goes wrong here delays or fails the table.
  */
-import { Cause, type Clock, Deferred, Effect, type Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { CheckpointFile, Found, Identity, Mark, Saved } from "../checkpoint/checkpointFile.ts"
 import type { CheckpointError } from "../checkpoint/store.ts"
@@ -214,17 +214,21 @@ export const make = Effect.fnUntraced(function* (options: {
 
   /** Notes what a write ended with; hands back whether it was done. */
   const attempted = (write: Effect.Effect<void, CheckpointError>): Effect.Effect<boolean> =>
-    Effect.matchEffect(write, {
-      onSuccess: () => Effect.succeed(true),
-      onFailure: (error) => {
-        const isNew = problem !== error.message
-        problem = error.message
-        return Effect.as(
-          isNew ? Effect.logWarning(`${topic}: its checkpoint is not saved: ${error.message}`) : Effect.void,
-          false
-        )
+    // A store of somebody else's may die of a fault of its own.
+    Effect.matchEffect(
+      Effect.catchDefect(write, (defect) => Effect.fail({ message: String(defect) })),
+      {
+        onSuccess: () => Effect.succeed(true),
+        onFailure: (error) => {
+          const isNew = problem !== error.message
+          problem = error.message
+          return Effect.as(
+            isNew ? Effect.logWarning(`${topic}: its checkpoint is not saved: ${error.message}`) : Effect.void,
+            false
+          )
+        }
       }
-    })
+    )
   const wasSaved = (at: number, all: ReadonlyArray<Mark>): void => {
     savedAt = at
     savedSeen = new Map(all.map(({ partition, seen }) => [partition, seen]))
@@ -260,7 +264,10 @@ export const make = Effect.fnUntraced(function* (options: {
 
   if (options.refusal === undefined) {
     // Whatever a store of somebody else does, the table starts without it.
+    // Made before the reader is, and so closed after it, when it has saved a last time.
+    const scope = yield* Scope.fork(yield* Effect.scope)
     yield* options.open.pipe(
+      Scope.provide(scope),
       Effect.flatMap((opened) => {
         file = opened
         return opened.read
@@ -271,7 +278,7 @@ export const make = Effect.fnUntraced(function* (options: {
         return Effect.succeed<Found>({ saved: undefined, unusable: problem })
       }),
       Effect.flatMap((read) => Deferred.succeed(found, read)),
-      Effect.forkScoped({ startImmediately: true })
+      Effect.forkIn(scope, { startImmediately: true })
     )
   }
 
@@ -334,14 +341,14 @@ export const make = Effect.fnUntraced(function* (options: {
               })
             )
         const again = Effect.forever(Effect.andThen(Effect.sleep(every), save(false)))
-        yield* Effect.forkScoped(Effect.andThen(first, again), { startImmediately: true })
+        yield* Effect.forkScoped(Effect.interruptible(Effect.andThen(first, again)), { startImmediately: true })
       }),
     ended: () => {
       if (writing._tag !== "Ended") writing = { _tag: "Void" }
       forget()
     },
     end,
-    close: Effect.asVoid(Effect.timeoutOption(save(true), CLOSING)),
+    close: Effect.asVoid(Effect.timeoutOption(Effect.interruptible(save(true)), CLOSING)),
     report: () => ({
       resumed: [...resumed].sort((a, b) => a - b),
       discarded,

@@ -158,9 +158,7 @@ export const make = <K, V>(options: {
       stage = "shown"
       const isComplete = session.caughtUp()
       if (isComplete) yield* bounded(cell.contents.extent, true)
-      yield* progress.shown({ millis: Math.round(monotonicMillis(clock) - began), records }, isComplete)
-      // Nothing is read before it follows.
-      if (checkpointing !== undefined) yield* checkpointing.loaded(gathered, session)
+      const shown = progress.shown({ millis: Math.round(monotonicMillis(clock) - began), records }, isComplete)
 
       const live = applier.live(
         session,
@@ -190,7 +188,14 @@ export const make = <K, V>(options: {
       // The rest may be holes and markers, so that no record shows the end.
       const rest = isComplete ? Effect.void : Effect.andThen(Deferred.await(reached), complete)
       const reading = Effect.raceFirst(follow, Effect.andThen(rest, Effect.never))
-      return yield* checkpointing === undefined ? reading : Effect.onInterrupt(reading, () => checkpointing.close)
+      if (checkpointing === undefined) return yield* Effect.andThen(shown, reading)
+      // In one piece: whoever has the table, and closes it at once, leaves a checkpoint.
+      return yield* Effect.uninterruptibleMask((restore) =>
+        shown.pipe(
+          Effect.andThen(checkpointing.loaded(gathered, session)),
+          Effect.andThen(Effect.onInterrupt(restore(reading), () => checkpointing.close))
+        )
+      )
     })
 }
 

@@ -1,0 +1,282 @@
+/** What a table does about its checkpoint while it lives and when it ends, and what a store that fails does to it: nothing. */
+import { NodeFileSystem } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, FileSystem, Layer, Option, Schema } from "effect"
+import { CheckpointStore, type KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
+import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
+import { observeNumbers, withTopic } from "../faults/fixtures.ts"
+import { keys, onCluster, write } from "../support/kafka.ts"
+import { until, within } from "../support/time.ts"
+import { numbers } from "../table/fixtures.ts"
+import { checkpointOf, type Files, observeKept } from "./fixtures.ts"
+
+const SECOND = 1000
+
+const kept = <A, E, R>(make: Effect.Effect<A, E, R>, files: Files = new Map()) =>
+  Effect.provide(make, Layer.fresh(CheckpointStore.layerMemory(files)))
+
+/** The store of a map, in which some of what a checkpoint can be asked for is done otherwise. */
+const storeThat = (
+  files: Files,
+  change: (checkpoint: CheckpointStore.Checkpoint) => Partial<CheckpointStore.Checkpoint>
+) =>
+  Layer.effect(
+    CheckpointStore.CheckpointStore,
+    Effect.gen(function* () {
+      const { open } = yield* CheckpointStore.CheckpointStore
+      return {
+        open: (name: string) => Effect.map(open(name), (checkpoint) => ({ ...checkpoint, ...change(checkpoint) }))
+      }
+    })
+  ).pipe(Layer.provide(CheckpointStore.layerMemory(files)), Layer.fresh)
+
+const fails = Effect.fail(
+  new CheckpointStore.CheckpointError({ checkpoint: "numbers", operation: "write", detail: "the disk is full" })
+)
+
+/** A table in the scope of its own effect, which is given the time that it needs. */
+const living = <E, R>(
+  use: (table: KafkaTable.KafkaTable<string, number>) => Effect.Effect<void, E, R>,
+  store: Layer.Layer<CheckpointStore.CheckpointStore>,
+  options: KafkaTable.Options = {}
+) =>
+  within(
+    "a life of a table",
+    120 * SECOND,
+    Effect.scoped(Effect.flatMap(KafkaTable.make(numbers, { ...options, checkpoint: { every: SECOND } }), use)).pipe(
+      Effect.provide(store)
+    )
+  )
+
+const resumes = Effect.fnUntraced(function* (files: Files) {
+  const after = yield* observeKept(files)
+  assert.deepStrictEqual((yield* checkpointOf(after.table)).resumed, [0])
+  yield* after.verify()
+})
+
+describe("a table with a checkpoint", () => {
+  it.live("leaves one on disk, though it is closed as soon as it is made", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(10))
+        const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+        const table = KafkaTable.make(numbers, { checkpoint: {} })
+        const life = Effect.scoped(Effect.flatMap(table, checkpointOf)).pipe(
+          Effect.provide(CheckpointStore.layerFileSystem(folder))
+        )
+        assert.deepStrictEqual((yield* life).resumed, [])
+        assert.deepStrictEqual((yield* life).resumed, [0])
+      }).pipe(Effect.provide(NodeFileSystem.layer))
+    )
+  )
+
+  it.effect("saves what was built again after its log had lost what was read", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        for (const key of keys(10)) yield* write("numbers", [key])
+        const files: Files = new Map()
+        const before = yield* observeKept(files)
+        yield* kafka.truncate("numbers", 0, 5)
+        yield* write("numbers", ["other"])
+        yield* before.saw("Rebuilding")
+        yield* before.become("CaughtUp")
+        yield* before.verify()
+        yield* resumes(files)
+      })
+    )
+  )
+
+  it.effect("goes on writing when its store takes writes again, and says meanwhile that it does not", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(10))
+        const files: Files = new Map()
+        let isFull = false
+        const store = storeThat(files, ({ write }) => ({ write: (...of) => (isFull ? fails : write(...of)) }))
+        yield* living(
+          (table) =>
+            Effect.gen(function* () {
+              const problem = Effect.map(checkpointOf(table), ({ problem }) => Option.getOrElse(problem, () => ""))
+              isFull = true
+              yield* write("numbers", ["late"])
+              yield* until(
+                "the problem",
+                30 * SECOND,
+                Effect.map(problem, (said) => said.includes("the disk is full"))
+              )
+              assert.isTrue(yield* table.has("late"))
+              isFull = false
+              yield* write("numbers", ["later"])
+              yield* until(
+                "no problem",
+                30 * SECOND,
+                Effect.map(problem, (said) => said === "")
+              )
+            }),
+          store
+        )
+        yield* resumes(files)
+      })
+    )
+  )
+
+  for (const [what, change] of [
+    ["cannot be opened", () => ({ size: fails })],
+    ["takes nothing", () => ({ replacement: fails, write: () => fails })],
+    ["dies", () => ({ size: Effect.die(new Error("no store")), replacement: Effect.die(new Error("no store")) })],
+    ["never writes", () => ({ write: () => Effect.never, replacement: Effect.never })]
+  ] as const) {
+    it.effect(`is complete and live with a store that ${what}, and ends in bounded time`, () =>
+      onCluster(
+        Effect.gen(function* () {
+          yield* withTopic()
+          yield* write("numbers", keys(10))
+          yield* living(
+            (table) =>
+              Effect.gen(function* () {
+                assert.strictEqual((yield* table.status)._tag, "CaughtUp")
+                yield* write("numbers", ["late"])
+                yield* until("the change", 30 * SECOND, table.has("late"))
+              }),
+            storeThat(new Map(), change)
+          )
+        })
+      )
+    )
+  }
+
+  it.effect("starts without one that its store never reads, once the time to catch up is over", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(10))
+        yield* living(
+          (table) =>
+            Effect.gen(function* () {
+              yield* until(
+                "all",
+                30 * SECOND,
+                Effect.map(table.size, (size) => size === 10)
+              )
+              assert.match((yield* checkpointOf(table)).discarded[0]!.reason, /not read in time/)
+            }),
+          storeThat(new Map(), () => ({ size: Effect.never })),
+          { catchUp: { mode: "await", timeout: 5 * SECOND } }
+        )
+      })
+    )
+  )
+
+  it.effect("writes none that another one writes, and starts from it", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(10))
+        const store = CheckpointStore.layerMemory(new Map())
+        yield* Effect.gen(function* () {
+          const making = within("a table", 30 * SECOND, KafkaTable.make(numbers, { checkpoint: { every: SECOND } }))
+          const first = yield* making
+          yield* until(
+            "a save",
+            30 * SECOND,
+            Effect.map(checkpointOf(first), ({ savedAt }) => Option.isSome(savedAt))
+          )
+          yield* write("numbers", ["late"])
+          const second = yield* making
+          assert.deepStrictEqual((yield* checkpointOf(second)).resumed, [0])
+          const problem = Effect.map(checkpointOf(second), ({ problem }) => Option.getOrElse(problem, () => ""))
+          yield* until(
+            "the refusal",
+            30 * SECOND,
+            Effect.map(problem, (said) => said.includes("another table"))
+          )
+          yield* until("the change", 30 * SECOND, second.has("late"))
+        }).pipe(Effect.scoped, Effect.provide(store))
+      })
+    )
+  )
+
+  for (const [what, options, topic] of [
+    ["under read_uncommitted", { isolation: "read_uncommitted" }, numbers],
+    [
+      "of keys for which different bytes may be one",
+      {},
+      TableTopic.make({ name: "numbers", key: Schema.NumberFromString, value: Schema.Int })
+    ]
+  ] as ReadonlyArray<readonly [string, KafkaTable.Options, TableTopic.TableTopic<unknown, number>]>) {
+    it.effect(`gets none ${what}, which its health says`, () =>
+      onCluster(
+        Effect.gen(function* () {
+          yield* withTopic()
+          yield* write("numbers", ["1", "2"])
+          const files: Files = new Map()
+          const table = yield* kept(
+            within("a table", 30 * SECOND, KafkaTable.make(topic, { ...options, checkpoint: {} })),
+            files
+          )
+          assert.isTrue(Option.isSome((yield* checkpointOf(table)).problem))
+          assert.strictEqual(files.size, 0)
+        })
+      )
+    )
+  }
+
+  it.effect("gets none of keys outside their partitions, also if these turn up after it was saved", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic({ partitions: 2 })
+        const [here, there] = [0, 1].map((p) => keys(50).filter((key) => javaPartitioner(Buffer.from(key), 2) === p))
+        yield* write("numbers", here!, { partition: 0 })
+        yield* write("numbers", [there![0]!, [there![0]!, null]], { partition: 1 })
+        const files: Files = new Map()
+        const before = yield* observeKept(files)
+        yield* before.pass(2 * SECOND)
+        yield* before.close
+        assert.strictEqual(files.size, 1)
+        // What was deleted in its own partition is written in another: only a whole load knows that it stays deleted.
+        yield* write("numbers", [there![0]!], { partition: 0 })
+        const after = yield* observeNumbers({ checkpoints: files, alsoAllowed: () => new Map() })
+        assert.isFalse(after.contents().has(there![0]!))
+        const { problem, resumed } = yield* checkpointOf(after.table)
+        assert.deepStrictEqual(resumed, [])
+        assert.match(Option.getOrThrow(problem), /outside their partitions/)
+        assert.strictEqual(files.size, 0)
+        yield* after.close
+      })
+    )
+  )
+
+  it.effect("ends it when partitions are added", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        yield* write("numbers", keys(10))
+        const files: Files = new Map()
+        const before = yield* observeKept(files)
+        yield* kafka.addPartitions("numbers", 2)
+        yield* before.agrees()
+        assert.match(Option.getOrThrow((yield* checkpointOf(before.table)).problem), /partitions were added/)
+        yield* before.verify()
+        const after = yield* observeKept(files)
+        assert.deepStrictEqual((yield* checkpointOf(after.table)).resumed, [])
+        yield* after.verify()
+      })
+    )
+  )
+
+  it("needs a store by its type, and one without the option does not", () => {
+    type Needed<A> = A extends Effect.Effect<unknown, unknown, infer R> ? R : never
+    const without = KafkaTable.make(numbers, { headers: true })
+    const withOne = KafkaTable.make(numbers, { checkpoint: { every: "1 second" } })
+    const isNeeded: CheckpointStore.CheckpointStore extends Needed<typeof withOne> ? true : false = true
+    const isNotNeeded: CheckpointStore.CheckpointStore extends Needed<typeof without> ? false : true = true
+    class Numbers extends KafkaTable.Service<Numbers>()("test/Numbers", numbers) {}
+    const kept: Layer.Layer<Numbers, KafkaTable.StartError, KafkaClient.KafkaClient | CheckpointStore.CheckpointStore> =
+      Numbers.layerWith({ checkpoint: {} })
+    const plain: Layer.Layer<Numbers, KafkaTable.StartError, KafkaClient.KafkaClient> = Numbers.layerWith({})
+    assert.isTrue(isNeeded && isNotNeeded && Layer.isLayer(kept) && Layer.isLayer(plain))
+  })
+})
