@@ -67,21 +67,24 @@ export interface TopicDescription {
 }
 
 /**
- * Asks a leader where the logs of its partitions begin or end.
+ * Asks a leader where the logs of its partitions begin, end, or were at a time.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ListOffsetsRequest {
   readonly topic: string
-  /** `latest` is the high watermark, and the last stable offset under `read_committed`. */
-  readonly at: "earliest" | "latest"
+  /**
+   * `latest` is the high watermark, and the last stable offset under `read_committed`. A number is a time, in milliseconds
+   * since the epoch: the first record in the log that is stamped then or later and lies below that end.
+   */
+  readonly at: "earliest" | "latest" | number
   readonly isolation: Isolation
   readonly partitions: ReadonlyArray<{ readonly partition: number; readonly leaderEpoch: number }>
 }
 
 /**
- * Where a partition's log begins or ends.
+ * Where a partition's log begins, ends, or was at a time.
  *
  * @category models
  * @since 0.1.0
@@ -89,6 +92,7 @@ export interface ListOffsetsRequest {
 export interface ListedOffset {
   readonly partition: number
   readonly errorCode: number
+  /** -1 with an error, and where no record is stamped at the time that was asked for or later. */
   readonly offset: number
   /** -1 when unknown. */
   readonly leaderEpoch: number

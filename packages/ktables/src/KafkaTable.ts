@@ -34,7 +34,9 @@ import * as Applier from "./internal/replica/applier.ts"
 import * as Metrics from "./internal/log/metrics.ts"
 import { described } from "./internal/operators/described.ts"
 import { isSame } from "./internal/operators/isSame.ts"
-import type { OnDecodeError, RawRecord } from "./internal/replica/onDecodeError.ts"
+import { checkFetch, type FetchOptions, fetchSettingsOf } from "./internal/replica/fetchOptions.ts"
+import { checkOnDecodeError, type OnDecodeError, type RawRecord } from "./internal/replica/onDecodeError.ts"
+import { checkPartitions, checkPoint, type LogPoint, pointOf } from "./internal/replica/points.ts"
 import { rateLimited } from "./internal/replica/reports.ts"
 import * as Checkpointing from "./internal/replica/checkpointing.ts"
 import { type Keeps, LogContents } from "./internal/replica/logContents.ts"
@@ -274,7 +276,7 @@ export type CatchUp =
     }
   | { readonly mode: "background" }
 
-export type { OnDecodeError, RawRecord }
+export type { FetchOptions, LogPoint, OnDecodeError, RawRecord }
 
 /**
  * What to do when the log is no longer the one that was read.
@@ -297,23 +299,6 @@ export type OnLogChanged = Replica.Recovery
 export interface BarrierOptions {
   /** Default: none, it waits for as long as it takes. */
   readonly timeout?: Duration.Input | undefined
-}
-
-/**
- * How the topic is fetched.
- *
- * @category options
- * @since 0.1.0
- */
-export interface FetchOptions {
-  /** How long a broker holds an answer back while there is nothing new. Default: 5 seconds. */
-  readonly maxWait?: Duration.Input | undefined
-  /** Bytes that end that wait. Default: 1. */
-  readonly minBytes?: number | undefined
-  /** Bytes per answer. Default: 16 MiB. */
-  readonly maxBytes?: number | undefined
-  /** Bytes per partition and answer; a larger single batch still comes whole. Default: 1 MiB. */
-  readonly maxPartitionBytes?: number | undefined
 }
 
 /**
@@ -345,6 +330,20 @@ export interface Options<
   readonly headers?: Headers | undefined
   /** Default: `skip`. */
   readonly onDecodeError?: OnDecodeError<R> | undefined
+  /**
+   * The partitions that are read, and of which the table has entries. One that the topic does not have is read as soon as it
+   * is added; until then a warning is logged at the start. Waits for writes to other partitions are refused with
+   * `NotAwaitable`, barriers and `health` speak of these. A key counts by what these partitions say of it, whatever lies in
+   * others. Default: all.
+   */
+  readonly partitions?: ReadonlyArray<number> | undefined
+  /**
+   * Where reading begins: the table has only what was written from there on, and a deletion of something older deletes
+   * nothing. Partitions of which no offset is given, that are added later, or whose log begins above it, are read from their
+   * log's start; where a log ends below its offset, all that comes is read. A topic that is made again is read from its start
+   * where offsets were given, since all of it is newer. Default: the logs' starts.
+   */
+  readonly from?: LogPoint | undefined
   /** Records were truncated, or deleted before they were read. Default: `rebuild`. */
   readonly onDataLoss?: OnLogChanged | undefined
   /** The topic was deleted and made again, or the address belongs to another cluster. Default: `rebuild`. */
@@ -391,7 +390,7 @@ export interface Options<
  * It is written beside the live table, and once more when that is closed. Nothing about it delays or fails the table: what
  * cannot be used is read from the topic, what cannot be written is one line in the log, and `health` says both. Tables of
  * which contract 4 promises nothing get none: under `read_uncommitted`, and with key codecs for which different bytes may be
- * one key.
+ * one key. Nor do those that begin with an offset or a time (`from`).
  *
  * @category options
  * @since 0.1.0
@@ -413,6 +412,8 @@ export type Needs<Checkpoint extends CheckpointOptions | undefined> = [Checkpoin
   ? never
   : CheckpointStore
 
+export { at, type AtError, type AtOptions, type Past, type PastPartition, type ReadError } from "./KafkaTablePast.ts"
+
 const checkRecovery = Check.oneOf("rebuild", "freeze", "fail")
 
 /** Milliseconds between two descriptions of the topic, at least: more would only load the brokers. */
@@ -433,20 +434,14 @@ const checkOptions = Check.record<AnyOptions>({
   ensureTopic: Check.either(Check.oneOf(false), checkEnsureOptions),
   isolation: Check.oneOf("read_committed", "read_uncommitted"),
   headers: Check.boolean,
-  onDecodeError: Check.either(
-    Check.oneOf("skip", "remove", "fail"),
-    Check.satisfies("a function of the error and the record", Check.isFunction)
-  ),
+  onDecodeError: checkOnDecodeError,
+  partitions: checkPartitions,
+  from: checkPoint,
   onDataLoss: checkRecovery,
   onTopicRecreated: checkRecovery,
   restart: Check.satisfies("a Schedule", Schedule.isSchedule),
   rack: Check.text,
-  fetch: Check.record<FetchOptions>({
-    maxWait: Check.duration({ min: 1 }),
-    minBytes: Check.integer({ min: 1, max: Check.MAX_INT32 }),
-    maxBytes: Check.integer({ min: 1, max: Check.MAX_INT32 }),
-    maxPartitionBytes: Check.integer({ min: 1, max: Check.MAX_INT32 })
-  }),
+  fetch: checkFetch,
   metadataRefresh: Check.duration({ min: LEAST_REFRESH }),
   deleteRetention: Check.duration({ min: 1 }),
   maxEntries: Check.integer({ min: 1 }),
@@ -566,7 +561,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <
   const checkpointing =
     options.checkpoint === undefined
       ? undefined
-      : yield* checkpointingOf(topic, options.checkpoint, context as Context.Context<never>, {
+      : yield* checkpointingOf(topic, options.checkpoint, options.from, context as Context.Context<never>, {
           metrics,
           isolation: settings.isolation,
           headers: applier.needsHeaders,
@@ -610,8 +605,10 @@ export const make = Effect.fn("KafkaTable.make")(function* <
 /** Why a table gets no checkpoint, since its contents may be no function of its log; undefined where they are. */
 const refusalOf = (
   { key }: TableTopic<unknown, unknown, unknown, unknown>,
-  isolation: Isolation
+  isolation: Isolation,
+  from: LogPoint | undefined
 ): string | undefined => {
+  if (from !== undefined) return "it has only a part of its log (from)"
   if (isolation !== "read_committed") return "it shows records of transactions that may be aborted (read_uncommitted)"
   return key.isInjective ? undefined : "different bytes may be one key by its codec"
 }
@@ -620,6 +617,7 @@ const refusalOf = (
 const checkpointingOf = Effect.fnUntraced(function* <K, V, RD, RE>(
   topic: TableTopic<K, V, RD, RE>,
   { every = "5 seconds", name = topic.name }: CheckpointOptions,
+  from: LogPoint | undefined,
   context: Context.Context<never>,
   options: Pick<Parameters<typeof Checkpointing.make>[0], "metrics" | "isolation" | "headers" | "spread">
 ): Effect.fn.Return<Checkpointing.Checkpointing, InvalidOption, Scope.Scope> {
@@ -632,7 +630,7 @@ const checkpointingOf = Effect.fnUntraced(function* <K, V, RD, RE>(
       expected: "nothing where no CheckpointStore is provided"
     })
   }
-  const refusal = refusalOf(topic as TableTopic<unknown, unknown, unknown, unknown>, options.isolation)
+  const refusal = refusalOf(topic as TableTopic<unknown, unknown, unknown, unknown>, options.isolation, from)
   if (refusal !== undefined) yield* Effect.logWarning(`${topic.name}: it gets no checkpoint: ${refusal}`)
   const clock = yield* Clock.Clock
   return yield* Checkpointing.make({
@@ -711,13 +709,15 @@ class KafkaTableImpl<K, V, Entry extends TableEntry<K, V>>
   }
 }
 
-const settingsOf = ({ fetch = {}, ...options }: AnyOptions): Replica.Settings => ({
+const settingsOf = ({ fetch, ...options }: AnyOptions): Replica.Settings => ({
   isolation: options.isolation ?? "read_committed",
+  range: {
+    partitions: options.partitions === undefined ? undefined : new Set(options.partitions),
+    from: options.from === undefined ? undefined : pointOf(options.from),
+    to: undefined
+  },
   rack: options.rack,
-  maxWait: Duration.toMillis(fetch.maxWait ?? "5 seconds"),
-  minBytes: fetch.minBytes ?? 1,
-  maxBytes: fetch.maxBytes ?? 16 * 1024 * 1024,
-  maxPartitionBytes: fetch.maxPartitionBytes ?? 1024 * 1024,
+  ...fetchSettingsOf(fetch),
   metadataRefresh: Duration.toMillis(options.metadataRefresh ?? "30 seconds"),
   deleteRetention: options.deleteRetention === undefined ? undefined : Duration.toMillis(options.deleteRetention),
   onDataLoss: options.onDataLoss ?? "rebuild",

@@ -347,7 +347,49 @@ export class BarrierTimeout extends TaggedError<BarrierTimeout>()("BarrierTimeou
 }
 
 /**
- * An offset of another topic, or one whose acknowledgement carried no offset: there is nothing to wait for.
+ * A table was asked for as it was at an offset that its partition's log has not reached, or has for readers of committed
+ * records not reached yet, since a transaction is open.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OffsetNotInLog extends TaggedError<OffsetNotInLog>()("OffsetNotInLog", {
+  topic,
+  partition,
+  offset,
+  /** One past the last offset that can be read. */
+  logEnd: offset
+}) {
+  override get message(): string {
+    return `${this.topic}[${this.partition}] ends at ${this.logEnd}, below the offset ${this.offset} that was asked for: is a transaction open, or are the offsets those of another topic?`
+  }
+}
+
+/**
+ * A single reading of a topic, of the past or of a key's records, was not over in time.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ReadTimeout extends TaggedError<ReadTimeout>()("ReadTimeout", {
+  topic,
+  /** Milliseconds waited. */
+  waited: Schema.Number,
+  /** Offsets read so far, and in all. */
+  replayed: Schema.Number,
+  target: Schema.Number,
+  /** What held it up: why partitions could not be read, with addresses, and why it was begun again. */
+  reasons: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const why = this.reasons.length > 0 ? `: ${this.reasons.join("; ")}` : "; raise timeout"
+    return `${this.topic} was not read within ${this.waited} ms, ${this.replayed} of ${this.target} offsets were${why}`
+  }
+}
+
+/**
+ * An offset of another topic, of a partition that the table does not read, or one whose acknowledgement carried no offset:
+ * there is nothing to wait for.
  *
  * @category errors
  * @since 0.1.0

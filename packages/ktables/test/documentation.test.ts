@@ -118,6 +118,8 @@ const tableUnder = (start: string): Map<string, string> => {
 const numbered = (text: string, pattern: RegExp): Array<number> =>
   Array.from(text.matchAll(pattern), ([, number]) => Number(number))
 
+const fetchOptions = "packages/ktables/src/internal/replica/fetchOptions.ts"
+
 describe("the documentation", () => {
   it("links to files and headings that are there", () => {
     const problems = pages.flatMap((page) =>
@@ -184,7 +186,7 @@ describe("the documentation", () => {
     const table = read("packages/ktables/src/KafkaTable.ts")
     const writer = read("packages/ktables/src/KafkaTableWriter.ts")
     const ofTables = [...optionsOf(table, "Options").keys()].filter((option) => option !== "fetch")
-    const ofFetches = [...optionsOf(table, "FetchOptions").keys()].map((option) => `fetch.${option}`)
+    const ofFetches = [...optionsOf(read(fetchOptions), "FetchOptions").keys()].map((option) => `fetch.${option}`)
     assert.sameMembers([...tableUnder("Of a table:").keys()], [...ofTables, ...ofFetches])
     const ofWriters = [...optionsOf(writer, "CommonOptions").keys(), "acks", "idempotence"]
     assert.sameMembers([...tableUnder("Of a writer:").keys()], ofWriters)
@@ -194,7 +196,10 @@ describe("the documentation", () => {
     const table = read("packages/ktables/src/KafkaTable.ts")
     const fromSource = new Map([
       ...optionsOf(table, "Options"),
-      ...Array.from(optionsOf(table, "FetchOptions"), ([option, value]) => [`fetch.${option}`, value] as const)
+      ...Array.from(
+        optionsOf(read(fetchOptions), "FetchOptions"),
+        ([option, value]) => [`fetch.${option}`, value] as const
+      )
     ])
     const plain = (text: string | undefined): string | undefined => text?.replaceAll("`", "")
     for (const [option, value] of tableUnder("Of a table:")) {

@@ -40,6 +40,8 @@ const errors = {
     waited: 5,
     waitingFor: [{ partition: 1, reason: "behind", position: 2, target: 3 }]
   }),
+  OffsetNotInLog: new TableError.OffsetNotInLog({ topic, partition: 0, offset: 8, logEnd: 7 }),
+  ReadTimeout: new TableError.ReadTimeout({ topic, waited: 1, replayed: 2, target: 3, reasons: [detail] }),
   NotAwaitable: new TableError.NotAwaitable({ topic, detail }),
   TableClosed: new TableError.TableClosed({ topic }),
   DerivationFailed: new TableError.DerivationFailed({

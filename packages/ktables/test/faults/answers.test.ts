@@ -148,7 +148,9 @@ describe("answers", () => {
           yield* write("numbers", keys(10))
           script.on(
             "listOffsets",
-            altered<"listOffsets">((answer, asks) => answer.map((listed) => ({ ...listed, offset: offsets[asks.at] }))),
+            altered<"listOffsets">((answer, asks) =>
+              answer.map((listed) => ({ ...listed, offset: offsets[asks.at as "earliest" | "latest"] }))
+            ),
             4
           )
           const subject = yield* observeNumbers()

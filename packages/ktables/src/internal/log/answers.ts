@@ -101,8 +101,8 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets, to
   /** The loss that an answer shows beside its records. */
   const lossOf = (partition: Partition, fetched: KafkaClient.FetchedPartition): DataLoss | undefined => {
     // Where nothing was read yet, no epoch shows a truncation.
-    return partition.epoch < 0 && fetched.logStartOffset >= 0 && fetched.logStartOffset < partition.start
-      ? lost(partition, fetched.logStartOffset, "the log begins below where reading began")
+    return partition.epoch < 0 && fetched.logStartOffset >= 0 && fetched.logStartOffset < partition.firstLogStart
+      ? lost(partition, fetched.logStartOffset, "the log begins below where it began when it was first asked for")
       : undefined
   }
 

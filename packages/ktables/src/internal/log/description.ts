@@ -9,6 +9,7 @@ import { ClusterRefused, NotAuthorized, type ReaderError, TopicDeleted, TopicRec
 import { ErrorCode } from "../protocol/errorCodes.ts"
 import type { SeenTopic, Sighting } from "../topic/topicView.ts"
 import type { Elections } from "./elections.ts"
+import { isRead } from "./range.ts"
 import type { SessionContext } from "./sessionContext.ts"
 
 /** Learns of partitions that were added since the session began; an error ends it. */
@@ -31,7 +32,7 @@ export const make = (
   elections: Elections,
   onGrown: OnGrown
 ): Description => {
-  const { admit, disconnect, failUnsafe, metrics, topic, unplaced, view, waiters, wakeup } = context
+  const { admit, disconnect, failUnsafe, metrics, range, topic, unplaced, view, waiters, wakeup } = context
   let partitionCount = 0
 
   /** What was seen by others changes leaders and partitions; a partition that failed is tried again after its own back-off. */
@@ -39,6 +40,7 @@ export const make = (
     const known = partitionCount
     partitionCount = seen.partitions.length
     for (const described of seen.partitions) {
+      if (!isRead(range, described.partition)) continue
       const partition = admit(described.partition)
       if (described.leader >= 0) {
         const { leader, leaderEpoch } = partition

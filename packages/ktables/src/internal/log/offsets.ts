@@ -13,7 +13,7 @@ export interface KnownOffset {
 export interface Offsets {
   readonly list: (
     broker: number,
-    at: "earliest" | "latest",
+    at: KafkaClient.ListOffsetsRequest["at"],
     isolation: KafkaClient.Isolation,
     of: ReadonlyArray<Partition>
   ) => Effect.Effect<ReadonlyArray<KafkaClient.ListedOffset>, KafkaError>

@@ -31,8 +31,9 @@ export class Partition {
   /** The follower that the leader names to be read from (KIP-392); -1 for the leader itself. */
   readonly replica: number = -1
 
-  /** Where reading began. */
+  /** Where reading began, and where the log did then. */
   readonly start: number = 0
+  readonly firstLogStart: number = 0
   /** The end of the catch-up: fixed when reading begins, and lowered where a log lost what was beyond. */
   readonly target: number = 0
   /** One past the last offset applied. */
@@ -116,10 +117,12 @@ export class Partition {
    * Begins at `offset`, as for a new log.
    *
    * @param leaderEpoch whose leader said where the log begins and ends; it holds all that was committed before it
+   * @param logStart where the log begins: at `offset`, or below it
    */
-  begin(offset: number, target: number, leaderEpoch = -1): void {
+  begin(offset: number, target: number, leaderEpoch = -1, logStart = offset): void {
     const it = own(this)
-    it.start = it.position = it.fetchPosition = it.readTo = it.epochAt = it.logStart = offset
+    it.start = it.position = it.fetchPosition = it.readTo = it.epochAt = offset
+    it.logStart = it.firstLogStart = logStart
     it.target = target
     it.epoch = it.fetchEpoch = -1
     it.confirmedEpoch = leaderEpoch
@@ -155,7 +158,7 @@ export class Partition {
 
   /** What was read, and what is still to be answered, is void. */
   restart(): void {
-    this.begin(this.start, this.target)
+    this.begin(this.start, this.target, -1, this.firstLogStart)
   }
 
   /** Asks again for what was answered but not applied. */

@@ -16,6 +16,7 @@ import * as Controller from "./controller.ts"
 import * as Description from "./description.ts"
 import * as Elections from "./elections.ts"
 import * as EndOffsets from "./endOffsets.ts"
+import * as Listing from "./listing.ts"
 import * as Lookups from "./lookups.ts"
 import * as FetchLoops from "./fetchLoops.ts"
 import * as Offsets from "./offsets.ts"
@@ -54,6 +55,8 @@ export interface Session
   readonly reread: Reread.Reread
   /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, LogError>
+  /** Where the logs of the partitions that are read end, or were at a time. */
+  readonly list: (...question: Parameters<Listing.Listing>) => Effect.Effect<ReadonlyMap<number, number>, LogError>
   /** Whether an acknowledged record that was passed long ago is in the log. */
   readonly lookUp: Lookups.LookUp
   /** Whether it is known for how long the topic keeps tombstones, or known that nobody will tell. */
@@ -92,6 +95,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const description = Description.make(context, options.seen, elections, options.onGrown)
   const controller = Controller.make(context, { fetchLoops, startOffsets, elections, description, tombstones })
   const endOffsets = EndOffsets.make(context, options.seen.generation, offsets)
+  const list = Listing.make(context, offsets)
   const fetchOne = yield* SingleFetch.make(context)
   const reread = Reread.make(context, offsets, fetchOne)
   const lookUp = yield* Lookups.make(context, offsets, fetchOne)
@@ -132,6 +136,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         Effect.onInterrupt(restore(Fiber.join(fiber)), () => Fiber.interrupt(fiber))
       )
     ),
+    list: (...question) => Effect.raceFirst(list(...question), failure),
     verifyAwaited: elections.verifyAwaited,
     lookUp,
     isRetentionKnown: () => context.retention.isKnown,

@@ -14,6 +14,7 @@ import { Partition } from "./partition.ts"
 import type { Resumable } from "./resumption.ts"
 import type { Recorder } from "./recording.ts"
 import type { TopicView } from "../topic/topicView.ts"
+import type { Range } from "./range.ts"
 import { Retention } from "./retention.ts"
 import { Wakeup } from "./wakeup.ts"
 
@@ -43,6 +44,7 @@ export interface Surroundings {
   readonly view: TopicView
   readonly identity: Identity
   readonly settings: FetchSettings
+  readonly range: Range
   readonly waiters: OffsetWaiters
   readonly metrics: ReaderMetrics
   readonly connectivity: Connectivity

@@ -38,6 +38,8 @@ export class Stage {
   load(take: Consume, stop: Deferred.Deferred<void>): void {
     this.#consume = take
     this.#stop = stop
+    // Of those that are to be read the topic may have none yet.
+    if (this.isLoaded) Deferred.doneUnsafe(this.#loaded, Effect.void)
   }
 
   /** From here on records are followed for ever. */

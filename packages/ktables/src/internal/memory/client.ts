@@ -125,9 +125,24 @@ export const makeClient = (cluster: Cluster, network: Network): KafkaClient.Serv
           return request.partitions.map(({ leaderEpoch, partition }) => {
             const found = failing.get(partition) ?? cluster.led(topic, partition, broker, leaderEpoch)
             if (typeof found === "number") return { partition, errorCode: found, offset: -1, leaderEpoch: -1 }
-            return request.at === "earliest"
-              ? { partition, errorCode: 0, offset: found.startOffset, leaderEpoch: found.led.epochs[0]?.epoch ?? -1 }
-              : { partition, errorCode: 0, offset: found.endFor(request.isolation), leaderEpoch: found.leaderEpoch }
+            switch (request.at) {
+              case "earliest":
+                return {
+                  partition,
+                  errorCode: 0,
+                  offset: found.startOffset,
+                  leaderEpoch: found.led.epochs[0]?.epoch ?? -1
+                }
+              case "latest":
+                return {
+                  partition,
+                  errorCode: 0,
+                  offset: found.endFor(request.isolation),
+                  leaderEpoch: found.leaderEpoch
+                }
+              default:
+                return { partition, errorCode: 0, ...found.firstSince(request.at, request.isolation) }
+            }
           })
         })
       ),

@@ -80,6 +80,20 @@ export class PartitionLog {
     return isolation === "read_committed" ? this.lastStableOffset : this.endOffset
   }
 
+  /** The first record that is stamped at a time or later, markers included, of those that a reader may see. */
+  firstSince(time: number, isolation: Isolation): { readonly offset: number; readonly leaderEpoch: number } {
+    for (const batch of this.leading.batches) {
+      if (batch.maxTimestamp < time) continue
+      for (const { offsetDelta, timestamp } of readRecords(batch)) {
+        const offset = batch.baseOffset + offsetDelta
+        if (timestamp < time || offset < this.startOffset) continue
+        if (offset < this.endFor(isolation)) return { offset, leaderEpoch: batch.leaderEpoch }
+        return { offset: -1, leaderEpoch: -1 }
+      }
+    }
+    return { offset: -1, leaderEpoch: -1 }
+  }
+
   /** A producer's batch, checked as a leader checks it. */
   append(records: Uint8Array, config: TopicConfig, now: number): Appended {
     const bytes = Buffer.from(records)

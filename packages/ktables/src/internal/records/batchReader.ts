@@ -149,6 +149,17 @@ const readControlType = (bytes: Buffer, start: number, end: number): number => {
   return readInt16(bytes, p + 3)
 }
 
+/** Learns of the batches that a cursor has gone past, so that it is known what a log has no record of any more. */
+export interface Passage {
+  /** Offsets from here on are not read: their records are passed over. */
+  readonly end: number
+  /**
+   * @param isWhole whether each of the batch's offsets has its record, be it one that is not to be seen
+   * @param lastRead the offset of the last record that the cursor was at; -1 before the first
+   */
+  readonly passed: (firstOffset: number, lastOffset: number, isWhole: boolean, lastRead: number) => void
+}
+
 /**
  * Walks the data records of a record set: control batches, aborted transactions and records below `fromOffset` are
  * passed over. `next()` moves to the next record and fills the fields in place; it returns false at the end or at a
@@ -186,6 +197,8 @@ export class RecordCursor implements RecordWalk {
   private readonly fromOffset: number
   private readonly aborted: AbortedTransactions | undefined
   private readonly listener: BatchListener | undefined
+  private passage: Passage | undefined
+  private toOffset = Number.POSITIVE_INFINITY
   /** Where the next batch begins in the set. */
   private batchStart = 0
   // The batch being read. Its fields show only with its first record.
@@ -197,6 +210,7 @@ export class RecordCursor implements RecordWalk {
   private baseOffset = 0
   private lastOffset = -1
   private lastOffsetDelta = 0
+  private isWhole = false
   private lastEpoch = -1
   private baseTimestamp = 0
   private appendTimestamp = 0
@@ -233,6 +247,12 @@ export class RecordCursor implements RecordWalk {
     this.listener = options.listener
     this.aborted =
       options.abortedTransactions === undefined ? undefined : new AbortedTransactions(options.abortedTransactions)
+  }
+
+  /** To be called before the first record: the walk is reported, and shows no record at or above the passage's end. */
+  report(passage: Passage): void {
+    this.passage = passage
+    this.toOffset = passage.end
   }
 
   /** Where the current record ends in `buffer`. Its headers lie between its value and this. */
@@ -337,7 +357,7 @@ export class RecordCursor implements RecordWalk {
         return this.corrupt("bytes follow the last record of a batch")
       }
       const offset = this.baseOffset + offsetDelta
-      if (offset < this.fromOffset) continue
+      if (offset < this.fromOffset || offset >= this.toOffset) continue
       if (this.isFresh) this.showBatch()
       this.offset = offset
       this.timestamp = this.isLogAppendTime ? this.appendTimestamp : this.baseTimestamp + timestampDelta
@@ -375,7 +395,10 @@ export class RecordCursor implements RecordWalk {
   /** Enters the next batch; false at the end of the set and at a problem. */
   private nextBatch(): boolean {
     if (this.problem !== undefined) return false
-    if (this.lastOffset >= this.nextOffset) this.nextOffset = this.lastOffset + 1
+    if (this.lastOffset >= this.nextOffset) {
+      this.passage?.passed(this.baseOffset, this.lastOffset, this.isWhole, this.offset)
+      this.nextOffset = this.lastOffset + 1
+    }
     if (this.lastEpoch > this.passedEpoch) this.passedEpoch = this.lastEpoch
     const set = this.set
     const start = this.batchStart
@@ -402,6 +425,7 @@ export class RecordCursor implements RecordWalk {
     const count = readInt32(set, start + RECORD_COUNT)
     if (count < 0 || lastOffsetDelta < 0) return this.stop("Corrupt", baseOffset, "a batch counts below zero")
     if (!this.place(baseOffset, lastOffsetDelta)) return false
+    this.isWhole = count === lastOffsetDelta + 1
     const producerHigh = readInt32(set, start + PRODUCER_ID)
     const producerLow = readInt32(set, start + PRODUCER_ID + 4)
     this.lastEpoch = readInt32(set, start + LEADER_EPOCH)
@@ -470,6 +494,7 @@ export class RecordCursor implements RecordWalk {
     const batch = readLegacyBatch(this.set, start, end)
     if ("kind" in batch) return this.stop(batch.kind, offset, batch.detail)
     if (!this.place(batch.baseOffset, batch.lastOffsetDelta)) return false
+    this.isWhole = batch.recordCount === batch.lastOffsetDelta + 1
     this.lastEpoch = -1
     this.batch = batch.records
     this.position = 0

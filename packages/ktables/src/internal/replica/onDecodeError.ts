@@ -2,6 +2,7 @@
 import type { Effect } from "effect"
 import type { DecodeError } from "../../TableError.ts"
 import type { Header } from "../../TableEntry.ts"
+import * as Check from "../options.ts"
 
 /**
  * A record as it lies in the log.
@@ -66,3 +67,8 @@ export type OnDecodeError<R = never> =
   | "remove"
   | "fail"
   | ((error: DecodeError, record: RawRecord) => Effect.Effect<"skip" | "remove" | "fail", never, R>)
+
+export const checkOnDecodeError: Check.Check = Check.either(
+  Check.oneOf("skip", "remove", "fail"),
+  Check.satisfies("a function of the error and the record", Check.isFunction)
+)

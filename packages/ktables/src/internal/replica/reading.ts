@@ -9,16 +9,16 @@ import type { LogError } from "../log/logError.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { SeenTopic, TopicView } from "../topic/topicView.ts"
+import type { Range } from "../log/range.ts"
 import * as Session from "../log/session.ts"
 import { monotonicMillis } from "../moment.ts"
-import { LOAD_SLICE } from "../slice.ts"
 import type { Cell } from "../table/cell.ts"
 import type { Applier } from "./applier.ts"
 import type { Checkpointing, Fill } from "./checkpointing.ts"
 import type { CurrentSession } from "./currentSession.ts"
-import { excess, type Limits, sumOf } from "./limits.ts"
+import { gather, take } from "./gather.ts"
+import { excess, type Limits } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
-import type { RecordWalk } from "../records/recordWalk.ts"
 import { type Extent, Survivors } from "../records/survivors.ts"
 import { trim } from "./trim.ts"
 
@@ -43,7 +43,7 @@ export const make = <K, V>(options: {
   readonly view: TopicView
   readonly topic: string
   readonly clock: Clock.Clock
-  readonly settings: Session.FetchSettings & { readonly limits: Limits }
+  readonly settings: Session.FetchSettings & { readonly limits: Limits; readonly range: Range }
   readonly applier: Applier<K, V>
   readonly cell: Cell<K, V, ReaderError, LogContents<K, V>>
   readonly metrics: ReaderMetrics
@@ -70,6 +70,15 @@ export const make = <K, V>(options: {
   )
   const complete = Effect.suspend(() => Effect.andThen(bounded(cell.contents.extent, true), progress.completed))
 
+  /** The topic that offsets of the range are of; one that was made again is read from its start, since all of it is later. */
+  let generation: number | undefined
+  const rangeOf = (seen: SeenTopic): Range => {
+    const { range } = settings
+    generation ??= seen.generation
+    const isAnother = seen.generation !== generation
+    return isAnother && range.from?._tag === "Offsets" ? { ...range, from: undefined } : range
+  }
+
   /** Ends only by an error. `stop` ends the load where it stands. */
   return (seen: SeenTopic, stop: Deferred.Deferred<void>): Effect.Effect<never, LogError, Scope.Scope> =>
     Effect.gen(function* () {
@@ -80,22 +89,10 @@ export const make = <K, V>(options: {
       const reached = Deferred.makeUnsafe<void>()
       let stage: "gathering" | "building" | "shown" = "gathering"
       const survivors = new Map<number, Survivors>()
-      const take = Effect.fnUntraced(function* <E>(of: Survivors, walk: RecordWalk, check: Effect.Effect<void, E>) {
-        for (let isOver = false; !isOver;) {
-          const from = performance.now()
-          isOver = of.take(walk, from + LOAD_SLICE)
-          metrics.slice(performance.now() - from)
-          yield* check
-          if (!isOver) yield* Effect.yieldNow
-        }
-      })
-      const checked = isLimited
-        ? Effect.suspend(() => bounded(sumOf(Array.from(survivors.values(), ({ extent }) => extent)), false))
-        : Effect.void
       const fill: Fill = Effect.fnUntraced(function* (partition, walksOf) {
         const of = new Survivors(partition, session.memory, applier.needsHeaders)
         for (const walk of walksOf(partition, session.memory)) {
-          yield* take(of, walk, Effect.void)
+          yield* take(of, walk, metrics, Effect.void)
           if (walk.problem !== undefined) return undefined
         }
         // None of these was read now.
@@ -107,6 +104,7 @@ export const make = <K, V>(options: {
       yield* Effect.addFinalizer(() => Effect.sync(() => checkpointing?.ended()))
       const session: Session.Session = yield* Session.make({
         ...options,
+        range: rangeOf(seen),
         seen,
         recorder,
         resumable,
@@ -128,14 +126,19 @@ export const make = <K, V>(options: {
       })
       current.begin(session)
 
-      const gather: Session.Consume = Effect.fnUntraced(function* ({ partition }, cursor) {
-        let of = survivors.get(partition)
-        if (of === undefined)
-          survivors.set(partition, (of = new Survivors(partition, session.memory, applier.needsHeaders)))
-        yield* take(of, cursor, checked)
-        progress.advanced()
+      const gathering = gather({
+        topic,
+        limits,
+        metrics,
+        keepsHeaders: applier.needsHeaders,
+        memory: session.memory,
+        survivors
       })
-      yield* Effect.withSpan(session.load(gather, stop), "KafkaTable.load", { attributes: { topic } })
+      const load = session.load(
+        (partition, cursor) => Effect.map(gathering(partition, cursor), () => progress.advanced()),
+        stop
+      )
+      yield* Effect.withSpan(load, "KafkaTable.load", { attributes: { topic } })
 
       stage = "building"
       const next = yield* applier.build([...survivors.values()], session)

@@ -12,6 +12,7 @@ import type { LogError } from "../log/logError.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { Partition } from "../log/partition.ts"
+import type { Range } from "../log/range.ts"
 import type { FetchSettings } from "../log/session.ts"
 import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import { monotonicMillis } from "../moment.ts"
@@ -30,6 +31,7 @@ import * as Waits from "./waits.ts"
 export type Recovery = "rebuild" | "freeze" | "fail"
 
 export interface Settings extends FetchSettings {
+  readonly range: Range
   readonly limits: Limits
   readonly onDataLoss: Recovery
   readonly onTopicRecreated: Recovery
@@ -271,6 +273,17 @@ export const make = <K, V>(options: {
         return yield* Effect.fail(error)
       })
 
+    /** A number may be a mistake, or that of a partition to come. */
+    const warnOfAbsent = (count: number): Effect.Effect<void> =>
+      Effect.forEach(
+        [...(settings.range.partitions ?? [])].filter((partition) => partition >= count),
+        (partition) =>
+          Effect.logWarning(
+            `${topic}: partition ${partition} is to be read, and the topic has ${count}: it is read once it is added`
+          ),
+        { discard: true }
+      )
+
     let isStarted = false
     /** One life of the reader: from the topic's description to the failure that ends it. */
     const life: Effect.Effect<never, ReaderError> = Effect.gen(function* () {
@@ -280,6 +293,7 @@ export const make = <K, V>(options: {
         yield* rebuild(state.error)
       }
       let seen = yield* isStarted ? describeAgain : start
+      if (!isStarted) yield* warnOfAbsent(seen.partitions.length)
       isStarted = true
       if (state._tag === "Starting") state = { _tag: "Loading", isDegraded: false }
       yield* Deferred.succeed(started, undefined)
@@ -316,7 +330,15 @@ export const make = <K, V>(options: {
       Effect.annotateLogs({ topic })
     )
 
-    const waits = Waits.make({ topic, isolation: settings.isolation, clock, current, waiters, failure })
+    const waits = Waits.make({
+      topic,
+      isolation: settings.isolation,
+      range: settings.range,
+      clock,
+      current,
+      waiters,
+      failure
+    })
 
     return {
       run: Effect.raceFirst(run, waits.watch),

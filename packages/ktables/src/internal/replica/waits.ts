@@ -5,6 +5,7 @@ import { BarrierTimeout, NotAwaitable, type WriteSuperseded } from "../../TableE
 import type { WriteAck } from "../../WriteAck.ts"
 import type { WaitEnd } from "../log/ackWaits.ts"
 import type { OffsetWaiters } from "../log/offsetWaiters.ts"
+import { isRead, type Range } from "../log/range.ts"
 import type { PlacedAck } from "../log/recentBatches.ts"
 import { monotonicMillis } from "../moment.ts"
 import { backoff } from "../backoff.ts"
@@ -29,13 +30,14 @@ interface Barrier {
 export const make = (options: {
   readonly topic: string
   readonly isolation: KafkaClient.Isolation
+  readonly range: Range
   readonly clock: Clock.Clock
   readonly current: CurrentSession
   readonly waiters: OffsetWaiters
   /** Why no session will come; undefined while one may. */
   readonly failure: () => WaitEnd | undefined
 }): Waits => {
-  const { clock, current, failure, isolation, topic, waiters } = options
+  const { clock, current, failure, isolation, range, topic, waiters } = options
 
   /** Once for all that wait: a wait is to cost no fiber of its own. */
   const watch: Effect.Effect<void> = Effect.suspend(() => {
@@ -126,6 +128,10 @@ export const make = (options: {
       const { offset } = ack
       if (ack.topic !== topic) {
         return Effect.fail(new NotAwaitable({ topic, detail: `the acknowledgement is of topic ${ack.topic}` }))
+      }
+      if (!isRead(range, ack.partition)) {
+        const detail = `this table does not read partition ${ack.partition}, which the acknowledgement is of`
+        return Effect.fail(new NotAwaitable({ topic, detail }))
       }
       return offset === undefined
         ? Effect.fail(

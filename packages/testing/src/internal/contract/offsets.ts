@@ -1,6 +1,7 @@
 /** The contract's promises on offsets, leader epochs and transactions. */
 import { assert, type Vitest } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import type * as KafkaClientModel from "effect-ktables/KafkaClient"
 import { KafkaClient } from "effect-ktables/KafkaClient"
 import { ContractAdmin } from "../../ContractAdmin.ts"
 import { readBatches } from "../recordBatch.ts"
@@ -17,6 +18,8 @@ import {
 } from "./support.ts"
 
 const one = (key: string) => [{ key, value: "v" }]
+
+const stamped = (key: string, timestamp: number) => ({ key, value: "v", timestamp })
 
 const latest = Effect.fnUntraced(function* (topic: TestTopic) {
   return {
@@ -52,6 +55,37 @@ export const offsets = (it: Vitest.MethodsNonLive<KafkaClient | ContractAdmin>):
         offset: 3,
         leaderEpoch: 0
       })
+    })
+  )
+
+  it.effect("the first record of a time is listed, among those that a reader may see", () =>
+    Effect.gen(function* () {
+      const admin = yield* ContractAdmin
+      const topic = yield* freshTopic()
+      const since = (time: number, isolation?: KafkaClientModel.Isolation) =>
+        Effect.map(listOffset(topic, time, isolation), ({ errorCode, leaderEpoch, offset }) => [
+          errorCode,
+          offset,
+          leaderEpoch
+        ])
+      assert.deepStrictEqual(yield* since(0), [0, -1, -1])
+      // Times go back, within a batch and between two.
+      yield* fill(topic, [[stamped("a", 3000), stamped("b", 1000)], [stamped("c", 2000)], [stamped("d", 5000)]])
+      assert.deepStrictEqual(yield* since(0), [0, 0, 0])
+      assert.deepStrictEqual(yield* since(1000), [0, 0, 0])
+      assert.deepStrictEqual(yield* since(3000), [0, 0, 0])
+      assert.deepStrictEqual(yield* since(3001), [0, 3, 0])
+      assert.deepStrictEqual(yield* since(5000), [0, 3, 0])
+      assert.deepStrictEqual(yield* since(5001), [0, -1, -1])
+      const transaction = yield* admin.beginTransaction
+      yield* transaction.append(topic.topic, 0, [stamped("t", 7000)])
+      assert.deepStrictEqual(yield* since(6000), [0, -1, -1])
+      assert.deepStrictEqual(yield* since(6000, "read_uncommitted"), [0, 4, 0])
+      yield* transaction.abort
+      yield* awaitStable(topic, 6)
+      assert.deepStrictEqual(yield* since(6000), [0, 4, 0])
+      // The marker of the transaction is stamped, too.
+      assert.deepStrictEqual(yield* since(7001), [0, 5, 0])
     })
   )
 

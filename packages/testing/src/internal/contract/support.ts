@@ -200,7 +200,7 @@ export const keysOf = (records: Buffer): ReadonlyArray<string | null> => dataRec
 
 export const listOffset = Effect.fnUntraced(function* (
   topic: TestTopic,
-  at: "earliest" | "latest",
+  at: KafkaClient.ListOffsetsRequest["at"],
   isolation: KafkaClient.Isolation = "read_committed",
   options: { readonly partition?: number; readonly leaderEpoch?: number } = {}
 ) {

@@ -1,6 +1,6 @@
 /**
- * ListOffsets (key 2): the start or the end of partitions, the end as the isolation level sees it. Current leader epochs
- * fence an old leader (KIP-320); flexible from version 6.
+ * ListOffsets (key 2): the start or the end of partitions, the end as the isolation level sees it, or the first record
+ * that is stamped at a time or later (KIP-79). Current leader epochs fence an old leader (KIP-320); flexible from version 6.
  *
  * https://kafka.apache.org/protocol.html#The_Messages_ListOffsets
  */
@@ -16,8 +16,7 @@ export interface ListOffsetsAnswer {
 }
 
 // Timestamps that stand for an end of the log.
-const latest = -1
-const earliest = -2
+const ends = { latest: -1, earliest: -2 }
 
 export const listOffsets: Api<ListOffsetsRequest, ListOffsetsAnswer> = {
   key: 2,
@@ -33,7 +32,7 @@ export const listOffsets: Api<ListOffsetsRequest, ListOffsetsAnswer> = {
       writer.array(request.partitions, ({ leaderEpoch, partition }) => {
         writer.int32(partition)
         writer.int32(leaderEpoch)
-        writer.int64(request.at === "latest" ? latest : earliest)
+        writer.int64(typeof request.at === "number" ? request.at : ends[request.at])
         writer.noTaggedFields()
       })
       writer.noTaggedFields()
