@@ -14,6 +14,7 @@ export const names = [
   "memory",
   "fanout",
   "operators",
+  "http",
   "idle",
   "tables",
   "drain",

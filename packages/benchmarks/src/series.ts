@@ -22,6 +22,7 @@ export const steps: ReadonlyArray<readonly [string, string]> = [
   ["zipf", "catchup --log zipf --decode raw,schema"],
   ["fanout", "fanout --repeat 3"],
   ["operators", "operators --repeat 3"],
+  ["http", "http --repeat 3"],
   ["platformatic", "catchup --client platformatic --log rounds --decode raw"],
   ["node", "peers --peers node --log rounds --decode raw --seconds 1 --count 500 --repeat 1 --warmup 0"]
 ]

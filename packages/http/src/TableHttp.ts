@@ -180,6 +180,7 @@ const isSafeHost = (host: string | undefined, hosts: ReadonlySet<string>): boole
 const noTable = (name: string): Answers.Refusal => Answers.notFound(`there is no table ${name}`)
 
 const decoded = (segment: string): string | undefined => {
+  if (!segment.includes("%")) return segment
   try {
     return decodeURIComponent(segment)
   } catch {
@@ -256,7 +257,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
               })
             )
           }
-          return Effect.catch(answer(request), (refusal) => Effect.succeed(Answers.refused(refusal)))
+          return Effect.catchEager(answer(request), (refusal) => Effect.succeed(Answers.refused(refusal)))
         })
 
       const states = Effect.suspend(() => Effect.forEach([...routes.values()], Routes.stateOf))
@@ -286,7 +287,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
         const tableName = decoded(name)
         const table = tableName === undefined ? undefined : routes.get(tableName)
         if (table === undefined) return Effect.fail(noTable(name))
-        const query = new URLSearchParams(search)
+        const query = search === "" ? noQuery : new URLSearchParams(search)
         if (part === "changes" && key === undefined) {
           return isRead ? table.changes(query, request) : Effect.fail(notAllowed)
         }
@@ -326,6 +327,8 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
       )
     })
   )
+
+const noQuery = new URLSearchParams()
 
 const notAllowed: Answers.Refusal = { status: 405, error: "NotAllowed", message: "not with this method" }
 

@@ -7,6 +7,7 @@ import { catchup } from "./catchup.ts"
 import { cold } from "./cold.ts"
 import { drain } from "./drain.ts"
 import { fanout } from "./fanout.ts"
+import { http } from "./http.ts"
 import { idle } from "./idle.ts"
 import { memory } from "./memory.ts"
 import { operators } from "./operators.ts"
@@ -27,6 +28,7 @@ const own: ReadonlyArray<Benchmark> = [
   memory,
   fanout,
   operators,
+  http,
   idle,
   tables,
   drain
@@ -45,6 +47,7 @@ export const benchmarks: Readonly<Record<BenchmarkName, Benchmark>> = {
   cold,
   drain,
   fanout,
+  http,
   idle,
   memory,
   operators,

@@ -16,6 +16,7 @@ export const numbers = [
   "bytesPerKey",
   "rssBytesPerKey",
   "dataBytesPerKey",
+  "bytesPerClient",
   "nsPerOp",
   "ratio",
   "cpuPercent",
@@ -29,8 +30,9 @@ export type NumberName = (typeof numbers)[number]
 /**
  * One measurement by one process. `ms`, `p50`, `p99` and `max` are milliseconds, `cpuMs` those of all its threads, which
  * other load on the machine disturbs less, `loopMs` those of the thread that runs the event loop, `rps` records per second,
- * `bytesPerKey` heap and buffers above an empty process and `dataBytesPerKey` the bytes of the key and its value, `ratio`
- * how many times a native Map's time, and of an operator how many times that of the table itself.
+ * `bytesPerKey` heap and buffers above an empty process and `dataBytesPerKey` the bytes of the key and its value, `bytesPerClient` heap and
+ * buffers for each client of a server, `ratio` how many times a native Map's time, of an operator how many times that of the
+ * table itself, and of a route how many times that of a bare one.
  */
 export interface Measurement extends Partial<Readonly<Record<NumberName, number>>> {
   /** What is measured: `catchup`, `propagation` and so on. */

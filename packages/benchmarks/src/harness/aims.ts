@@ -271,6 +271,22 @@ const aims: ReadonlyArray<Aim> = [
     () => 10,
     " ms"
   ),
+  atMost(
+    "a change to 1,000 streams over HTTP, p99, at 1,000 changes/s",
+    "at most 200 ms",
+    { metric: "http changes", client: "effect-ktables", detail: "1000 streams, 1000 changes/s" },
+    "p99",
+    () => 200,
+    " ms"
+  ),
+  atMost(
+    "a value over HTTP, processor time",
+    "at most 1.43 times a bare route that reads a Map",
+    { metric: "http reads", client: "effect-ktables", detail: "a value by its key" },
+    "ratio",
+    () => 1.43,
+    ""
+  ),
   idle("kafkajs"),
   idle("platformatic")
 ]

@@ -7,6 +7,7 @@ import type * as CatchUp from "../cells/catchUp.ts"
 import type * as Cold from "../cells/cold.ts"
 import type * as Drain from "../cells/drain.ts"
 import type * as FanOut from "../cells/fanOut.ts"
+import type * as Http from "../cells/http.ts"
 import type * as Idle from "../cells/idle.ts"
 import type * as Memory from "../cells/memory.ts"
 import type * as NodeCatchUp from "../cells/nodeCatchUp.ts"
@@ -28,6 +29,7 @@ export interface CellInputs {
   readonly cold: Cold.Input
   readonly drain: Drain.Input
   readonly fanOut: FanOut.Input
+  readonly http: Http.Input
   readonly idle: Idle.Input
   readonly memory: Memory.Input
   readonly nodeCatchUp: NodeCatchUp.Input
@@ -50,6 +52,7 @@ export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs
   cold: async () => (await import("../cells/cold.ts")).cell,
   drain: async () => (await import("../cells/drain.ts")).cell,
   fanOut: async () => (await import("../cells/fanOut.ts")).cell,
+  http: async () => (await import("../cells/http.ts")).cell,
   idle: async () => (await import("../cells/idle.ts")).cell,
   memory: async () => (await import("../cells/memory.ts")).cell,
   nodeCatchUp: async () => (await import("../cells/nodeCatchUp.ts")).cell,

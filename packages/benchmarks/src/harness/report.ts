@@ -17,6 +17,7 @@ const titles: Readonly<Record<NumberName, string>> = {
   bytesPerKey: "heap B/key",
   rssBytesPerKey: "RSS B/key",
   dataBytesPerKey: "data B/key",
+  bytesPerClient: "heap B/client",
   nsPerOp: "ns/op",
   ratio: "ratio",
   cpuPercent: "CPU %",

@@ -1,6 +1,7 @@
 /** What the server answers: JSON, and errors in one form. */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { HttpServerResponse as Response } from "effect/http/HttpServerResponse"
+import { isJson, textOf } from "./wire.ts"
 
 /** What is wrong with a request, or with answering it. */
 export interface Refusal {
@@ -23,8 +24,18 @@ export const json = (
     headers: { ...common, ...options.headers }
   })
 
-export const body = (bytes: Uint8Array, contentType: string, headers: Record<string, string>): Response =>
-  HttpServerResponse.uint8Array(bytes, { contentType, headers: { ...common, ...headers } })
+/** A value: text goes out in one write with its head. */
+export const value = (bytes: Uint8Array, headers: Record<string, string>): Response => {
+  const text = textOf(bytes)
+  headers["cache-control"] = common["cache-control"]
+  if (text !== undefined && isJson(text))
+    return HttpServerResponse.text(text, { contentType: "application/json", headers })
+  // What is said to be JSON is taken for nothing else.
+  headers["x-content-type-options"] = common["x-content-type-options"]
+  return text === undefined
+    ? HttpServerResponse.uint8Array(bytes, { contentType: "application/octet-stream", headers })
+    : HttpServerResponse.text(text, { contentType: "text/plain", headers })
+}
 
 export const empty = (status: number, headers: Record<string, string>): Response =>
   HttpServerResponse.empty({ status, headers: { ...common, ...headers } })

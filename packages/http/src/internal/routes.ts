@@ -92,13 +92,22 @@ export const make = Effect.fnUntraced(function* <K, V>(
   })
 
   const position = (): TablePosition.TablePosition => Table.position(table)
+  /** The token of the position at the last request: most of the time it has not moved. */
+  let last: { readonly position: TablePosition.TablePosition; readonly token: string } | undefined
+  const token = (): string => {
+    const now = position()
+    if (last === undefined || !Wire.isSamePosition(last.position, now)) {
+      last = { position: now, token: Wire.positionToken(now) }
+    }
+    return last.token
+  }
   const headers = (): Record<string, string> => {
-    const token = Wire.positionToken(position())
-    return token.length > LONGEST_HEADER ? {} : { "ktables-at": token }
+    const at = token()
+    return at.length > LONGEST_HEADER ? {} : { "ktables-at": at }
   }
 
   const decodeKey = (text: string): Effect.Effect<K, Answers.Refusal> =>
-    Effect.mapError(served.keyOf(Wire.encodeText(text)), (error) =>
+    Effect.mapErrorEager(served.keyOf(text), (error) =>
       Answers.badRequest(`${text} is no key of ${name}: ${error.message}`)
     )
 
@@ -158,25 +167,31 @@ export const make = Effect.fnUntraced(function* <K, V>(
 
   // ---------------------------------------------------------------------------------------------- reads
 
-  const entry = Effect.fnUntraced(function* (text: string, query: URLSearchParams, request: HttpServerRequest) {
-    const key = yield* decodeKey(text)
-    yield* awaited(query, request)
+  const entry = (text: string, query: URLSearchParams, request: HttpServerRequest): Answer =>
+    Effect.flatMapEager(decodeKey(text), (key) =>
+      Effect.flatMapEager(awaited(query, request), () => valueOf(text, key, request.headers["if-none-match"]))
+    )
+
+  const valueOf = (text: string, key: K, known: string | undefined): Answer => {
     const at = headers()
     const { view } = table
     const value = view.get(key)
     if (value === undefined && !view.has(key)) {
-      return Answers.refused(Answers.notFound(`${name} has no ${text}`), at)
+      return Effect.succeed(Answers.refused(Answers.notFound(`${name} has no ${text}`), at))
     }
-    const bytes = yield* Effect.mapError(served.bytesOf(value as V), (error): Answers.Refusal => ({
-      status: 500,
-      error: "Unwritable",
-      message: `${text} of ${name}: ${error.message}`
-    }))
-    const etag = etagOf(bytes)
-    const known = request.headers["if-none-match"]
-    if (known !== undefined && isNamed(known, etag)) return Answers.empty(304, { ...at, etag })
-    return Answers.body(bytes, Wire.isJson(bytes) ? "application/json" : "application/octet-stream", { ...at, etag })
-  })
+    return Effect.flatMapEager(
+      Effect.mapErrorEager(served.bytesOf(value as V), (error): Answers.Refusal => ({
+        status: 500,
+        error: "Unwritable",
+        message: `${text} of ${name}: ${error.message}`
+      })),
+      (bytes) => {
+        at["etag"] = etagOf(bytes)
+        const isKnown = known !== undefined && isNamed(known, at["etag"])
+        return Effect.succeed(isKnown ? Answers.empty(304, at) : Answers.value(bytes, at))
+      }
+    )
+  }
 
   const page = Effect.fnUntraced(function* (query: URLSearchParams, request: HttpServerRequest) {
     const given = query.get("limit")

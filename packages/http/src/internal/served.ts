@@ -7,7 +7,7 @@ import type * as Table from "effect-ktables/Table"
 import type { AwaitOffsetError, WriteError } from "effect-ktables/TableError"
 import type { TableTopic } from "effect-ktables/TableTopic"
 import type { WriteAck } from "effect-ktables/WriteAck"
-import { printValue, textOf } from "./wire.ts"
+import { encodeText, printValue, textOf } from "./wire.ts"
 
 /** What changes a table's topic. */
 export interface Writer<K, V> {
@@ -50,8 +50,10 @@ export class Served<K, V> {
       : Effect.provideContext(effect, this.#context)
   }
 
-  keyOf(text: Uint8Array): Effect.Effect<K, Codec.CodecError> {
-    return this.#run(this.#topic.key.decode(text))
+  keyOf(text: string): Effect.Effect<K, Codec.CodecError> {
+    return this.hasTextKeys
+      ? (Exit.succeed(text) as Exit.Exit<K & string>)
+      : this.#run(this.#topic.key.decode(encodeText(text)))
   }
   valueOf(bytes: Uint8Array): Effect.Effect<V, Codec.CodecError> {
     return this.#run(this.#topic.value.decode(bytes))

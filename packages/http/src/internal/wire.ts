@@ -32,10 +32,8 @@ const isExactJson = (text: string): boolean => {
   }
 }
 
-/** Whether bytes are JSON. */
-export const isJson = (bytes: Uint8Array): boolean => {
-  const text = textOf(bytes)
-  if (text === undefined) return false
+/** Whether a text is JSON. */
+export const isJson = (text: string): boolean => {
   try {
     JSON.parse(text)
     return true
@@ -99,6 +97,23 @@ export const fromWire = (wire: WirePosition): TablePosition =>
     topicId: topicId ?? undefined,
     partitions: partitions.map(([partition, offset, epoch, epochAt]) => ({ partition, offset, epoch, epochAt }))
   }))
+
+export const isSamePosition = (a: TablePosition, b: TablePosition): boolean =>
+  a.length === b.length && a.every((topic, i) => isSameTopic(topic, b[i]!))
+
+const isSameTopic = (a: TopicPosition, b: TopicPosition): boolean =>
+  a.topic === b.topic &&
+  a.topicId === b.topicId &&
+  a.partitions.length === b.partitions.length &&
+  a.partitions.every((one, i) => {
+    const other = b.partitions[i]!
+    return (
+      one.partition === other.partition &&
+      one.offset === other.offset &&
+      one.epoch === other.epoch &&
+      one.epochAt === other.epochAt
+    )
+  })
 
 /** What of a position is not as it was before; all of a topic that is another one. */
 export const movedSince = (before: TablePosition, now: TablePosition): TablePosition =>
