@@ -412,7 +412,18 @@ export type Needs<Checkpoint extends CheckpointOptions | undefined> = [Checkpoin
   ? never
   : CheckpointStore
 
-export { at, type AtError, type AtOptions, type Past, type PastPartition, type ReadError } from "./KafkaTablePast.ts"
+export {
+  at,
+  type AtError,
+  type AtOptions,
+  history,
+  type HistoryError,
+  type HistoryItem,
+  type HistoryOptions,
+  type Past,
+  type PastPartition,
+  type ReadError
+} from "./KafkaTablePast.ts"
 
 const checkRecovery = Check.oneOf("rebuild", "freeze", "fail")
 

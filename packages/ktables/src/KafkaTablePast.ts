@@ -4,15 +4,20 @@
  *
  * @since 0.1.0
  */
-import { Clock, Context, Duration, Effect, Metric, Option } from "effect"
+import { Clock, Context, Duration, Effect, Metric, Option, Scope, Stream } from "effect"
 import { backoff } from "./internal/backoff.ts"
 import { Connectivity } from "./internal/log/connectivity.ts"
 import * as Metrics from "./internal/log/metrics.ts"
+import { Outdone } from "./internal/log/outdone.ts"
 import { OffsetWaiters } from "./internal/log/offsetWaiters.ts"
 import type { LogPoint as Point } from "./internal/log/range.ts"
 import type { FetchSettings, Session } from "./internal/log/session.ts"
 import * as Check from "./internal/options.ts"
+import { printed } from "./internal/defects.ts"
+import { partitionOf } from "./internal/records/partitioner.ts"
 import * as Applier from "./internal/replica/applier.ts"
+import * as Decoding from "./internal/replica/decoding.ts"
+import * as KeyHistory from "./internal/replica/keyHistory.ts"
 import { checkFetch, type FetchOptions, fetchSettingsOf } from "./internal/replica/fetchOptions.ts"
 import { type Keeps, LogContents } from "./internal/replica/logContents.ts"
 import { checkOnDecodeError, type OnDecodeError } from "./internal/replica/onDecodeError.ts"
@@ -27,8 +32,10 @@ import * as TopicView from "./internal/topic/topicView.ts"
 import { checkTopic } from "./internal/topic/validate.ts"
 import { KafkaClient, type Service as ClientService } from "./KafkaClient.ts"
 import type { Table } from "./Table.ts"
-import type { TableEntry, WithHeaders } from "./TableEntry.ts"
+import type { Header, TableEntry, WithHeaders } from "./TableEntry.ts"
 import {
+  type DecodeError,
+  EncodeError,
   InvalidOption,
   type NotStarted,
   type OffsetNotInLog,
@@ -349,4 +356,235 @@ class PastTable<K, V, RD, RE, Entry extends TableEntry<K, V>>
     this.offsets = new Map(partitions.map(({ offset, partition }) => [partition, offset]))
     this.isComplete = partitions.every(({ completeFrom, offset }) => offset >= completeFrom)
   }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// the records of a key
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * What is left in the log of a key: its records, and where the log of a partition ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type HistoryItem<V> = HistoryItem.Set<V> | HistoryItem.Deleted | HistoryItem.Undecodable | HistoryItem.End
+
+/**
+ * The members of `HistoryItem`.
+ *
+ * @since 0.1.0
+ */
+export declare namespace HistoryItem {
+  /**
+   * Where a record lies, and what else it says.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Place {
+    readonly partition: number
+    readonly offset: number
+    /** Milliseconds since the epoch; -1 where neither producer nor topic stamped it. */
+    readonly timestamp: number
+    readonly headers: ReadonlyArray<Header>
+  }
+
+  /**
+   * The key was set.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Set<V> extends Place {
+    readonly _tag: "Set"
+    readonly value: V
+  }
+
+  /**
+   * The key was deleted.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Deleted extends Place {
+    readonly _tag: "Deleted"
+  }
+
+  /**
+   * The key was set to something that does not decode.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Undecodable extends Place {
+    readonly _tag: "Undecodable"
+    readonly error: DecodeError
+    /** The bytes of the value. */
+    readonly raw: Uint8Array
+  }
+
+  /**
+   * A partition has been read to its end.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface End {
+    readonly _tag: "End"
+    readonly partition: number
+    /** Where the log began: what was deleted below it is not known. */
+    readonly logStart: number
+    /** Where it ended when the reading began. */
+    readonly offset: number
+    /** From this offset on nothing was removed: no record of the key is missing that lies there or later. */
+    readonly completeFrom: number
+  }
+}
+
+/**
+ * Options of `history`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface HistoryOptions {
+  /**
+   * The partitions to read, one after another: the one that the key belongs to today, all of them, or these. Keys lie in
+   * others where the topic has grown, or producers place them otherwise. Default: `own`.
+   */
+  readonly partitions?: "own" | "all" | ReadonlyArray<number> | undefined
+  /** How long nothing may be answered, before the stream fails with `ReadTimeout`. Default: 30 seconds. */
+  readonly timeout?: Duration.Input | undefined
+  /** Default: as the comments of `FetchOptions` say. */
+  readonly fetch?: FetchOptions | undefined
+}
+
+const checkHistoryOptions = Check.record<HistoryOptions>({
+  partitions: Check.either(Check.oneOf("own", "all"), checkPartitions),
+  timeout: checkTimeout,
+  fetch: checkFetch
+})
+
+/**
+ * What `history` can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type HistoryError = ReadError | EncodeError
+
+/**
+ * Every record of a key that is still in the log, oldest first: what it was set to, when it was deleted, with places, timestamps
+ * and headers. It ends where the log ended when it began.
+ *
+ * **When to use**
+ *
+ * For who changed it, and when. Where programs name themselves in a header, this shows it.
+ *
+ * **Details**
+ *
+ * It reads the key's partition once, from its start, and looks at the bytes of keys only; nothing but the records of this key is
+ * decoded, and no more than an answer is held. The reading goes on as elements are asked for. A value that does not decode is
+ * an element that says so. Records of aborted transactions are none.
+ *
+ * The last element of each partition is its `End`. Its `completeFrom` is the offset from which on no record is missing:
+ * below it, compaction has removed some of the partition's records, and perhaps of this key. Where it is 0, this is all that
+ * ever was.
+ *
+ * **Gotchas**
+ *
+ * The key is looked for as its codec encodes it: records of other bytes that decode to the same are not found.
+ *
+ * **Example** (Who changed the price of apples)
+ *
+ * ```ts
+ * import { Console, Schema, Stream } from "effect"
+ * import { KafkaTable, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * export const program = KafkaTable.history(prices, "apple").pipe(
+ *   Stream.runForEach((item) => {
+ *     switch (item._tag) {
+ *       case "Set":
+ *         return Console.log(new Date(item.timestamp), item.value, item.headers)
+ *       case "Deleted":
+ *         return Console.log(new Date(item.timestamp), "deleted")
+ *       case "Undecodable":
+ *         return Console.log(new Date(item.timestamp), item.error.message)
+ *       case "End":
+ *         return Console.log(`complete from offset ${item.completeFrom} on`)
+ *     }
+ *   })
+ * )
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const history = <K, V, RD, RE>(
+  topic: TableTopic<K, V, RD, RE>,
+  key: K,
+  givenOptions: HistoryOptions = {}
+): Stream.Stream<HistoryItem<V>, HistoryError, KafkaClient | RD | RE> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const client = yield* KafkaClient
+      const context = yield* Effect.context<RD>()
+      yield* Check.taken(checkTopic, topic, undefined, "topic")
+      const { name } = topic
+      const options = yield* Check.taken(checkHistoryOptions, givenOptions, name)
+      const bytes = yield* Effect.mapError(
+        topic.key.encode(key),
+        ({ detail }) => new EncodeError({ topic: name, part: "key", detail: printed(detail) })
+      )
+      const waited = Duration.toMillis(options.timeout ?? DEFAULT_TIMEOUT)
+      const inTime = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | ReadTimeout> =>
+        Effect.timeoutOrElse(effect, {
+          duration: waited,
+          orElse: () => Effect.fail(new ReadTimeout({ topic: name, waited, replayed: 0, target: 0, reasons: [] }))
+        })
+      const clock = yield* Clock.Clock
+      const view = yield* TopicView.acquire(client, name)
+      const seen = yield* describeWithin(client, name, waited)
+      const count = seen.partitions.length
+      const wanted = yield* wantedOf(name, bytes, count, options.partitions ?? "own")
+      const metrics = Metrics.make(name, unseen(context as Context.Context<never>))
+      const read = KeyHistory.make<K, V>({
+        view,
+        topic: name,
+        clock,
+        settings: readSettingsOf({ fetch: options.fetch }),
+        decoding: Decoding.make({ topic, context, onDecodeError: "skip", metrics, report: yield* rateLimited }),
+        metrics,
+        connectivity: new Connectivity(name, clock, metrics),
+        waiters: new OffsetWaiters(new Outdone(), clock)
+      })
+      const scope = yield* Effect.scope
+      const next = yield* inTime(Effect.provideService(read(seen, bytes, wanted), Scope.Scope, scope))
+      return Stream.paginate(undefined, () =>
+        Effect.map(
+          inTime(next),
+          (items) => [items ?? [], items === undefined ? Option.none() : Option.some(undefined)] as const
+        )
+      )
+    })
+  ).pipe(
+    Stream.catchTags({
+      NotStarted: ({ reason }) => Stream.fail(reason),
+      KeysMoved: Stream.die
+    })
+  )
+
+/** The partitions that are to be read for a key. */
+const wantedOf = (
+  topic: string,
+  key: Uint8Array,
+  count: number,
+  partitions: NonNullable<HistoryOptions["partitions"]>
+): Effect.Effect<ReadonlyArray<number>, InvalidOption> => {
+  if (partitions === "own") return Effect.succeed([partitionOf(key, 0, key.length, count)])
+  const wanted = partitions === "all" ? Array.from({ length: count }, (_, partition) => partition) : partitions
+  return Effect.as(checkRange(topic, count, wanted, { _tag: "Time", at: 0 }), wanted)
 }

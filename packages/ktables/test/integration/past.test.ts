@@ -1,7 +1,7 @@
 /** Tables as they were, on a real Kafka whose cleaner has run, against everything that was written. */
 import { KafkaClientContract, TestKafka } from "@effect-ktables/testing"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Schedule, Schema } from "effect"
+import { Effect, Layer, Schedule, Schema, Stream } from "effect"
 import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
 import { chance, forEachSeed } from "../support/chance.ts"
 import { onTestKafka, transports } from "./support.ts"
@@ -120,6 +120,18 @@ const run = Effect.fnUntraced(function* (seed: number) {
     const young = written.find(({ timestamp }) => timestamp > Date.now() - lag)!
     assert.isAtMost(partition!.completeFrom, young.offset)
     assert.isAbove(counts.complete, 5)
+  }
+  // What is left of each key is the newest of what was written, and all of it from where on that is said.
+  for (const key of names) {
+    const items = yield* Stream.runCollect(KafkaTable.history(topic, key))
+    const ended = items.at(-1)!
+    assert(ended._tag === "End")
+    const told = items.flatMap((item) => (item._tag === "End" ? [] : [[item.offset, item._tag]]))
+    const all = written
+      .filter((one) => one.key === key)
+      .map(({ offset, value }) => [offset, value === null ? "Deleted" : "Set"])
+    if (told.length > 0) assert.deepStrictEqual(told, all.slice(-told.length))
+    assert.isAtLeast(told.length, all.filter(([offset]) => (offset as number) >= ended.completeFrom).length)
   }
   // A table from there on has what is newest from there on.
   const from = below(last)

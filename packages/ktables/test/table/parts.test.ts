@@ -1,7 +1,7 @@
 /** Tables of a part of a topic: of some partitions, and from an offset or a time on. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Logger, Stream } from "effect"
-import { KafkaTable, TableError } from "effect-ktables"
+import { CheckpointStore, KafkaTable, TableError } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { until } from "../support/time.ts"
 import { numbers, onMemory, put, toRecord } from "./fixtures.ts"
@@ -193,6 +193,21 @@ describe("a table from an offset or a time on", () => {
           assert.strictEqual((yield* table.health).stats.rebuilds, 2)
         })
       )
+  )
+
+  it.effect("gets no checkpoint, which would be taken for all of its log", () =>
+    onMemory(
+      Effect.gen(function* () {
+        yield* created()
+        yield* put("numbers", [["a", 1]])
+        const from = new Map([[0, 1]])
+        const { lines, table } = yield* linesOf(
+          Effect.provide(KafkaTable.make(numbers, { from, checkpoint: {} }), CheckpointStore.layerMemory())
+        )
+        assert.include(lines.join("\n"), "it gets no checkpoint: it has only a part of its log (from)")
+        assert.deepStrictEqual(yield* contentsOf(table), {})
+      })
+    )
   )
 
   it.effect("that a log has not reached reads all that comes, and says so", () =>

@@ -1,4 +1,4 @@
-/** Reads some partitions' logs again, beside the positions of the session, which goes on meanwhile. */
+/** Reads partitions' logs beside the positions of the session, which goes on meanwhile: again, or for somebody else. */
 import type { LogError } from "./logError.ts"
 import { Effect } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
@@ -23,11 +23,23 @@ export type Reread = (
   isOver: () => boolean
 ) => Effect.Effect<void, LogError>
 
+/**
+ * Reads a part of a partition's log, one answer each time it is run, so that whoever asks sets the pace; undefined at its end.
+ * Leaders may change meanwhile: what is read is in order, and of one log, but may have been compacted otherwise.
+ */
+export type Walk = (partition: number, start: number, end: number) => Effect.Effect<RecordCursor | undefined, LogError>
+
+/** An answer's records, and the cursor over them. */
+interface Read {
+  readonly cursor: RecordCursor
+  readonly records: Buffer
+}
+
 export const make = (
   { lost, moment, partitions, retention, settings, wakeup, topic }: SessionContext,
   offsets: Offsets,
   fetchOne: SingleFetch
-): Reread => {
+): { readonly reread: Reread; readonly walk: Walk } => {
   /** The answer of one partition, whatever it takes; leaders are followed as the controller learns of them. */
   const fetchAlone = Effect.fnUntraced(function* (
     shadow: Partition,
@@ -70,6 +82,37 @@ export const make = (
     }
   })
 
+  /** The next answer that has records; undefined at the end. */
+  const next = Effect.fnUntraced(function* (
+    shadow: Partition,
+    of: Partition
+  ): Effect.fn.Return<Read | undefined, LogError> {
+    for (;;) {
+      const fetched = yield* fetchAlone(shadow, of)
+      const { records } = fetched
+      if (records.length === 0) return undefined
+      if (shadow.needsMore(summarize(records))) continue
+      const cursor = new RecordCursor({
+        records,
+        fromOffset: shadow.position,
+        abortedTransactions: hiddenTransactions(settings.isolation, fetched)
+      })
+      return { cursor, records }
+    }
+  })
+
+  /** An answer's records have been looked at. */
+  const passed = Effect.fnUntraced(function* (
+    shadow: Partition,
+    { cursor, records }: Read
+  ): Effect.fn.Return<void, LogError> {
+    shadow.read(cursor)
+    const problem = problemOf(cursor, records, shadow)
+    if (problem === undefined) return
+    const failure = unreadableAgain(topic, shadow, problem)
+    if (failure !== undefined) return yield* failure
+  })
+
   const rereadOne = Effect.fnUntraced(function* (
     consume: Consume,
     partition: Partition,
@@ -84,25 +127,26 @@ export const make = (
     while (shadow.position < shadow.target && !isOver()) {
       // As for a load: another log, or a later one, may have neither a record that was seen nor its tombstone.
       if (untrusted()) return yield* lost(partition, partition.start, "older values could not be looked up in one go")
-      const fetched = yield* fetchAlone(shadow, partition)
-      if (fetched.records.length === 0) break
-      const summary = summarize(fetched.records)
-      if (shadow.needsMore(summary)) continue
-      const cursor = new RecordCursor({
-        records: fetched.records,
-        fromOffset: shadow.position,
-        abortedTransactions: hiddenTransactions(settings.isolation, fetched)
-      })
-      yield* consume(shadow, cursor)
-      shadow.read(cursor)
-      const problem = problemOf(cursor, fetched.records, shadow)
-      if (problem !== undefined) {
-        const failure = unreadableAgain(topic, shadow, problem)
-        if (failure !== undefined) return yield* failure
-      }
+      const read = yield* next(shadow, partition)
+      if (read === undefined) break
+      yield* consume(shadow, read.cursor)
+      yield* passed(shadow, read)
     }
   })
 
-  return (consume, of, isOver) =>
-    Effect.forEach(of, (number) => rereadOne(consume, partitions.get(number)!, isOver), { discard: true })
+  return {
+    reread: (consume, of, isOver) =>
+      Effect.forEach(of, (number) => rereadOne(consume, partitions.get(number)!, isOver), { discard: true }),
+    walk: (number, start, end) => {
+      const partition = partitions.get(number)!
+      const shadow = new Partition(number, partition.maxBytes)
+      shadow.begin(start, end)
+      let last: Read | undefined
+      return Effect.gen(function* () {
+        if (last !== undefined) yield* passed(shadow, last)
+        last = shadow.position < shadow.target ? yield* next(shadow, partition) : undefined
+        return last?.cursor
+      })
+    }
+  }
 }

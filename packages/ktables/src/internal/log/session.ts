@@ -53,6 +53,7 @@ export interface Session
   readonly follow: (consume: Consume, cut: Cut) => Effect.Effect<never, LogError>
   /** Reads some partitions' logs again from its start to where it has been applied, beside the session's own positions. */
   readonly reread: Reread.Reread
+  readonly walk: Reread.Walk
   /** The ends of all partitions now, whatever the isolation, partitions that were added meanwhile included. */
   readonly endOffsets: Effect.Effect<ReadonlyMap<number, number>, LogError>
   /** Where the logs of the partitions that are read end, or were at a time. */
@@ -97,7 +98,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const endOffsets = EndOffsets.make(context, options.seen.generation, offsets)
   const list = Listing.make(context, offsets)
   const fetchOne = yield* SingleFetch.make(context)
-  const reread = Reread.make(context, offsets, fetchOne)
+  const { reread, walk } = Reread.make(context, offsets, fetchOne)
   const lookUp = yield* Lookups.make(context, offsets, fetchOne)
   const { failure, guarded, hasFailed, partitions } = context
 
@@ -130,6 +131,10 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
         return yield* failure
       }),
     reread: (...options) => Effect.raceFirst(reread(...options), failure),
+    walk: (...options) => {
+      const next = walk(...options)
+      return Effect.raceFirst(next, failure)
+    },
     // The scope closes where the session fails. As a race it would cost a fiber more.
     endOffsets: Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.forkIn(endOffsets, scope, { startImmediately: true }), (fiber) =>
