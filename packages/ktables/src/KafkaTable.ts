@@ -432,7 +432,8 @@ const LEAST_REFRESH = 100
 
 type AnyOptions = Options<unknown, boolean, CheckpointOptions | undefined>
 
-const checkOptions = Check.record<AnyOptions>({
+/** @internal */
+export const checkOptions = Check.record<AnyOptions>({
   catchUp: Check.tagged("mode", {
     await: Check.record<Extract<CatchUp, { mode: "await" }>>({
       mode: Check.oneOf("await"),

@@ -12,16 +12,20 @@
  * Tables of one client share what can be shared: what is known of a topic, the requests that ask for it, and the connections
  * to each broker (`docs/operations.md` has the figures).
  *
+ * Of grouped topics they are grouped tables: what a topic is decides, here as in `GroupedKafkaTable`.
+ *
  * @since 0.1.0
  */
 import { Context, type Duration, Effect, Exit, Layer, MutableHashMap, Option, RcMap, Scope } from "effect"
+import type { GroupKey } from "./Codec.ts"
+import * as GroupedKafkaTable from "./GroupedKafkaTable.ts"
 import * as Check from "./internal/options.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
 import type { KafkaClient } from "./KafkaClient.ts"
 import * as KafkaTable from "./KafkaTable.ts"
 import type { TableEntry } from "./TableEntry.ts"
 import type { InvalidOption } from "./TableError.ts"
-import type { TableTopic } from "./TableTopic.ts"
+import { type GroupedTopic, isGrouped, type TableTopic } from "./TableTopic.ts"
 
 const TypeId = "~effect-ktables/KafkaTables"
 
@@ -49,6 +53,23 @@ export interface KafkaTables<in out K, in out V, out Entry extends TableEntry<K,
 }
 
 /**
+ * Grouped tables by name, whose topics are grouped.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Grouped<
+  in out G,
+  in out M,
+  in out V,
+  out Entry extends TableEntry<GroupKey<G, M>, V> = TableEntry<GroupKey<G, M>, V>
+> extends KafkaTables<GroupKey<G, M>, V, Entry> {
+  readonly get: (
+    name: string
+  ) => Effect.Effect<GroupedKafkaTable.GroupedKafkaTable<G, M, V, Entry>, KafkaTable.StartError, Scope.Scope>
+}
+
+/**
  * Options of `make`, which are those of each table but for the first.
  *
  * @category models
@@ -59,8 +80,15 @@ export interface Options<out R = never, out Headers extends boolean = boolean> e
   readonly idleTimeToLive?: Duration.Input | undefined
 }
 
-const checkOwn = Check.record<Pick<Options, "idleTimeToLive">>({ idleTimeToLive: Check.duration({ min: 0 }) })
+const checkOwn = Check.fields<Pick<Options, "idleTimeToLive">>({ idleTimeToLive: Check.duration({ min: 0 }) })
 const checkTopicOf = Check.satisfies("a function from a name to a topic", Check.isFunction)
+
+// Which tables there are follows from the topics: `make` says so by its types, and looks at each topic.
+// oxlint-disable-next-line typescript/no-explicit-any
+type AnyTopic<RD, RE> = TableTopic<any, any, RD, RE>
+// oxlint-disable-next-line typescript/no-explicit-any
+type AnyTables = any
+type Making<R> = Effect.Effect<KafkaTable.Any, KafkaTable.StartError, KafkaClient | R | Scope.Scope>
 
 /**
  * Makes the map of tables in the current scope, with none in it; closing the scope closes all of them.
@@ -95,19 +123,34 @@ const checkTopicOf = Check.satisfies("a function from a name to a topic", Check.
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never, const Headers extends boolean = false>(
-  topicOf: (name: string) => TableTopic<K, V, RD, RE>,
-  options: Options<R, Headers> = {}
-): Effect.fn.Return<
-  KafkaTables<K, V, KafkaTable.Entry<K, V, Headers>>,
-  InvalidOption,
-  KafkaClient | RD | R | Scope.Scope
-> {
-  type Table = KafkaTable.KafkaTable<K, V, KafkaTable.Entry<K, V, Headers>>
-  type Tables = KafkaTables<K, V, KafkaTable.Entry<K, V, Headers>>
+export const make: {
+  <G, M, V, RD, RE, R = never, const Headers extends boolean = false>(
+    topicOf: (name: string) => GroupedTopic<G, M, V, RD, RE>,
+    options?: Options<R, Headers>
+  ): Effect.Effect<
+    Grouped<G, M, V, KafkaTable.Entry<GroupKey<G, M>, V, Headers>>,
+    InvalidOption,
+    KafkaClient | RD | R | Scope.Scope
+  >
+  <K, V, RD, RE, R = never, const Headers extends boolean = false>(
+    topicOf: (name: string) => TableTopic<K, V, RD, RE>,
+    options?: Options<R, Headers>
+  ): Effect.Effect<
+    KafkaTables<K, V, KafkaTable.Entry<K, V, Headers>>,
+    InvalidOption,
+    KafkaClient | RD | R | Scope.Scope
+  >
+} = <RD, RE, R>(topicOf: (name: string) => AnyTopic<RD, RE>, options?: Options<R>) => makeAny(topicOf, options)
+
+const makeAny = Effect.fnUntraced(function* <RD, RE, R>(
+  topicOf: (name: string) => AnyTopic<RD, RE>,
+  options: Options<R> = {}
+): Effect.fn.Return<AnyTables, InvalidOption, KafkaClient | RD | R | Scope.Scope> {
   yield* Check.taken(checkTopicOf, topicOf, undefined, "topicOf")
-  const { idleTimeToLive, ...tableOptions } = options
-  const own = yield* Check.taken(checkOwn, { idleTimeToLive })
+  const own = yield* Check.taken<Pick<Options, "idleTimeToLive">>(checkOwn, options)
+  const { idleTimeToLive: _, ...given } = options
+  // What is wrong with them is said here, and not to whoever is the first to ask for a table.
+  const tableOptions = yield* Check.taken(KafkaTable.checkOptions, given)
   const scope = yield* Effect.scope
   const services = Context.omit(Scope.Scope)(yield* Effect.context<KafkaClient | RD | R | Scope.Scope>())
 
@@ -121,12 +164,15 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never, const 
   const lookup = Effect.fnUntraced(function* (name: string) {
     const entryScope = yield* Effect.scope
     const dropped = Effect.suspend(() => drop(name, entryScope))
-    const made = Effect.suspend(() => KafkaTable.make(topicOf(name), tableOptions))
+    const made = Effect.suspend((): Making<RD | R> => {
+      const topic = topicOf(name)
+      return isGrouped(topic) ? GroupedKafkaTable.make(topic, tableOptions) : KafkaTable.make(topic, tableOptions)
+    })
     return { table: yield* Effect.onError(made, () => dropped), dropped }
   }, Effect.provideContext(services))
 
   interface Made {
-    readonly table: Table
+    readonly table: KafkaTable.Any
     readonly dropped: Effect.Effect<unknown>
   }
   const tables: RcMap.RcMap<string, Made, KafkaTable.StartError> = yield* RcMap.make({
@@ -135,13 +181,13 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never, const 
   })
 
   /** Whether it has ended for good: a failure is that where nothing begins again, also before the reader has ended. */
-  const isOver = (table: Table): boolean => {
+  const isOver = (table: KafkaTable.Any): boolean => {
     const { end, status } = CellTable.cellOf(table)
     return end !== undefined || (status._tag === "Failed" && tableOptions.restart === undefined)
   }
 
   /** Holds a table that goes on; one that did not start, or has ended, is let go of at once. */
-  const get: Tables["get"] = (name) =>
+  const get: (name: string) => Effect.Effect<KafkaTable.Any, KafkaTable.StartError, Scope.Scope> = (name) =>
     Effect.uninterruptibleMask(
       Effect.fnUntraced(function* (restore) {
         const held = yield* Scope.fork(yield* Effect.scope)
@@ -154,15 +200,14 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never, const 
       })
     )
 
-  const self: Tables = {
+  return {
     [TypeId]: TypeId,
     get,
-    invalidate: (name) => RcMap.invalidate(tables, name),
+    invalidate: (name: string) => RcMap.invalidate(tables, name),
     names: Effect.suspend(() =>
       tables.state._tag === "Closed" ? Effect.succeed([]) : Effect.map(RcMap.keys(tables), (names) => [...names])
     )
   }
-  return self
 })
 
 /**
@@ -175,12 +220,22 @@ export const make = Effect.fnUntraced(function* <K, V, RD, RE, R = never, const 
  * @category layers
  * @since 0.1.0
  */
-export const layer = <Self, K, V, RD, RE, R = never>(
-  tag: Context.Key<Self, KafkaTables<K, V>>,
-  topicOf: (name: string) => TableTopic<K, V, RD, RE>,
+export const layer: {
+  <Self, G, M, V, RD, RE, R = never>(
+    tag: Context.Key<Self, Grouped<G, M, V>>,
+    topicOf: (name: string) => GroupedTopic<G, M, V, RD, RE>,
+    options?: Options<R>
+  ): Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>>
+  <Self, K, V, RD, RE, R = never>(
+    tag: Context.Key<Self, KafkaTables<K, V>>,
+    topicOf: (name: string) => TableTopic<K, V, RD, RE>,
+    options?: Options<R>
+  ): Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>>
+} = <Self, RD, RE, R>(
+  tag: Context.Key<Self, AnyTables>,
+  topicOf: (name: string) => AnyTopic<RD, RE>,
   options?: Options<R>
-): Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>> =>
-  Layer.effect(tag, make(topicOf, options))
+) => Layer.effect(tag, makeAny(topicOf, options))
 
 /**
  * A service class whose service is tables by name.
@@ -191,10 +246,9 @@ export const layer = <Self, K, V, RD, RE, R = never>(
 export interface ServiceClass<
   in out Self,
   in out Id extends string,
-  in out K,
-  in out V,
+  in out Tables,
   out RD
-> extends Context.ServiceClass<Self, Id, KafkaTables<K, V>> {
+> extends Context.ServiceClass<Self, Id, Tables> {
   /** The tables with default options; the same ones wherever it is provided. */
   readonly layer: Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD, Scope.Scope>>
   /** A new layer with these options; keep it in a constant. */
@@ -231,13 +285,22 @@ export interface ServiceClass<
  * @category services
  * @since 0.1.0
  */
-export const Service =
-  <Self>() =>
+export const Service = <Self>(): {
+  <const Id extends string, G, M, V, RD = never, RE = never>(
+    id: Id,
+    topicOf: (name: string) => GroupedTopic<G, M, V, RD, RE>
+  ): ServiceClass<Self, Id, Grouped<G, M, V>, RD>
   <const Id extends string, K, V, RD = never, RE = never>(
     id: Id,
     topicOf: (name: string) => TableTopic<K, V, RD, RE>
-  ): ServiceClass<Self, Id, K, V, RD> => {
-    const tag = Context.Service<Self, KafkaTables<K, V>>()(id)
-    const layerWith = <R>(options: Options<R>) => layer(tag, topicOf, options)
-    return Object.assign(tag, { layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, K, V, RD>
-  }
+  ): ServiceClass<Self, Id, KafkaTables<K, V>, RD>
+} => serviceOf
+
+const serviceOf = <Self, const Id extends string, RD, RE>(
+  id: Id,
+  topicOf: (name: string) => AnyTopic<RD, RE>
+): ServiceClass<Self, Id, AnyTables, RD> => {
+  const tag = Context.Service<Self, AnyTables>()(id)
+  const layerWith = <R>(options: Options<R>) => Layer.effect(tag, makeAny(topicOf, options))
+  return Object.assign(tag, { layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, AnyTables, RD>
+}

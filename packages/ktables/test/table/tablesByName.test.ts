@@ -1,7 +1,14 @@
 /** Tables of one shape by name: shared while used, closed when idle, made again after they have failed. */
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope, Stream } from "effect"
-import { Codec, type KafkaClient, type KafkaTable, KafkaTables, TableTopic } from "effect-ktables"
+import {
+  Codec,
+  GroupedKafkaTableWriter,
+  type KafkaClient,
+  type KafkaTable,
+  KafkaTables,
+  TableTopic
+} from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { pass, settle, until } from "../support/time.ts"
@@ -10,6 +17,9 @@ import { onMemory, put } from "./fixtures.ts"
 const pricesOf = (region: string) =>
   TableTopic.make({ name: `prices.${region}`, key: Schema.String, value: Schema.Finite })
 const known = { ensureTopic: { create: false } } as const
+
+const hostsOf = (region: string) =>
+  TableTopic.grouped({ name: `hosts.${region}`, group: Schema.String, member: Schema.String, value: Schema.Int })
 
 /** A region's topic with one price. */
 const open = Effect.fnUntraced(function* (region: string, price: number) {
@@ -253,11 +263,30 @@ describe("tables by name", () => {
     })
   )
 
+  it.effect("of grouped topics are grouped tables, shared as others are", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const hosts = yield* KafkaTables.make(hostsOf)
+        const writer = yield* GroupedKafkaTableWriter.make(hostsOf("eu"))
+        const table = yield* hosts.get("eu")
+        assert.strictEqual(yield* hosts.get("eu"), table)
+        yield* table.awaitOffset(yield* writer.set("billing", "a", 1))
+        const billing = yield* table.group("billing")
+        assert.deepStrictEqual([yield* table.groups, [...billing.view]], [["billing"], [["a", 1]]])
+      })
+    )
+  )
+
   it.effect("refuse options that cannot be meant", () =>
     onMemory(
       Effect.gen(function* () {
         const given = { idleTimeToLive: "soon" } as unknown as KafkaTables.Options
         assert.strictEqual((yield* Effect.flip(KafkaTables.make(pricesOf, given)))._tag, "InvalidOption")
+        // Also what each table takes, before anybody asks for one.
+        for (const wrong of [{ idleTimeToLife: "1 minute" }, { fetch: { maxWait: "never" } }, null]) {
+          const made = KafkaTables.make(pricesOf, wrong as unknown as KafkaTables.Options)
+          assert.strictEqual((yield* Effect.flip(made))._tag, "InvalidOption")
+        }
         const prices = yield* KafkaTables.make(pricesOf, known)
         assert.strictEqual((yield* Effect.flip(prices.get("e u")))._tag, "InvalidTopic")
       })
@@ -278,6 +307,23 @@ describe("a service of tables by name", () => {
         )
         assert.strictEqual(one, other)
         assert.strictEqual(one.view.get("apple"), 1)
+      })
+    )
+  )
+
+  it.effect("gives grouped tables of grouped topics", () =>
+    onMemory(
+      Effect.gen(function* () {
+        class Hosts extends KafkaTables.Service<Hosts>()("test/Hosts", hostsOf) {}
+        const writer = yield* GroupedKafkaTableWriter.make(hostsOf("eu"))
+        yield* writer.set("billing", "a", 1)
+        const members = Effect.gen(function* () {
+          const hosts = yield* Hosts
+          return yield* (yield* hosts.get("eu")).members("billing")
+        })
+        assert.deepStrictEqual(yield* Effect.provide(members, Hosts.layer), [["a", 1]])
+        const layer = KafkaTables.layer(Hosts, hostsOf, { idleTimeToLive: 0 })
+        assert.deepStrictEqual(yield* Effect.provide(members, layer), [["a", 1]])
       })
     )
   )
