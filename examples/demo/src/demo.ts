@@ -6,7 +6,7 @@ import { Array, Clock, Effect, Equal, Fiber, Hash, HashMap, Option, Schedule, Sc
 import { KafkaTable, KafkaTableWriter, KafkaTopic, type WriteAck } from "effect-ktables"
 import { readManifests } from "./manifests.ts"
 import { type Display, type Observer, observe } from "./observe.ts"
-import { Package, packages } from "./Package.ts"
+import { type Package, packages, upgraded } from "./Package.ts"
 import type { Output } from "./terminal/Output.ts"
 import { changeText, type Course, facts, type Picture, progress } from "./terminal/Picture.ts"
 import { count, span } from "./terminal/text.ts"
@@ -33,11 +33,6 @@ const display: Display<Package> = {
   cells: (name, { dependencies, license, version }) => [name, version, license, String(dependencies)],
   detail: (value, previous) =>
     Option.isNone(previous) ? value.version : `${previous.value.version} → ${value.version}`
-}
-
-const upgraded = (current: Package): Package => {
-  const [major = "0", minor = "0"] = current.version.split(".")
-  return new Package({ ...current, version: `${major}.${Number.parseInt(minor, 10) + 1 || 1}.0` })
 }
 
 const median = (values: ReadonlyArray<number>): number | undefined =>

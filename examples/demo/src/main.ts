@@ -11,6 +11,9 @@ if (settings._tag === "Help") {
 } else if (settings._tag === "Wrong") {
   console.error(`${settings.detail} (see --help)`)
   process.exitCode = 1
+} else if (settings._tag === "Page") {
+  const { runPage } = await import("./run.ts")
+  runPage(settings.port)
 } else {
   const output = Output.open(process.stdout)
   process.once("SIGINT", quit).once("SIGTERM", quit)

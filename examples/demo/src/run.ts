@@ -4,6 +4,7 @@ import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { randomBytes } from "node:crypto"
 import { demo } from "./demo.ts"
 import { follow } from "./follow.ts"
+import { page } from "./page.ts"
 import type { Settings } from "./settings.ts"
 import type { Output } from "./terminal/Output.ts"
 
@@ -47,7 +48,9 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
       const isOwn = settings.brokers === undefined
       const topic = isOwn ? "packages" : `ktables-demo-${randomBytes(4).toString("hex")}`
       return Effect.map(demo(output, { ...options, topic }), (line) =>
-        output.close(isOwn ? line : `${line} The topic ${topic} stays on ${where}.`)
+        output.close(
+          isOwn ? `${line} Look at it in a browser: pnpm demo --page.` : `${line} The topic ${topic} stays on ${where}.`
+        )
       )
     })
   )
@@ -72,3 +75,7 @@ export const run = (settings: Extract<Settings, { readonly _tag: "Demo" | "Follo
   )
   NodeRuntime.runMain(main, { disableErrorReporting: true, teardown })
 }
+
+/** Serves the page to the end of the process. */
+export const runPage = (port: number): void =>
+  page(port).pipe(Effect.provide(MemoryKafka.layer), (main) => NodeRuntime.runMain(main, { teardown: endsByHand }))

@@ -19,6 +19,7 @@ layer(TestKafka.layer, { excludeTestServices: true })("the demo", (it) => {
       assert.isAbove(Number(removed), 0)
       assert.strictEqual(Number(left), Number(announced) - Number(removed))
       assert.match(demo.lines("stdout").at(-1) ?? "", lastLine)
+      assert.match(demo.lines("stdout").at(-1) ?? "", /pnpm demo --page/)
       assert.deepStrictEqual(demo.lines("stderr"), [])
     }).pipe(Effect.scoped)
   )
@@ -67,6 +68,27 @@ layer(TestKafka.layer, { excludeTestServices: true })("the demo", (it) => {
         assert.strictEqual(lines.length, 1, lines.join("\n"))
         assert.include(lines[0], says)
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("--page serves the tables with a live page, while writers go on, until it is ended", () =>
+    Effect.gen(function* () {
+      const demo = yield* start(main, { args: ["--page", "--port", "0"], env: { KAFKA_BROKERS: undefined } })
+      const [, url = ""] = /at (http\S+) until/.exec(yield* demo.line(/^The tables are at /)) ?? []
+      const read = (path: string) => Effect.promise(() => fetch(`${url}${path}`).then((response) => response.text()))
+      assert.include(yield* read("/"), "<title>ktables</title>")
+      const position = Effect.map(read("/tables"), (text) => {
+        const { tables } = JSON.parse(text) as { readonly tables: ReadonlyArray<Record<"name" | "at", string>> }
+        assert.deepStrictEqual(
+          tables.map(({ name }) => name),
+          ["packages", "packages-without-dependencies"]
+        )
+        return tables[0]!.at
+      })
+      const before = yield* position
+      yield* Effect.repeat(position, { until: (at) => at !== before })
+      yield* demo.terminate
+      assert.strictEqual(yield* demo.exitCode, 0)
     }).pipe(Effect.scoped)
   )
 
