@@ -161,14 +161,15 @@ export const make = Effect.fn("GroupedKafkaTable.make")(function* <
   RD,
   RE,
   R = never,
-  const Headers extends boolean = false
+  const Headers extends boolean = false,
+  const Checkpoint extends KafkaTable.CheckpointOptions | undefined = undefined
 >(
   topic: GroupedTopic<G, M, V, RD, RE>,
-  options?: KafkaTable.Options<R, Headers>
+  options?: KafkaTable.Options<R, Headers, Checkpoint>
 ): Effect.fn.Return<
   GroupedKafkaTable<G, M, V, KafkaTable.Entry<GroupKey<G, M>, V, Headers>>,
   KafkaTable.StartError,
-  KafkaClient | RD | R | Scope.Scope
+  KafkaClient | RD | R | KafkaTable.Needs<Checkpoint> | Scope.Scope
 > {
   yield* Check.taken(checkTopic, topic, undefined, "topic")
   const table = yield* KafkaTable.make(topic, options)
@@ -201,22 +202,36 @@ export const make = Effect.fn("GroupedKafkaTable.make")(function* <
  * @since 0.1.0
  */
 export const layer: {
-  <Self, G, M, V, RD, RE, R = never>(
+  <Self, G, M, V, RD, RE, R = never, Checkpoint extends KafkaTable.CheckpointOptions | undefined = undefined>(
     tag: Context.Key<Self, WithHeaders<G, M, V>>,
     topic: GroupedTopic<G, M, V, RD, RE>,
-    options: KafkaTable.Options<R, true> & { readonly headers: true }
-  ): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
-  <Self, Shape extends GroupedKafkaTable<G, M, V>, G, M, V, RD, RE, R = never>(
+    options: KafkaTable.Options<R, true, Checkpoint> & { readonly headers: true }
+  ): Layer.Layer<Self, KafkaTable.StartError, LayerNeeds<RD | R, Checkpoint>>
+  <
+    Self,
+    Shape extends GroupedKafkaTable<G, M, V>,
+    G,
+    M,
+    V,
+    RD,
+    RE,
+    R = never,
+    Checkpoint extends KafkaTable.CheckpointOptions | undefined = undefined
+  >(
     tag: Context.Key<Self, Shape> & Makes<GroupedKafkaTable<G, M, V>, Shape>,
     topic: GroupedTopic<G, M, V, RD, RE>,
-    options?: KafkaTable.Options<R>
-  ): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
-} = <Self, G, M, V, RD, RE, R = never>(
+    options?: KafkaTable.Options<R, boolean, Checkpoint>
+  ): Layer.Layer<Self, KafkaTable.StartError, LayerNeeds<RD | R, Checkpoint>>
+} = <Self, G, M, V, RD, RE, R = never, Checkpoint extends KafkaTable.CheckpointOptions | undefined = undefined>(
   tag: Context.Key<Self, GroupedKafkaTable<G, M, V>>,
   topic: GroupedTopic<G, M, V, RD, RE>,
-  options?: KafkaTable.Options<R>
-): Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>> =>
-  Layer.effect(tag, make(topic, options))
+  options?: KafkaTable.Options<R, boolean, Checkpoint>
+): Layer.Layer<Self, KafkaTable.StartError, LayerNeeds<RD | R, Checkpoint>> => Layer.effect(tag, make(topic, options))
+
+/** As of a table of a topic: its codecs' services, but for the scope, which is the layer's own, and the store. */
+type LayerNeeds<R, Checkpoint extends KafkaTable.CheckpointOptions | undefined> =
+  | KafkaClient
+  | Exclude<R | KafkaTable.Needs<Checkpoint>, Scope.Scope>
 
 /** No tag of a table that keeps headers: these are asked for by the option. */
 type Makes<Made, Shape> = [Made] extends [Shape] ? unknown : never
@@ -240,9 +255,9 @@ export interface ServiceClass<
   /** The table with default options; one reader wherever it is provided. */
   readonly layer: Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD, Scope.Scope>>
   /** A new layer with these options; keep it in a constant. */
-  readonly layerWith: <R = never>(
-    options: KafkaTable.Options<R>
-  ) => Layer.Layer<Self, KafkaTable.StartError, KafkaClient | Exclude<RD | R, Scope.Scope>>
+  readonly layerWith: <R = never, Checkpoint extends KafkaTable.CheckpointOptions | undefined = undefined>(
+    options: KafkaTable.Options<R, boolean, Checkpoint>
+  ) => Layer.Layer<Self, KafkaTable.StartError, LayerNeeds<RD | R, Checkpoint>>
 }
 
 /**
@@ -280,6 +295,8 @@ export const Service =
     topic: GroupedTopic<G, M, V, RD, RE>
   ): ServiceClass<Self, Id, G, M, V, RD, RE> => {
     const tag = Context.Service<Self, GroupedKafkaTable<G, M, V>>()(id)
-    const layerWith = <R>(options: KafkaTable.Options<R>) => layer(tag, topic, options)
+    const layerWith = <R, Checkpoint extends KafkaTable.CheckpointOptions | undefined = undefined>(
+      options: KafkaTable.Options<R, boolean, Checkpoint>
+    ) => layer(tag, topic, options)
     return Object.assign(tag, { topic, layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, G, M, V, RD, RE>
   }

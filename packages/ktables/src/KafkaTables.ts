@@ -75,9 +75,23 @@ export interface Grouped<
  * @category models
  * @since 0.1.0
  */
-export interface Options<out R = never, out Headers extends boolean = boolean> extends KafkaTable.Options<R, Headers> {
+export interface Options<
+  out R = never,
+  out Headers extends boolean = boolean,
+  out Checkpoint extends CheckpointOptions | undefined = undefined
+> extends KafkaTable.Options<R, Headers, Checkpoint> {
   /** How long a table is kept that nobody holds: it follows its topic meanwhile, and need not be read again. Default: 1 minute. */
   readonly idleTimeToLive?: Duration.Input | undefined
+}
+
+/**
+ * How each table keeps its checkpoint, which is called as its topic.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CheckpointOptions extends Pick<KafkaTable.CheckpointOptions, "every"> {
+  readonly name?: undefined
 }
 
 const checkOwn = Check.fields<Pick<Options, "idleTimeToLive">>({ idleTimeToLive: Check.duration({ min: 0 }) })
@@ -88,6 +102,8 @@ const checkTopicOf = Check.satisfies("a function from a name to a topic", Check.
 type AnyTopic<RD, RE> = TableTopic<any, any, RD, RE>
 // oxlint-disable-next-line typescript/no-explicit-any
 type AnyTables = any
+// What they need says `make` by its types, too: a store of checkpoints is found where there is to be one.
+type AnyOptions<R> = Options<R, boolean, CheckpointOptions | undefined>
 type Making<R> = Effect.Effect<KafkaTable.Any, KafkaTable.StartError, KafkaClient | R | Scope.Scope>
 
 /**
@@ -124,33 +140,50 @@ type Making<R> = Effect.Effect<KafkaTable.Any, KafkaTable.StartError, KafkaClien
  * @since 0.1.0
  */
 export const make: {
-  <G, M, V, RD, RE, R = never, const Headers extends boolean = false>(
+  <
+    G,
+    M,
+    V,
+    RD,
+    RE,
+    R = never,
+    const Headers extends boolean = false,
+    const Checkpoint extends CheckpointOptions | undefined = undefined
+  >(
     topicOf: (name: string) => GroupedTopic<G, M, V, RD, RE>,
-    options?: Options<R, Headers>
+    options?: Options<R, Headers, Checkpoint>
   ): Effect.Effect<
     Grouped<G, M, V, KafkaTable.Entry<GroupKey<G, M>, V, Headers>>,
     InvalidOption,
-    KafkaClient | RD | R | Scope.Scope
+    KafkaClient | RD | R | KafkaTable.Needs<Checkpoint> | Scope.Scope
   >
-  <K, V, RD, RE, R = never, const Headers extends boolean = false>(
+  <
+    K,
+    V,
+    RD,
+    RE,
+    R = never,
+    const Headers extends boolean = false,
+    const Checkpoint extends CheckpointOptions | undefined = undefined
+  >(
     topicOf: (name: string) => TableTopic<K, V, RD, RE>,
-    options?: Options<R, Headers>
+    options?: Options<R, Headers, Checkpoint>
   ): Effect.Effect<
     KafkaTables<K, V, KafkaTable.Entry<K, V, Headers>>,
     InvalidOption,
-    KafkaClient | RD | R | Scope.Scope
+    KafkaClient | RD | R | KafkaTable.Needs<Checkpoint> | Scope.Scope
   >
-} = <RD, RE, R>(topicOf: (name: string) => AnyTopic<RD, RE>, options?: Options<R>) => makeAny(topicOf, options)
+} = <RD, RE, R>(topicOf: (name: string) => AnyTopic<RD, RE>, options?: AnyOptions<R>) => makeAny(topicOf, options)
 
 const makeAny = Effect.fnUntraced(function* <RD, RE, R>(
   topicOf: (name: string) => AnyTopic<RD, RE>,
-  options: Options<R> = {}
+  options: AnyOptions<R> = {}
 ): Effect.fn.Return<AnyTables, InvalidOption, KafkaClient | RD | R | Scope.Scope> {
   yield* Check.taken(checkTopicOf, topicOf, undefined, "topicOf")
   const own = yield* Check.taken<Pick<Options, "idleTimeToLive">>(checkOwn, options)
   const { idleTimeToLive: _, ...given } = options
   // What is wrong with them is said here, and not to whoever is the first to ask for a table.
-  const tableOptions = yield* Check.taken(KafkaTable.checkOptions, given)
+  const tableOptions = yield* Check.taken(KafkaTable.checkOptions, given as KafkaTable.Options<R>)
   const scope = yield* Effect.scope
   const services = Context.omit(Scope.Scope)(yield* Effect.context<KafkaClient | RD | R | Scope.Scope>())
 
@@ -221,21 +254,25 @@ const makeAny = Effect.fnUntraced(function* <RD, RE, R>(
  * @since 0.1.0
  */
 export const layer: {
-  <Self, G, M, V, RD, RE, R = never>(
+  <Self, G, M, V, RD, RE, R = never, Checkpoint extends CheckpointOptions | undefined = undefined>(
     tag: Context.Key<Self, Grouped<G, M, V>>,
     topicOf: (name: string) => GroupedTopic<G, M, V, RD, RE>,
-    options?: Options<R>
-  ): Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>>
-  <Self, K, V, RD, RE, R = never>(
+    options?: Options<R, boolean, Checkpoint>
+  ): Layer.Layer<Self, InvalidOption, LayerNeeds<RD | R, Checkpoint>>
+  <Self, K, V, RD, RE, R = never, Checkpoint extends CheckpointOptions | undefined = undefined>(
     tag: Context.Key<Self, KafkaTables<K, V>>,
     topicOf: (name: string) => TableTopic<K, V, RD, RE>,
-    options?: Options<R>
-  ): Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>>
+    options?: Options<R, boolean, Checkpoint>
+  ): Layer.Layer<Self, InvalidOption, LayerNeeds<RD | R, Checkpoint>>
 } = <Self, RD, RE, R>(
   tag: Context.Key<Self, AnyTables>,
   topicOf: (name: string) => AnyTopic<RD, RE>,
-  options?: Options<R>
+  options?: AnyOptions<R>
 ) => Layer.effect(tag, makeAny(topicOf, options))
+
+type LayerNeeds<R, Checkpoint extends CheckpointOptions | undefined> =
+  | KafkaClient
+  | Exclude<R | KafkaTable.Needs<Checkpoint>, Scope.Scope>
 
 /**
  * A service class whose service is tables by name.
@@ -252,9 +289,9 @@ export interface ServiceClass<
   /** The tables with default options; the same ones wherever it is provided. */
   readonly layer: Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD, Scope.Scope>>
   /** A new layer with these options; keep it in a constant. */
-  readonly layerWith: <R = never>(
-    options: Options<R>
-  ) => Layer.Layer<Self, InvalidOption, KafkaClient | Exclude<RD | R, Scope.Scope>>
+  readonly layerWith: <R = never, Checkpoint extends CheckpointOptions | undefined = undefined>(
+    options: Options<R, boolean, Checkpoint>
+  ) => Layer.Layer<Self, InvalidOption, LayerNeeds<RD | R, Checkpoint>>
 }
 
 /**
@@ -301,6 +338,6 @@ const serviceOf = <Self, const Id extends string, RD, RE>(
   topicOf: (name: string) => AnyTopic<RD, RE>
 ): ServiceClass<Self, Id, AnyTables, RD> => {
   const tag = Context.Service<Self, AnyTables>()(id)
-  const layerWith = <R>(options: Options<R>) => Layer.effect(tag, makeAny(topicOf, options))
+  const layerWith = <R>(options: AnyOptions<R>) => Layer.effect(tag, makeAny(topicOf, options))
   return Object.assign(tag, { layer: layerWith({}), layerWith }) as ServiceClass<Self, Id, AnyTables, RD>
 }

@@ -2,10 +2,18 @@
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Option, Schema } from "effect"
-import { CheckpointStore, type KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
+import {
+  CheckpointStore,
+  Codec,
+  GroupedKafkaTable,
+  type KafkaClient,
+  KafkaTable,
+  KafkaTables,
+  TableTopic
+} from "effect-ktables"
 import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { observeNumbers, withTopic } from "../faults/fixtures.ts"
-import { keys, onCluster, write } from "../support/kafka.ts"
+import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { until, within } from "../support/time.ts"
 import { numbers } from "../table/fixtures.ts"
 import { checkpointOf, type Files, observeKept } from "./fixtures.ts"
@@ -263,6 +271,41 @@ describe("a table with a checkpoint", () => {
         const after = yield* observeKept(files)
         assert.deepStrictEqual((yield* checkpointOf(after.table)).resumed, [])
         yield* after.verify()
+      })
+    )
+  )
+
+  it.effect("of groups goes on from its checkpoint, and so do tables by name", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* memory
+        const hosts = TableTopic.grouped({
+          name: "hosts",
+          group: Schema.String,
+          member: Schema.String,
+          value: Schema.Finite
+        })
+        for (const name of ["hosts", "prices.eu"]) yield* kafka.createTopic(name)
+        yield* kafka.append("hosts", [{ key: "1:ab", value: "1" }])
+        yield* kafka.append("prices.eu", [{ key: "apple", value: "2" }])
+        const life = Effect.gen(function* () {
+          const grouped = yield* GroupedKafkaTable.make(hosts, { checkpoint: {} })
+          const tables = yield* KafkaTables.make(
+            (region: string) => TableTopic.make({ name: `prices.${region}`, key: Codec.string, value: Schema.Finite }),
+            { checkpoint: { every: "1 second" } }
+          )
+          const prices = yield* tables.get("eu")
+          assert.strictEqual(yield* grouped.memberCount("a"), 1)
+          assert.strictEqual(prices.view.get("apple"), 2)
+          return [yield* checkpointOf(grouped), yield* checkpointOf(prices)].map(({ resumed }) => resumed)
+        })
+        const files: Files = new Map()
+        const once = within("a life", 30 * SECOND, kept(Effect.scoped(life), files))
+        assert.deepStrictEqual(yield* once, [[], []])
+        assert.sameMembers([...files.keys()], ["hosts", "prices.eu"])
+        assert.deepStrictEqual(yield* once, [[0], [0]])
+        // @ts-expect-error Tables of several topics would share what has one name.
+        void KafkaTables.make(() => numbers, { checkpoint: { name: "all" } })
       })
     )
   )
