@@ -67,7 +67,7 @@ export class CheckpointStore extends Context.Service<CheckpointStore, Service>()
  * import { CheckpointStore } from "effect-ktables"
  *
  * export const checkpoints = Layer.unwrap(
- *   Effect.map(Config.string("CHECKPOINTS"), CheckpointStore.layerFileSystem)
+ *   Effect.map(Config.String("CHECKPOINTS"), CheckpointStore.layerFileSystem)
  * )
  * ```
  *
