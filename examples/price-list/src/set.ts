@@ -5,10 +5,13 @@ import { Goods, kafka, Orders, Stock } from "./shop.ts"
 
 const [what, key = "", first = "", second = "0"] = process.argv.slice(2)
 
+/** Who changes it: `past` tells it later. */
+const by = { key: "by", value: process.env["BY"] ?? "somebody" }
+
 const write = Effect.gen(function* () {
   switch (what) {
     case "goods":
-      return yield* (yield* Goods).set(key, { category: first, price: Number(second) })
+      return yield* (yield* Goods).set(key, { category: first, price: Number(second) }, { headers: [by] })
     case "stock":
       return yield* (yield* Stock).set(key, Number(first))
     default:

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import { start } from "../../support/exampleProcess.ts"
 
 const main = new URL("../src/main.ts", import.meta.url)
+const past = new URL("../src/past.ts", import.meta.url)
 const set = new URL("../src/set.ts", import.meta.url)
 const till = new URL("../src/till.ts", import.meta.url)
 
@@ -28,6 +29,29 @@ layer(TestKafka.layer, { excludeTestServices: true })("price list", (it) => {
       yield* write("goods", "apple", "fruit", "2.5")
       yield* shop.line(/^fruit: apple 2\.5 \(40 in stock\)$/)
       yield* shop.line(/^order-1: apple, 7\.5$/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("what a price was, and who changed it, is told from the log", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const env = { KAFKA_BROKERS: brokers.join(","), TOPICS: yield* TestKafka.uniqueName("shop") }
+      const write = Effect.fnUntraced(function* (BY: string, ...args: ReadonlyArray<string>) {
+        const setter = yield* start(set, { args: ["goods", ...args], env: { ...env, BY } })
+        yield* setter.line(/ is written at offset \d+$/)
+        assert.strictEqual(yield* setter.exitCode, 0)
+        return new Date()
+      })
+      const before = yield* write("ann", "apple", "fruit", "2")
+      yield* write("bob", "apple", "fruit", "3")
+      const teller = yield* start(past, { args: ["apple", before.toISOString()], env })
+      assert.strictEqual(yield* teller.exitCode, 0)
+      const lines = teller.lines("stdout").filter((line) => !line.includes(" INFO "))
+      assert.deepStrictEqual(lines.slice(0, 2), ["apple cost 2", "changed since: apple"])
+      assert.deepStrictEqual(
+        lines.slice(2).map((line) => line.replace(/^\S+T\S+Z /, "")),
+        ["set to 2 by ann", "set to 3 by bob", "that is all since the beginning"]
+      )
     }).pipe(Effect.scoped)
   )
 
