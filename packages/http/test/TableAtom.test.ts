@@ -69,7 +69,7 @@ describe("an atom of a table", () => {
         watch: (key: string) => Stream.ensuring(Stream.onStart(replica.table.watch(key), count(1)), count(-1))
       })
       const price = TableAtom.values(table)("a")
-      const leave = registry.subscribe(price, () => {})
+      const leave = registry.subscribe(price, () => {}, { immediate: true })
       yield* settled
       assert.strictEqual(followers, 1)
       leave()
