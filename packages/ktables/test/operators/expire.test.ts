@@ -354,6 +354,39 @@ describe("a table with expire", () => {
       )
   )
 
+  it.effect("shows nothing again that has gone, when its source is replaced after the clock was set back", () =>
+    withSteps((step) =>
+      Effect.gen(function* () {
+        yield* TestClock.adjust(100_000)
+        const old: ReadonlyArray<readonly [string, Stamped]> = [
+          ["late", stamped(80_000)],
+          ["here", stamped(100_000)],
+          ["ahead", stamped(150_000)]
+        ]
+        const root = rootOf("root", old)
+        const young = yield* Table.expire(root.table, { ttl: 10_000 })
+        assert.deepStrictEqual([...young.view.keys()], ["here", "ahead"])
+        yield* TestClock.adjust(10_000)
+        yield* settle
+        assert.strictEqual(young.view.size, 0)
+        step(-60_000)
+        const replaced = (more: ReadonlyArray<readonly [string, Stamped]>) =>
+          root.cell.replace(contentsOf([...old, ...more]), () => {})
+        yield* replaced([["new", stamped(50_000)]])
+        assert.deepStrictEqual([...young.view.keys()], ["new"])
+        // And what has gone is not forgotten by that.
+        yield* TestClock.adjust(5000)
+        yield* replaced([["new", stamped(50_000)]])
+        assert.deepStrictEqual([...young.view.keys()], ["new"])
+        yield* TestClock.adjust(5000)
+        yield* settle
+        assert.strictEqual(young.view.size, 0)
+        put(root, [["here", stamped(60_000)]])
+        assert.deepStrictEqual([...young.view.keys()], ["here"])
+      })
+    )
+  )
+
   it.effect("is frozen with its source when that fails for good, and closed with it, without a timer", () =>
     Effect.gen(function* () {
       for (const how of ["Failed", "Closed"] as const) {

@@ -5,7 +5,6 @@ import { type Passed, PassedTime } from "../moment.ts"
 import type { Cell } from "../table/cell.ts"
 import { Commit, type Dependent } from "../table/commit.ts"
 import { Contents } from "../table/contents.ts"
-import { KeyIndex } from "../table/keyIndex.ts"
 import { Deadlines } from "./deadlines.ts"
 import { isSame } from "./isSame.ts"
 import { type AnyInput, type Derivation, type Derived, make } from "./operator.ts"
@@ -38,19 +37,16 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
   readonly #source: Source<K, V>
   readonly #time: Time<K, V>
   readonly #ttl: number
-  /** What it is to replace, until it is filled: of a record that is in both the arrival there counts. */
+  /** What it is to replace, until it is filled: a record that is in both goes when it goes there, or has gone. */
   #before: Expiring<K, V> | undefined
+  /** Whether entries that the source has, and that are not here, have gone. */
+  isFilled = false
   readonly #places = new Places()
   /** When each entry goes, by its slot. */
   readonly #deadlines = new Deadlines()
   /** The key of each entry, and its slot in the source. */
   readonly #keys: Array<K | undefined> = []
   readonly #origins: Array<number> = []
-  /**
-   * Entries that went by their arrival, though their timestamps lie ahead: none of them may arrive a second time. Undefined
-   * before the first.
-   */
-  #gone: KeyIndex<K, { readonly value: V; readonly deadline: number }> | undefined
 
   constructor(source: Source<K, V>, time: Time<K, V>, ttl: number, before: Expiring<K, V> | undefined) {
     this.#source = source
@@ -81,7 +77,10 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
     const step = this.#source.walk((key, value, slot) => this.#put(key, value, slot, this.#time.now()))
     return () => {
       const goesOn = step()
-      if (!goesOn) this.#before = undefined
+      if (!goesOn) {
+        this.#before = undefined
+        this.isFilled = true
+      }
       return goesOn
     }
   }
@@ -90,12 +89,7 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
   #put(key: K, value: V, slot: number, now: Passed): void {
     const arrived = now.passed + this.#ttl - ageOf(value, now)
     const deadline = this.#before === undefined ? arrived : Math.min(arrived, this.#before.#deadlineOf(key, value))
-    if (deadline <= now.passed) {
-      this.#remove(key, slot)
-      this.#remember(key, value, deadline, now)
-      return
-    }
-    this.#gone?.delete(key)
+    if (deadline <= now.passed) return this.#remove(key, slot)
     let place = this.#places.of(slot)
     if (place >= 0) this.contents.updateAt(place, key, value, isSame)
     else {
@@ -109,7 +103,6 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
   }
 
   #remove(key: K, slot: number): void {
-    this.#gone?.delete(key)
     const place = this.#places.of(slot)
     if (place < 0) return
     this.contents.deleteAt(place, key)
@@ -121,24 +114,20 @@ class Expiring<K, V extends Timestamped> implements Derivation<K, V> {
   #expire(now: Passed): void {
     for (let n = 0; n < MOST && this.#deadlines.earliest <= now.passed; n++) {
       const place = this.#deadlines.first
-      const deadline = this.#deadlines.of(place)
-      const key = this.#keys[place] as K
-      const value = this.contents.valueAt(place)
-      this.#remove(key, this.#origins[place]!)
-      this.#remember(key, value, deadline, now)
+      this.#remove(this.#keys[place] as K, this.#origins[place]!)
     }
   }
 
-  #remember(key: K, value: V, deadline: number, now: Passed): void {
-    if (ageOf(value, now) < this.#ttl) (this.#gone ??= new KeyIndex()).set(key, { value, deadline })
-  }
-
-  /** When a record goes, or went, that is here; Infinity of others. */
+  /**
+   * When a record goes that the source has; Infinity of others. One that is not shown has gone, whatever a clock says of its
+   * age now that was set back since.
+   */
   #deadlineOf(key: K, value: V): number {
-    const slot = this.contents.slotOf(key)
-    if (slot !== undefined && isSame(this.contents.valueAt(slot), value)) return this.#deadlines.of(slot)
-    const gone = this.#gone?.get(key)
-    return gone !== undefined && isSame(gone.value, value) ? gone.deadline : Number.POSITIVE_INFINITY
+    const { contents } = this.#source
+    const slot = contents.slotOf(key)
+    if (slot === undefined || !isSame(contents.valueAt(slot), value)) return Number.POSITIVE_INFINITY
+    const place = this.#places.of(slot)
+    return place < 0 ? Number.NEGATIVE_INFINITY : this.#deadlines.of(place)
   }
 }
 
@@ -172,7 +161,7 @@ class Time<K, V extends Timestamped> implements AnyInput<never> {
 
   /** Derives what is present, or what is to come in its place. */
   derive(make: (before: Expiring<K, V> | undefined) => Expiring<K, V>): Expiring<K, V> {
-    const derivation = make(this.#isReplacing ? this.#present : undefined)
+    const derivation = make(this.#isReplacing && this.#present?.isFilled === true ? this.#present : undefined)
     if (this.#isReplacing) this.#next = derivation
     else this.#present = derivation
     return derivation
