@@ -1,25 +1,26 @@
 /** The demo in a browser: writers upgrade, remove and announce packages until Ctrl-C, and a server shows the tables live. */
 import * as TableHttp from "@effect-ktables/http/TableHttp"
 import * as TableServer from "@effect-ktables/http/TableServer"
-import { Console, Effect, Layer, Random, Schedule } from "effect"
+import { Console, Context, Effect, Layer, Random, Schedule } from "effect"
 import { HttpServer } from "effect/http"
 import * as NetAddress from "effect/net/NetAddress"
 import { KafkaTable, KafkaTableWriter, Table } from "effect-ktables"
 import { readManifests } from "./manifests.ts"
-import { packages, upgraded } from "./Package.ts"
+import { type Package, packages, upgraded } from "./Package.ts"
 
 const topic = packages("packages")
 /** How the derived table is served: under a name of its own, with the same codecs. */
 const alone = packages("packages-without-dependencies")
 
-/** Changes one package after the other, each as often as the next: most are upgraded, some removed and announced again. */
-const keepWriting = Effect.gen(function* () {
-  const writer = yield* KafkaTableWriter.make(topic)
-  const manifests = yield* readManifests
-  yield* writer.setAll(manifests)
+/** Changes packages for ever, one after the other: most are upgraded, some removed and announced again. */
+const writing = Effect.fnUntraced(function* (
+  writer: KafkaTableWriter.KafkaTableWriter<string, Package>,
+  manifests: ReadonlyArray<readonly [string, Package]>
+) {
   const present = new Map(manifests)
   const step = Effect.gen(function* () {
-    const [name, first] = manifests[yield* Random.nextIntBetween(0, manifests.length)]!
+    // Both ends are possible.
+    const [name, first] = manifests[yield* Random.nextIntBetween(0, manifests.length - 1)]!
     const current = present.get(name)
     if (current !== undefined && (yield* Random.next) < 0.15) {
       present.delete(name)
@@ -29,23 +30,20 @@ const keepWriting = Effect.gen(function* () {
     present.set(name, next)
     return yield* writer.set(name, next)
   })
-  yield* Effect.forkScoped(Effect.repeat(step, Schedule.spaced("150 millis")))
+  return yield* Effect.andThen(Effect.repeat(step, Schedule.spaced("150 millis")), Effect.never)
 })
 
-const server = (port: number) =>
-  Effect.gen(function* () {
-    yield* keepWriting
-    const table = yield* KafkaTable.make(topic, { ensureTopic: false })
-    const derived = yield* table.pipe(Table.filter(({ dependencies }) => dependencies === 0))
-    return TableServer.layer({ tables: [TableHttp.served(topic, table), TableHttp.served(alone, derived)], port })
-  })
-
-/** Serves the page until it is interrupted, and says where. */
-export const page = (port: number) =>
-  Layer.launch(
-    Layer.effectDiscard(
-      Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
-        Console.log(`The tables are at ${NetAddress.formatUrlUnsafe(address)} until Ctrl-C.`)
-      )
-    ).pipe(Layer.provide(Layer.unwrap(server(port))))
+/** Serves the page until it is interrupted or a write fails, and says where. */
+export const page = Effect.fnUntraced(function* (port: number) {
+  const writer = yield* KafkaTableWriter.make(topic)
+  const manifests = yield* readManifests
+  yield* writer.setAll(manifests)
+  const table = yield* KafkaTable.make(topic, { ensureTopic: false })
+  const derived = yield* table.pipe(Table.filter(({ dependencies }) => dependencies === 0))
+  const server = yield* Layer.build(
+    TableServer.layer({ tables: [TableHttp.served(topic, table), TableHttp.served(alone, derived)], port })
   )
+  const { address } = Context.get(server, HttpServer.HttpServer)
+  yield* Console.log(`The tables are at ${NetAddress.formatUrlUnsafe(address)} until Ctrl-C.`)
+  return yield* writing(writer, manifests)
+}, Effect.scoped)

@@ -64,16 +64,18 @@ export const folded = (lines: ReadonlyArray<DiffLine>, context: number): Readonl
     return false
   }
   const out: Array<DiffLine | Gap> = []
-  let skipped = 0
+  let skipped: Array<DiffLine> = []
   const close = () => {
-    if (skipped > 0) out.push({ change: "gap", count: skipped })
-    skipped = 0
+    // A line is no longer than the words that would stand for it.
+    if (skipped.length === 1) out.push(...skipped)
+    if (skipped.length > 1) out.push({ change: "gap", count: skipped.length })
+    skipped = []
   }
   for (const [i, line] of lines.entries()) {
     if (isNear(i)) {
       close()
       out.push(line)
-    } else skipped++
+    } else skipped.push(line)
   }
   close()
   return out

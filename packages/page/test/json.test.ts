@@ -42,6 +42,15 @@ it("leaves out equal lines that are far from a change, and counts them", () => {
   )
 })
 
+it("leaves out no line alone", () => {
+  const rows = folded(diff(lines([1, 2, 3]), lines([1, 2, 4])), 1)
+  assert.deepStrictEqual(
+    rows.map(({ change }) => change),
+    ["gap", "same", "removed", "added", "same"]
+  )
+  assert.isTrue(folded(diff(lines([1, 2]), lines([1, 4])), 1).every(({ change }) => change !== "gap"))
+})
+
 it("a preview ends where there is no room, and text that is no JSON stands as it is", () => {
   const wide = preview({ name: "x".repeat(1000), other: 1 }, 40)
     .map(({ text }) => text)
