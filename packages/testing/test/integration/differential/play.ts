@@ -314,7 +314,7 @@ export const play = Effect.fnUntraced(function* (seed: number, since: number, ha
       Effect.suspend(() =>
         client.listOffsets(random.pick(copies(partition)), {
           topic: state.topic.topic,
-          at: random.pick(["earliest", "latest"]),
+          at: random.pick(["earliest", "latest", timeOf(partition) - random.between(0, 3)]),
           isolation: random.pick<Isolation>(["read_committed", "read_uncommitted"]),
           partitions: [
             { partition: random.pick([partition, partition, 99]), leaderEpoch: random.pick(epochs(partition)) }
