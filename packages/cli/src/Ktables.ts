@@ -138,6 +138,27 @@ const remove = Command.make(
   Command.withExamples([{ command: "ktables delete flags dark-mode --yes", description: "Without being asked" }])
 )
 
+const doctor = Command.make(
+  "doctor",
+  {
+    topic,
+    json: Flag.Boolean("json").pipe(Flag.withDefault(false), Flag.withDescription("As JSON, also on a terminal")),
+    scanTime: Flag.Finite("scan-time").pipe(
+      Flag.withMetavar("seconds"),
+      Flag.withDefault(60),
+      Flag.filter(
+        (seconds) => seconds > 0 && seconds <= 86_400,
+        (seconds) => `${seconds}: expected seconds, above 0 and at most a day`
+      ),
+      Flag.withDescription("How long records are looked at, at most")
+    )
+  },
+  loaded(() => import("./internal/commands/doctor.ts"))
+).pipe(
+  Command.withDescription("Say what is wrong with a topic as a table, and what to do"),
+  Command.withExamples([{ command: "ktables doctor flags", description: "Ends with 7 after warnings, 8 after errors" }])
+)
+
 const exportTopic = Command.make(
   "export",
   {
@@ -200,5 +221,5 @@ const importTopic = Command.make(
  * @since 0.1.0
  */
 export const command = root.pipe(
-  Command.withSubcommands([topics, ls, get, watch, set, remove, exportTopic, importTopic])
+  Command.withSubcommands([topics, ls, get, watch, set, remove, doctor, exportTopic, importTopic])
 )

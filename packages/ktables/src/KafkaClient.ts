@@ -47,6 +47,9 @@ export interface PartitionDescription {
   readonly leader: number
   /** -1 when the broker does not say. */
   readonly leaderEpoch: number
+  /** The brokers that have a copy, and those of them that are in sync with the leader; absent where a client does not say. */
+  readonly replicas?: ReadonlyArray<number> | undefined
+  readonly inSync?: ReadonlyArray<number> | undefined
 }
 
 /**

@@ -58,6 +58,7 @@ import { javaPartitioner, type Partitioner } from "./internal/records/partitione
 import type { Metadata, PendingRecord } from "./internal/writer/pendingRecord.ts"
 
 export type { Compression, Partitioner }
+export { javaPartitioner }
 
 const TypeId = "~effect-ktables/KafkaTableWriter"
 

@@ -10,7 +10,9 @@ export const ExitCode = {
   unreachable: 3,
   missing: 4,
   unconfirmed: 5,
-  unknown: 6
+  unknown: 6,
+  unsound: 7,
+  ill: 8
 } as const
 
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{
@@ -46,6 +48,9 @@ interface Tagged {
   readonly message: string
 }
 
+export const noTopic = (topic: string): CommandFailed =>
+  failed("missing", `topic ${topic} does not exist on these brokers: \`ktables topics\` lists those that do`)
+
 /** What a person gives in place of an option of the library. */
 const flagsOf: Readonly<Record<string, string>> = {
   brokers: "--brokers (KAFKA_BROKERS)",
@@ -77,10 +82,7 @@ interface Invalid extends Tagged {
 export const fromError = (error: Tagged): CommandFailed => {
   if (error._tag === "CommandFailed") return error as CommandFailed
   if (error._tag === "NotStarted") return fromError((error as unknown as { readonly reason: Tagged }).reason)
-  if (error._tag === "TopicNotFound") {
-    const { topic } = error as unknown as { readonly topic: string }
-    return failed("missing", `topic ${topic} does not exist on these brokers: \`ktables topics\` lists those that do`)
-  }
+  if (error._tag === "TopicNotFound") return noTopic((error as unknown as { readonly topic: string }).topic)
   if (error._tag === "InvalidOption") return invalid(error as unknown as Invalid)
   return failed(codes[error._tag] ?? "failed", error.message)
 }

@@ -28,7 +28,14 @@ const a = "a:1"
 const b = "b:1"
 const c = "c:1"
 
-const partition = (index: number, leader: number) => ({ partition: index, errorCode: 0, leader, leaderEpoch: 0 })
+const partition = (index: number, leader: number) => ({
+  partition: index,
+  errorCode: 0,
+  leader,
+  leaderEpoch: 0,
+  replicas: [leader],
+  inSync: [leader]
+})
 
 const aboutTopic =
   (brokers: Readonly<Record<number, string>>, controller?: number): Handler =>
@@ -258,7 +265,7 @@ const describing = (answer: Buffer) =>
 describe("describing a topic", () => {
   it.effect("gives its partitions in order, with their errors", () =>
     Effect.gen(function* () {
-      const lost = { partition: 0, errorCode: 5, leader: -1, leaderEpoch: 3 }
+      const lost = { partition: 0, errorCode: 5, leader: -1, leaderEpoch: 3, replicas: [2], inSync: [] }
       const answer = metadataAnswer({ brokers: { 1: a }, topic: { name: topic, partitions: [partition(1, 1), lost] } })
       assert.deepStrictEqual(yield* describing(answer), {
         clusterId: "cluster",

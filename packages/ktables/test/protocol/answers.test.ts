@@ -164,8 +164,8 @@ const everything: Readonly<Record<string, (version: number) => unknown>> = {
         isInternal: true,
         topicId: version >= 10 ? topicId : undefined,
         partitions: [
-          { partition: 1, errorCode: 5, leader: -1, leaderEpoch: 4 },
-          { partition: 0, errorCode: 0, leader: 2, leaderEpoch: -1 }
+          { partition: 1, errorCode: 5, leader: -1, leaderEpoch: 4, replicas: [1, 2], inSync: [] },
+          { partition: 0, errorCode: 0, leader: 2, leaderEpoch: -1, replicas: [1, 2], inSync: [2] }
         ]
       }
     ]

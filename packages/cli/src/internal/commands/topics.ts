@@ -1,9 +1,10 @@
 /** The topics of a cluster, and which of them a table can be made of. */
-import { Effect, Result, Schedule } from "effect"
+import { Effect, Result } from "effect"
 import { KafkaClient, type PartitionDescription } from "effect-ktables/KafkaClient"
 import type { KafkaError } from "effect-ktables/KafkaError"
 import { fromError } from "../failure.ts"
 import { quoted } from "../formats.ts"
+import { again, offsetsOf } from "../logs.ts"
 import { columns, table, writeJsonArray, writeLines } from "../output.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
@@ -26,27 +27,12 @@ export const fitness = (policy: string | undefined): Fitness => {
   return policies.includes("delete") ? "expiring" : "table"
 }
 
-/** As brokers are asked while leaders move. */
-const again = { while: (error: KafkaError) => error.isRetriable, schedule: Schedule.spaced("200 millis"), times: 5 }
-
-const offsetsOf = Effect.fnUntraced(function* (topic: string, described: ReadonlyArray<PartitionDescription>) {
-  const client = yield* KafkaClient
-  const leaders = new Map<number, Array<PartitionDescription>>()
-  for (const partition of described) {
-    if (partition.leader < 0) return undefined
-    leaders.set(partition.leader, [...(leaders.get(partition.leader) ?? []), partition])
-  }
-  let sum = 0
-  for (const [leader, partitions] of leaders) {
-    for (const at of ["earliest", "latest"] as const) {
-      const request = { topic, at, isolation: "read_committed", partitions } as const
-      for (const { errorCode, offset } of yield* client.listOffsets(leader, request)) {
-        if (errorCode !== 0) return undefined
-        sum += at === "latest" ? offset : -offset
-      }
-    }
-  }
-  return sum
+/** From the starts of its logs to their ends. */
+const sizeOf = Effect.fnUntraced(function* (topic: string, described: ReadonlyArray<PartitionDescription>) {
+  const starts = yield* offsetsOf(topic, described, "earliest", "read_committed")
+  const ends = yield* offsetsOf(topic, described, "latest", "read_committed")
+  if (starts === undefined || ends === undefined) return undefined
+  return described.reduce((sum, { partition }) => sum + ends.get(partition)! - starts.get(partition)!, 0)
 })
 
 /** The protocol's UNKNOWN_TOPIC_OR_PARTITION. */
@@ -67,7 +53,7 @@ export const describe = Effect.fnUntraced(function* (
   }
   const { partitions } = described.success
   const config = yield* Effect.result(Effect.retry(client.describeConfig(topic), again))
-  const offsets = yield* Effect.result(Effect.retry(offsetsOf(topic, partitions), again))
+  const offsets = yield* Effect.result(Effect.retry(sizeOf(topic, partitions), again))
   const one: Described = {
     topic,
     partitions: partitions.length,

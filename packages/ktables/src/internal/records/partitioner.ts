@@ -28,7 +28,12 @@ export const murmur2 = (data: Uint8Array, start = 0, end: number = data.length):
   return h ^ (h >>> 15)
 }
 
-/** Java's `toPositive(murmur2(key)) % partitions`. */
+/**
+ * Where Java's clients put a key, and every writer that has no partitioner of its own: `toPositive(murmur2(key)) % partitions`.
+ *
+ * @category partitioning
+ * @since 0.1.0
+ */
 export const javaPartitioner: Partitioner = (key, partitions) => partitionOf(key, 0, key.length, partitions)
 
 /** As `javaPartitioner`, of a key that lies in a larger buffer. */

@@ -154,7 +154,9 @@ export const metadataAnswer = ({ brokers, controller = -1, topic }: Described): 
       writer.int32(partition.partition)
       writer.int32(partition.leader)
       writer.int32(partition.leaderEpoch)
-      for (let i = 0; i < 3; i++) writer.array([], () => {})
+      for (const ids of [partition.replicas ?? [], partition.inSync ?? [], []]) {
+        writer.array(ids, (id) => writer.int32(id))
+      }
       writer.noTaggedFields()
     })
     writer.int32(0)

@@ -218,7 +218,14 @@ export const conversations: ReadonlyArray<Exchange> = [
         assert.strictEqual(topic?.topicId, version >= 10 ? place.topicId : undefined)
         assert.deepStrictEqual(
           topic?.partitions.toSorted((a, b) => a.partition - b.partition),
-          [0, 1, 2].map((partition) => ({ partition, errorCode: 0, leader: broker.id, leaderEpoch: 0 }))
+          [0, 1, 2].map((partition) => ({
+            partition,
+            errorCode: 0,
+            leader: broker.id,
+            leaderEpoch: 0,
+            replicas: [broker.id],
+            inSync: [broker.id]
+          }))
         )
       }
     },

@@ -113,11 +113,11 @@ const decodePartition = (reader: Reader): PartitionDescription => {
   const partition = reader.int32()
   const leader = reader.int32()
   const leaderEpoch = reader.int32()
-  reader.array(decodeInt32) // replicas
-  reader.array(decodeInt32) // replicas in sync
+  const replicas = reader.array(decodeInt32)
+  const inSync = reader.array(decodeInt32)
   reader.array(decodeInt32) // replicas offline
   reader.taggedFields()
-  return { partition, errorCode, leader, leaderEpoch }
+  return { partition, errorCode, leader, leaderEpoch, replicas, inSync }
 }
 
 const decodeInt32 = (reader: Reader): number => reader.int32()
