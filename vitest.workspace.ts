@@ -9,6 +9,9 @@ const names = readdirSync(new URL("packages/", import.meta.url)).filter((name) =
   existsSync(new URL(`packages/${name}/test`, import.meta.url))
 )
 
+/** Tests that harm brokers for minutes: they run by `test:above` and `test:faults`. */
+const long = ["packages/*/test/integration/long/**"]
+
 const kafka = ["packages/testing/src/globalSetup.ts"]
 
 const projects: Array<TestProjectConfiguration> = [
@@ -27,6 +30,7 @@ const projects: Array<TestProjectConfiguration> = [
     test: {
       name: "integration",
       include: ["packages/*/test/integration/**/*.test.ts"],
+      exclude: process.env["LONG"] === undefined ? long : [],
       globalSetup: kafka,
       testTimeout: 120_000,
       hookTimeout: 300_000,

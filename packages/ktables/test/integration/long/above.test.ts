@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, References } from "effect"
 import { TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
-import { above, type AboveOptions, type World } from "./faults/above.ts"
-import { assertNoSockets, clients, heal } from "./faults/scenario.ts"
+import { above, type AboveOptions, type World } from "../faults/above.ts"
+import { assertNoSockets, clients, heal } from "../faults/scenario.ts"
 
 const missing = JavaPeer.unavailable()
 
