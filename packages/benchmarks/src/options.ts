@@ -7,6 +7,7 @@ import type { ClusterClient } from "./topics/source.ts"
 export const names = [
   "cold",
   "catchup",
+  "restart",
   "propagation",
   "barrier",
   "write",
@@ -104,7 +105,7 @@ pnpm bench series DIRECTORY      runs all that the report shows, peers included,
   --partitions N                         of generated topics (default 4)
   --repeat N --warmup N                  measured and unmeasured processes per cell (default 5 and 1)
   --seconds N --count N                  length of timed cells, operations of latency cells (default 5 and 2000)
-  --sizes N,...                          table sizes of reads, memory and operators (default per benchmark)
+  --sizes N,...                          table sizes of reads, memory and operators, more keys of restart (default per benchmark)
   --tables N                             tables of one client (default 500)
   --peers python,java,go,node            peers to run (default those that are installed)
   --profile DIR                          writes a CPU profile per cell

@@ -196,6 +196,41 @@ const importTopic = Command.make(
   ])
 )
 
+const serve = Command.make(
+  "serve",
+  {
+    topics: topic.pipe(Argument.variadic({ min: 1 })),
+    port: Flag.Int("port").pipe(
+      Flag.withAlias("p"),
+      Flag.withMetavar("number"),
+      Flag.withDefault(4180),
+      Flag.filter(
+        (port) => port >= 0 && port <= 65_535,
+        (port) => `${port}: expected a port, 0 for any that is free`
+      ),
+      Flag.withDescription("Where to listen; 0 for any that is free")
+    ),
+    host: Flag.String("host").pipe(
+      Flag.withMetavar("address"),
+      Flag.withDefault("127.0.0.1"),
+      Flag.withDescription(
+        "The address to listen at; nobody is asked who they are, so others than this machine's are a risk"
+      )
+    ),
+    writable: Flag.Boolean("writable").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Take PUT and DELETE of entries, too")
+    )
+  },
+  loaded(() => import("./internal/commands/serve.ts"))
+).pipe(
+  Command.withDescription("Serve topics as tables over HTTP, with a live page for browsers, until Ctrl-C"),
+  Command.withExamples([
+    { command: "ktables serve flags services", description: "The page is at http://127.0.0.1:4180" },
+    { command: "ktables serve flags --writable --port 0", description: "Takes writes, at any free port" }
+  ])
+)
+
 /**
  * The command with all its subcommands.
  *
@@ -221,5 +256,5 @@ const importTopic = Command.make(
  * @since 0.1.0
  */
 export const command = root.pipe(
-  Command.withSubcommands([topics, ls, get, watch, set, remove, doctor, exportTopic, importTopic])
+  Command.withSubcommands([topics, ls, get, watch, set, remove, doctor, exportTopic, importTopic, serve])
 )

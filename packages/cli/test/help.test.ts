@@ -9,7 +9,7 @@ import { bin, run } from "./support/ktables.ts"
 
 const golden = path.join(import.meta.dirname, "golden/help.txt")
 
-const commands = ["topics", "ls", "get", "watch", "set", "delete", "doctor", "export", "import"]
+const commands = ["topics", "ls", "get", "watch", "set", "delete", "doctor", "export", "import", "serve"]
 
 describe("the help", () => {
   it.live("is the golden one; UPDATE_GOLDEN=1 writes it again", () =>
@@ -48,7 +48,7 @@ describe("the help", () => {
       }
       assert.isAbove(urls.length, 10)
       assert.deepStrictEqual(
-        urls.filter((url) => /packages\/(ktables|kafkajs)\/|node_modules\/kafkajs\//.test(url)),
+        urls.filter((url) => /packages\/(ktables|kafkajs|http)\/|node_modules\/kafkajs\//.test(url)),
         []
       )
       // Half a second is promised for the built command; this one has its types stripped while it starts, and is watched.
@@ -131,15 +131,16 @@ describe("completions", () => {
 })
 
 describe("the package", () => {
-  it("stands on the core and a transport, neither of which knows it", () => {
+  it("stands on the core, a transport and the server, none of which knows it", () => {
     const packages = path.resolve(import.meta.dirname, "../..")
     const manifest = (name: string) => readFileSync(path.join(packages, name, "package.json"), "utf8")
-    for (const name of ["ktables", "kafkajs", "platformatic", "testing"]) {
+    for (const name of ["ktables", "kafkajs", "platformatic", "http", "testing"]) {
       assert.isTrue(existsSync(path.join(packages, name)))
       assert.notInclude(manifest(name), "@effect-ktables/cli")
     }
     const { dependencies } = JSON.parse(manifest("cli")) as { readonly dependencies: object }
     assert.deepStrictEqual(Object.keys(dependencies), [
+      "@effect-ktables/http",
       "@effect-ktables/kafkajs",
       "@effect/platform-node",
       "effect",

@@ -14,6 +14,7 @@ import { operators } from "./operators.ts"
 import { peers } from "./peers.ts"
 import { propagation } from "./propagation.ts"
 import { reads } from "./reads.ts"
+import { restart } from "./restart.ts"
 import { tables } from "./tables.ts"
 import { write } from "./write.ts"
 
@@ -21,6 +22,7 @@ import { write } from "./write.ts"
 const own: ReadonlyArray<Benchmark> = [
   cold,
   catchup,
+  restart,
   propagation,
   barrier,
   write,
@@ -54,6 +56,7 @@ export const benchmarks: Readonly<Record<BenchmarkName, Benchmark>> = {
   peers,
   propagation,
   reads,
+  restart,
   tables,
   write
 }

@@ -16,6 +16,7 @@ import type * as NodeWrite from "../cells/nodeWrite.ts"
 import type * as Operators from "../cells/operators.ts"
 import type * as Propagation from "../cells/propagation.ts"
 import type * as Reads from "../cells/reads.ts"
+import type * as Restart from "../cells/restart.ts"
 import type * as RoundTrip from "../cells/roundTrip.ts"
 import type * as Tables from "../cells/tables.ts"
 import type * as Write from "../cells/write.ts"
@@ -38,6 +39,7 @@ export interface CellInputs {
   readonly operators: Operators.Input
   readonly propagation: Propagation.Input
   readonly reads: Reads.Input
+  readonly restart: Restart.Input
   readonly roundTrip: RoundTrip.Input
   readonly tables: Tables.Input
   readonly write: Write.Input
@@ -61,6 +63,7 @@ export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs
   operators: async () => (await import("../cells/operators.ts")).cell,
   propagation: async () => (await import("../cells/propagation.ts")).cell,
   reads: async () => (await import("../cells/reads.ts")).cell,
+  restart: async () => (await import("../cells/restart.ts")).cell,
   roundTrip: async () => (await import("../cells/roundTrip.ts")).cell,
   tables: async () => (await import("../cells/tables.ts")).cell,
   write: async () => (await import("../cells/write.ts")).cell

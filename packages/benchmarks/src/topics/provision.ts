@@ -160,13 +160,18 @@ export const filledTopic = async (
     await remove(brokers, topic)
   }
   await createCompacted(brokers, topic, partitions)
+  await append(brokers, topic, ids)
+  return filled
+}
+
+/** Appends a record of each of these keys. */
+export const append = async (brokers: ReadonlyArray<string>, topic: string, ids: Int32Array): Promise<void> => {
   const connections = await TopicConnections.open(brokers, topic)
   try {
     await fill(connections, ids)
   } finally {
     connections.close()
   }
-  return filled
 }
 
 /** The distance between the log's start and its end. */

@@ -4,7 +4,7 @@ import { CheckpointStore } from "effect-ktables"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
-import { identity, RandomLog, reopened, stateOf, survivorsOf } from "./recording.ts"
+import { identity, markedOf, RandomLog, reopened, stateOf, survivorsOf } from "./recording.ts"
 
 const directory = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(path.join(tmpdir(), "checkpoints-"))),
@@ -50,6 +50,26 @@ for (const [name, layer] of Object.entries(stores)) {
             })
           )
         }
+      })
+    )
+
+    it.live("takes what is saved last, while the scope closes in which it was opened", () =>
+      Effect.gen(function* () {
+        const store = yield* Effect.flatMap(layer, (layer) =>
+          Effect.provide(Effect.service(CheckpointStore.CheckpointStore), layer)
+        )
+        const log = new RandomLog({ seed: 3, partitions: 1, keys: 5, valueSize: 10 })
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { file } = yield* reopened(store)
+            // Before the right to write is had, which takes a file system some time.
+            yield* Effect.addFinalizer(() => Effect.orDie(file.save(log.marked.marks)))
+            yield* file.rewrite(identity, log.survivors, log.marked.marks)
+            file.record(...log.answer())
+          })
+        )
+        const { found } = yield* Effect.scoped(reopened(store))
+        assert.deepStrictEqual(markedOf(found), log.marked)
       })
     )
   })

@@ -10,7 +10,7 @@
  */
 import type * as Fs from "node:fs/promises"
 import type * as Path from "node:path"
-import { Effect, Schedule, Scope } from "effect"
+import { Effect, Schedule, type Scope } from "effect"
 import { current, isAlive, type Process } from "./process.ts"
 import { type Checkpoint, CheckpointError, type Service } from "./store.ts"
 
@@ -150,6 +150,9 @@ const openFile = Effect.fnUntraced(function* (
     if (found === ownLock) await fs.rm(lock, { force: true }).catch(() => {})
   })
 
+  // Before anything that is opened later, and so after it when the scope closes: what is written last is still written.
+  yield* Effect.addFinalizer(() => release)
+
   /** It shows others that somebody is there. */
   const touch = attempt("claim", async () => {
     const now = new Date()
@@ -201,7 +204,6 @@ const openFile = Effect.fnUntraced(function* (
       yield* Effect.sleep(LOOK)
     }
     isOwned = true
-    yield* Scope.addFinalizer(scope, release)
     yield* Effect.forkIn(touch, scope)
     // The file may be another one by now, and is to be opened to be written.
     yield* attempt("claim", close)

@@ -1,0 +1,67 @@
+/** Topics as tables over HTTP, with the live page, until Ctrl-C. */
+import * as TableHttp from "@effect-ktables/http/TableHttp"
+import * as TableServer from "@effect-ktables/http/TableServer"
+import { Context, Effect, Layer } from "effect"
+import { Codec, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import * as HttpServer from "effect/http/HttpServer"
+import { failed, fromError } from "../failure.ts"
+import { writeLines } from "../output.ts"
+import { millisOf, type Settings } from "../settings.ts"
+
+/** Keys are text, as URLs want it; values are shown as what they are: JSON, text, or base64. */
+const served = (name: string) => TableTopic.make({ name, key: Codec.string, value: Codec.bytes })
+
+/** A table that catches up while it is served, and what it ends with. */
+const tableOf = Effect.fnUntraced(function* (settings: Settings, name: string, isWritable: boolean) {
+  const limit = millisOf(settings)
+  const topic = served(name)
+  const table = yield* KafkaTable.make(topic, {
+    catchUp: { mode: "background" },
+    ensureTopic: false,
+    startTimeout: limit
+  })
+  const writer = isWritable
+    ? yield* KafkaTableWriter.make(topic, { ensureTopic: false, startTimeout: limit, deliveryTimeout: limit })
+    : undefined
+  return { table, served: TableHttp.served(topic, table, { writer }) }
+})
+
+const whyNot = (host: string, port: number, cause: unknown): string => {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code
+  const at = `${host}:${port}`
+  switch (code) {
+    case "EADDRINUSE":
+      return `${at} is taken by another process; --port gives another, 0 any that is free`
+    case "EACCES":
+      return `${at} may not be listened at by this user; --port gives another`
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return `${host} is no address of this machine; --host gives another`
+    default:
+      return `nothing can listen at ${at}: ${cause instanceof Error ? cause.message : String(cause)}`
+  }
+}
+
+export const run = Effect.fnUntraced(function* (
+  settings: Settings,
+  input: {
+    readonly topics: ReadonlyArray<string>
+    readonly port: number
+    readonly host: string
+    readonly writable: boolean
+  }
+) {
+  const { host, port, topics, writable } = input
+  const all = yield* Effect.forEach(
+    [...new Set(topics)],
+    (name) => Effect.mapError(tableOf(settings, name, writable), fromError),
+    { concurrency: "unbounded" }
+  )
+  const tables = all.map(({ served }) => served)
+  const { address } = yield* Layer.build(TableServer.layer({ tables, host, port })).pipe(
+    Effect.mapError(({ cause }) => failed("failed", whyNot(host, port, cause))),
+    Effect.map(Context.get(HttpServer.HttpServer))
+  )
+  yield* writeLines([`serving ${topics.join(", ")} at ${HttpServer.formatAddress(address)}`])
+  return yield* Effect.raceAllFirst(all.map(({ table }) => Effect.mapError(table.failure, fromError)))
+})
