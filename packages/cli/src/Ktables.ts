@@ -196,6 +196,48 @@ const importTopic = Command.make(
   ])
 )
 
+const history = Command.make(
+  "history",
+  {
+    topic,
+    key,
+    all: Flag.Boolean("all").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Look into all partitions: records lie elsewhere where the topic has grown")
+    )
+  },
+  loaded(() => import("./internal/commands/history.ts"))
+).pipe(
+  Command.withDescription("Print every record of a key that is still in the log, oldest first"),
+  Command.withExamples([{ command: "ktables history prices apple", description: "Who changed it, and when" }])
+)
+
+const point = (name: string, description: string) =>
+  Argument.String(name).pipe(
+    Argument.withDescription(`${description}: a time, how long ago (30m, 2h, 7d), now, or offsets (0:120,1:98)`)
+  )
+
+const at = Command.make(
+  "at",
+  { topic, point: point("time", "When") },
+  loaded(() => import("./internal/commands/at.ts"))
+).pipe(
+  Command.withDescription("List the entries of a topic as they were"),
+  Command.withExamples([
+    { command: "ktables at prices 2026-01-31T12:00:00Z", description: "The prices of that noon" },
+    { command: "ktables at prices 2h", description: "As it was two hours ago" }
+  ])
+)
+
+const diff = Command.make(
+  "diff",
+  { topic, from: point("from", "The earlier"), to: point("to", "The later") },
+  loaded(() => import("./internal/commands/diff.ts"))
+).pipe(
+  Command.withDescription("List what is different between two moments of a topic"),
+  Command.withExamples([{ command: "ktables diff prices 1d now", description: "What has changed since yesterday" }])
+)
+
 const serve = Command.make(
   "serve",
   {
@@ -256,5 +298,19 @@ const serve = Command.make(
  * @since 0.1.0
  */
 export const command = root.pipe(
-  Command.withSubcommands([topics, ls, get, watch, set, remove, doctor, exportTopic, importTopic, serve])
+  Command.withSubcommands([
+    topics,
+    ls,
+    get,
+    watch,
+    set,
+    remove,
+    history,
+    at,
+    diff,
+    doctor,
+    exportTopic,
+    importTopic,
+    serve
+  ])
 )

@@ -9,7 +9,21 @@ import { bin, run } from "./support/ktables.ts"
 
 const golden = path.join(import.meta.dirname, "golden/help.txt")
 
-const commands = ["topics", "ls", "get", "watch", "set", "delete", "doctor", "export", "import", "serve"]
+const commands = [
+  "topics",
+  "ls",
+  "get",
+  "watch",
+  "set",
+  "delete",
+  "history",
+  "at",
+  "diff",
+  "doctor",
+  "export",
+  "import",
+  "serve"
+]
 
 describe("the help", () => {
   it.live("is the golden one; UPDATE_GOLDEN=1 writes it again", () =>

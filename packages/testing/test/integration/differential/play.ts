@@ -461,8 +461,11 @@ export const play = Effect.fnUntraced(function* (seed: number, since: number, ha
       Effect.map(
         Effect.all([client.describeTopic(state.topic.topic), client.describeConfig(state.topic.topic)]),
         ([{ partitions }, settings]) => ({
-          // Which broker leads at first is each cluster's own choice.
-          partitions: partitions.map(({ leader: id, ...rest }) => ({ ...rest, leader: hands.brokers === 1 ? id : 0 })),
+          // Which broker leads at first, and where copies lie, is each cluster's own choice; the embedded one does not say.
+          partitions: partitions.map(({ inSync: _inSync, leader: id, replicas: _replicas, ...rest }) => ({
+            ...rest,
+            leader: hands.brokers === 1 ? id : 0
+          })),
           settings: [...settings].filter(([name]) => !ofTestBroker.includes(name)).sort()
         })
       )
