@@ -7,7 +7,7 @@ import * as path from "node:path"
 import type { Measurement } from "../harness/Measurement.ts"
 import { runCell } from "../harness/runCell.ts"
 import { append, filledTopic } from "../topics/provision.ts"
-import type { LogShape } from "../topics/logs.ts"
+import { keyIds, type LogShape } from "../topics/logs.ts"
 import type { Source } from "../topics/source.ts"
 import type { Benchmark } from "../suite.ts"
 
@@ -44,7 +44,8 @@ export const restart: Benchmark = Effect.fnUntraced(function* ({ options, repeat
           return { source, topic, keys, decode, link }
         }
         yield* runCell("restart", { ...input(innerBrokers, ""), directory, leaves: true }, { profile: undefined })
-        const more = Int32Array.from({ length: Math.ceil(keys / 100) }, (_, id) => id)
+        // Keys that the log has: not all are drawn into one of zipf.
+        const more = Int32Array.from(new Set(keyIds(shape))).subarray(0, Math.ceil(keys / 100))
         yield* Effect.promise(() => append(innerBrokers, topic, more))
         for (const { brokers, link } of links) {
           for (const from of [undefined, directory]) {
