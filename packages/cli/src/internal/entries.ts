@@ -4,6 +4,7 @@
 import type * as TableEntry from "effect-ktables/TableEntry"
 import type * as Formats from "./formats.ts"
 import { quoted, shown, textOf } from "./formats.ts"
+import { age, type Printing } from "./output.ts"
 
 /** Keys and values stay bytes until they are shown, so that none is left out for its format. */
 export type Entry = TableEntry.WithHeaders<Uint8Array, Uint8Array>
@@ -44,12 +45,62 @@ export const headerJson = ({ key, value }: TableEntry.Header): string => {
     : `{"key":${quoted(key)},"value":${quoted(text)}}`
 }
 
-/** Where the record of an entry is, and what it says beside key and value. */
-export const place = ({ headers, offset, partition, timestamp }: Entry): string =>
-  `"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp},"headers":[${headers.map(headerJson).join(",")}]`
+type Place = Pick<Entry, "partition" | "offset" | "timestamp">
+
+/** Where a record is, and when it was written. */
+export const place = ({ offset, partition, timestamp }: Place): string =>
+  `"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp}`
+
+/** What a record says beside key and value. */
+export const surroundings = (record: Place & Pick<Entry, "headers">): string =>
+  `${place(record)},"headers":[${record.headers.map(headerJson).join(",")}]`
 
 export const toJson = (names: Names, entry: Entry): string =>
-  `{${field("key", names.key, entry.key)},${field("value", names.value, entry.value)},${place(entry)}}`
+  `{${field("key", names.key, entry.key)},${field("value", names.value, entry.value)},${surroundings(entry)}}`
+
+/** Entries as results. */
+export const listing = (names: Names, now: number): Printing<Entry> => ({
+  toJson: (entry) => toJson(names, entry),
+  heads: ["KEY", "PARTITION", "OFFSET", "AGE", "VALUE"],
+  row: ({ key, offset, partition, timestamp, value }) => [
+    cell(names.key, key),
+    String(partition),
+    String(offset),
+    age(timestamp, now),
+    cell(names.value, value)
+  ],
+  flexible: 4
+})
+
+export const isSameBytes = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
+  a === null || b === null ? a === b : Buffer.compare(a, b) === 0
+
+/** What is between two sets of entries, by their keys. */
+export interface Differences<A, B> {
+  readonly added: ReadonlyArray<B>
+  readonly changed: ReadonlyArray<{ readonly from: A; readonly to: B }>
+  readonly removed: ReadonlyArray<A>
+  readonly unchanged: number
+}
+
+/** @param to by `idOf` of their keys */
+export const differencesOf = <A extends Pick<Entry, "key">, B>(
+  from: Iterable<A>,
+  to: ReadonlyMap<string, B>,
+  isSame: (from: A, to: B) => boolean
+): Differences<A, B> => {
+  const before = new Map(Array.from(from, (entry) => [idOf(entry.key), entry] as const))
+  const added: Array<B> = []
+  const changed: Array<{ readonly from: A; readonly to: B }> = []
+  let unchanged = 0
+  for (const [id, entry] of to) {
+    const was = before.get(id)
+    if (was === undefined) added.push(entry)
+    else if (isSame(was, entry)) unchanged++
+    else changed.push({ from: was, to: entry })
+  }
+  return { added, changed, removed: [...before].flatMap(([id, entry]) => (to.has(id) ? [] : [entry])), unchanged }
+}
 
 export const headerText = ({ key, value }: TableEntry.Header): string =>
   `${key}=${value === null ? "(null)" : (textOf(value) ?? `(hex) ${Buffer.from(value).toString("hex")}`)}`

@@ -2,7 +2,7 @@
  * A file of entries, and what has to be written so that a topic has them.
  */
 import { Effect, Result } from "effect"
-import { byKey, type Entry, idOf, keyText, type Names } from "./entries.ts"
+import { byKey, differencesOf, type Entry, idOf, isSameBytes, keyText, type Names } from "./entries.ts"
 import { type CommandFailed, failed } from "./failure.ts"
 import { entryOf, type FileEntry } from "./fileLines.ts"
 import { linesOf } from "./files.ts"
@@ -51,9 +51,6 @@ export interface Difference {
   readonly unchanged: number
 }
 
-const isSameBytes = (a: Uint8Array | null, b: Uint8Array | null): boolean =>
-  a === null || b === null ? a === b : Buffer.compare(a, b) === 0
-
 const isSame = (entry: Entry, wanted: FileEntry): boolean =>
   isSameBytes(entry.value, wanted.value) &&
   entry.headers.length === wanted.headers.length &&
@@ -64,18 +61,13 @@ const isSame = (entry: Entry, wanted: FileEntry): boolean =>
 
 /** From what the topic has to what the file has. */
 export const differenceOf = (entries: Iterable<Entry>, wanted: Contents): Difference => {
-  const present = new Map(Array.from(entries, (entry) => [idOf(entry.key), entry] as const))
-  const added: Array<FileEntry> = []
-  const changed: Array<FileEntry> = []
-  let unchanged = 0
-  for (const [id, entry] of wanted) {
-    const before = present.get(id)
-    if (before === undefined) added.push(entry)
-    else if (isSame(before, entry)) unchanged++
-    else changed.push(entry)
+  const { added, changed, removed, unchanged } = differencesOf(entries, wanted, isSame)
+  return {
+    added,
+    changed: changed.map(({ to }) => to),
+    absent: [...removed].sort(byKey).map(({ key }) => key),
+    unchanged
   }
-  const absent = [...present].flatMap(([id, entry]) => (wanted.has(id) ? [] : [entry]))
-  return { added, changed, absent: absent.sort(byKey).map(({ key }) => key), unchanged }
 }
 
 /** Keys that are shown of many. */

@@ -50,6 +50,30 @@ export const writeJsonArray = (elements: ReadonlyArray<string>): Effect.Effect<v
       : elements.map((element, i) => `${i === 0 ? "[" : " "}${element}${i === elements.length - 1 ? "]" : ","}`)
   )
 
+/** How results are printed: as JSON, and as rows of which one column takes the width that is left. */
+export interface Printing<A> {
+  readonly toJson: (result: A) => string
+  readonly heads: ReadonlyArray<string>
+  readonly row: (result: A) => ReadonlyArray<string>
+  readonly flexible: number
+}
+
+/** Prints results in the form that was asked for. */
+export const writeResults = <A>(
+  output: Output,
+  results: ReadonlyArray<A>,
+  { flexible, heads, row, toJson }: Printing<A>
+): Effect.Effect<void> => {
+  switch (output) {
+    case "json":
+      return writeJsonArray(results.map(toJson))
+    case "ndjson":
+      return writeLines(results.map(toJson))
+    case "table":
+      return writeLines(table(heads, results.map(row), { width: columns(), flexible }))
+  }
+}
+
 /** Whether a stream is a terminal whose cursor can be moved. */
 export const isScreen = (stream: NodeJS.WriteStream): boolean => stream.isTTY && process.env["TERM"] !== "dumb"
 

@@ -2,7 +2,7 @@
  * Writers of a topic, and one record that says where it is.
  */
 import { Effect, type Scope } from "effect"
-import { KafkaTableWriter } from "effect-ktables"
+import { KafkaTableWriter, type TableTopic } from "effect-ktables"
 import type { KafkaClient } from "effect-ktables/KafkaClient"
 import type { WriteAck } from "effect-ktables/WriteAck"
 import { type CommandFailed, fromError } from "./failure.ts"
@@ -16,17 +16,20 @@ const toJson = (ack: WriteAck): string =>
 
 export type Writer = KafkaTableWriter.KafkaTableWriter<Uint8Array, Uint8Array>
 
-export const writer = (
+/** A writer that creates no topic, and waits as long as the settings allow. */
+export const writerOf = <K, V>(
   settings: Settings,
-  topic: string
-): Effect.Effect<Writer, CommandFailed, KafkaClient | Scope.Scope> => {
+  topic: TableTopic.TableTopic<K, V>
+): Effect.Effect<KafkaTableWriter.KafkaTableWriter<K, V>, CommandFailed, KafkaClient | Scope.Scope> => {
   const limit = millisOf(settings)
-  return KafkaTableWriter.make(rawTopic(topic), {
+  return KafkaTableWriter.make(topic, {
     ensureTopic: false,
     startTimeout: limit,
     deliveryTimeout: limit
   }).pipe(Effect.mapError(fromError))
 }
+
+export const writer = (settings: Settings, topic: string) => writerOf(settings, rawTopic(topic))
 
 /** A value of null is a tombstone. */
 export const write = Effect.fnUntraced(function* (

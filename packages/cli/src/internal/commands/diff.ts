@@ -1,7 +1,7 @@
 /** What is different between two moments of a topic, in the order of the keys. */
 import { Clock, Effect } from "effect"
-import { byKey, cell, type Entry, field, idOf } from "../entries.ts"
-import { columns, counted, say, table, writeJsonArray, writeLines } from "../output.ts"
+import { byKey, cell, differencesOf, type Entry, field, idOf, isSameBytes, place } from "../entries.ts"
+import { counted, say, writeResults } from "../output.ts"
 import { entriesOf, givenPoint, pastAt, warnWhereIncomplete } from "../points.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
@@ -13,24 +13,17 @@ interface Different {
 
 /** Values are compared by their bytes. */
 const differences = (from: ReadonlyArray<Entry>, to: ReadonlyArray<Entry>): ReadonlyArray<Different> => {
-  const before = new Map(from.map((entry) => [idOf(entry.key), entry]))
-  const found: Array<Different> = []
-  for (const entry of to) {
-    const id = idOf(entry.key)
-    const was = before.get(id)
-    before.delete(id)
-    if (was === undefined || Buffer.compare(was.value, entry.value) !== 0)
-      found.push({ key: entry.key, from: was, to: entry })
-  }
-  for (const entry of before.values()) found.push({ key: entry.key, from: entry, to: undefined })
-  return found.sort(byKey)
+  const after = new Map(to.map((entry) => [idOf(entry.key), entry]))
+  const { added, changed, removed } = differencesOf(from, after, (a, b) => isSameBytes(a.value, b.value))
+  return [
+    ...added.map((to): Different => ({ key: to.key, from: undefined, to })),
+    ...changed.map(({ from, to }): Different => ({ key: to.key, from, to })),
+    ...removed.map((from): Different => ({ key: from.key, from, to: undefined }))
+  ].sort(byKey)
 }
 
 const kindOf = ({ from, to }: Different): "added" | "removed" | "changed" =>
   from === undefined ? "added" : to === undefined ? "removed" : "changed"
-
-const place = ({ offset, partition, timestamp }: Entry): string =>
-  `"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp}`
 
 const side = (settings: Settings, name: "from" | "to", entry: Entry | undefined): string =>
   entry === undefined ? "" : `,"${name}":{${field("value", settings.value, entry.value)},${place(entry)}}`
@@ -48,28 +41,23 @@ export const check = (_: Settings, { from, to }: Input) => Effect.all([givenPoin
 
 export const run = Effect.fnUntraced(function* (settings: Settings, input: Input) {
   const now = yield* Clock.currentTimeMillis
-  const from = yield* pastAt(settings, input.topic, input.from, now)
-  const to = yield* pastAt(settings, input.topic, input.to, now)
+  const past = (point: string) => pastAt(settings, input.topic, point, now)
+  const [from, to] = yield* Effect.all([past(input.from), past(input.to)], { concurrency: 2 })
   const found = differences(yield* entriesOf(from), yield* entriesOf(to))
-  switch (outputOf(settings)) {
-    case "json":
-      yield* writeJsonArray(found.map((different) => toJson(settings, different)))
-      break
-    case "ndjson":
-      yield* writeLines(found.map((different) => toJson(settings, different)))
-      break
-    case "table": {
-      const shown = (entry: Entry | undefined): string => (entry === undefined ? "" : cell(settings.value, entry.value))
-      const rows = found.map((different) => [
-        kindOf(different),
-        cell(settings.key, different.key),
-        shown(different.from),
-        shown(different.to)
-      ])
-      yield* writeLines(table(["CHANGE", "KEY", "FROM", "TO"], rows, { width: columns(), flexible: 3 }))
-      yield* say(`${counted(found.length, "difference", "differences")}`)
-    }
-  }
+  const shown = (entry: Entry | undefined): string => (entry === undefined ? "" : cell(settings.value, entry.value))
+  const output = outputOf(settings)
+  yield* writeResults(output, found, {
+    toJson: (different) => toJson(settings, different),
+    heads: ["CHANGE", "KEY", "FROM", "TO"],
+    row: (different) => [
+      kindOf(different),
+      cell(settings.key, different.key),
+      shown(different.from),
+      shown(different.to)
+    ],
+    flexible: 3
+  })
+  if (output === "table") yield* say(counted(found.length, "difference", "differences"))
   yield* warnWhereIncomplete(from)
   yield* warnWhereIncomplete(to)
 })

@@ -1,10 +1,10 @@
 /** Every record of a key that is still in the log, oldest first. */
 import { Clock, Effect, Stream } from "effect"
 import { KafkaTable } from "effect-ktables"
-import { cell, field, headerJson, headerText } from "../entries.ts"
+import { cell, field, headerText, surroundings } from "../entries.ts"
 import { failed } from "../failure.ts"
 import { keyBytes } from "../given.ts"
-import { age, columns, say, table, writeJsonArray, writeLines } from "../output.ts"
+import { age, say, writeLines, writeResults } from "../output.ts"
 import { readError } from "../points.ts"
 import { rawTopic } from "../reading.ts"
 import { millisOf, outputOf, type Settings } from "../settings.ts"
@@ -14,8 +14,7 @@ type Told = Exclude<Item, { readonly _tag: "End" | "Undecodable" }>
 
 const toJson = (settings: Settings, item: Told): string => {
   const what = item._tag === "Set" ? `"set",${field("value", settings.value, item.value)}` : `"deleted"`
-  const { headers, offset, partition, timestamp } = item
-  return `{"change":${what},"partition":${partition},"offset":${offset},"timestamp":${timestamp < 0 ? "null" : timestamp},"headers":[${headers.map(headerJson).join(",")}]}`
+  return `{"change":${what},${surroundings(item)}}`
 }
 
 const row = (settings: Settings, item: Told, now: number): ReadonlyArray<string> => [
@@ -50,16 +49,13 @@ export const run = Effect.fnUntraced(function* (
     kept.push(...told)
     return Effect.void
   })
-  if (output === "json") yield* writeJsonArray(kept.map((item) => toJson(settings, item)))
-  if (output === "table" && count > 0) {
-    const heads = ["AGE", "PARTITION", "OFFSET", "HEADERS", "VALUE"]
-    yield* writeLines(
-      table(
-        heads,
-        kept.map((item) => row(settings, item, now)),
-        { width: columns(), flexible: 4 }
-      )
-    )
+  if (output === "json" || kept.length > 0) {
+    yield* writeResults(output, kept, {
+      toJson: (item) => toJson(settings, item),
+      heads: ["AGE", "PARTITION", "OFFSET", "HEADERS", "VALUE"],
+      row: (item) => row(settings, item, now),
+      flexible: 4
+    })
   }
   for (const { completeFrom, partition } of ends) {
     if (completeFrom === 0) continue

@@ -2,27 +2,25 @@
 import * as TableHttp from "@effect-ktables/http/TableHttp"
 import * as TableServer from "@effect-ktables/http/TableServer"
 import { Context, Effect, Layer } from "effect"
-import { Codec, KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+import { Codec, KafkaTable, TableTopic } from "effect-ktables"
 import * as HttpServer from "effect/http/HttpServer"
 import { failed, fromError } from "../failure.ts"
 import { writeLines } from "../output.ts"
 import { millisOf, type Settings } from "../settings.ts"
+import { writerOf } from "../writing.ts"
 
 /** Keys are text, as URLs want it; values are shown as what they are: JSON, text, or base64. */
 const served = (name: string) => TableTopic.make({ name, key: Codec.string, value: Codec.bytes })
 
 /** A table that catches up while it is served, and what it ends with. */
 const tableOf = Effect.fnUntraced(function* (settings: Settings, name: string, isWritable: boolean) {
-  const limit = millisOf(settings)
   const topic = served(name)
   const table = yield* KafkaTable.make(topic, {
     catchUp: { mode: "background" },
     ensureTopic: false,
-    startTimeout: limit
-  })
-  const writer = isWritable
-    ? yield* KafkaTableWriter.make(topic, { ensureTopic: false, startTimeout: limit, deliveryTimeout: limit })
-    : undefined
+    startTimeout: millisOf(settings)
+  }).pipe(Effect.mapError(fromError))
+  const writer = isWritable ? yield* writerOf(settings, topic) : undefined
   return { table, served: TableHttp.served(topic, table, { writer }) }
 })
 
@@ -52,11 +50,9 @@ export const run = Effect.fnUntraced(function* (
   }
 ) {
   const { host, port, topics, writable } = input
-  const all = yield* Effect.forEach(
-    [...new Set(topics)],
-    (name) => Effect.mapError(tableOf(settings, name, writable), fromError),
-    { concurrency: "unbounded" }
-  )
+  const all = yield* Effect.forEach([...new Set(topics)], (name) => tableOf(settings, name, writable), {
+    concurrency: "unbounded"
+  })
   const tables = all.map(({ served }) => served)
   const { address } = yield* Layer.build(TableServer.layer({ tables, host, port })).pipe(
     Effect.mapError(({ cause }) => failed("failed", whyNot(host, port, cause))),

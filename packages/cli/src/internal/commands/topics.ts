@@ -5,7 +5,7 @@ import type { KafkaError } from "effect-ktables/KafkaError"
 import { fromError } from "../failure.ts"
 import { quoted } from "../formats.ts"
 import { again, offsetsOf } from "../logs.ts"
-import { columns, table, writeJsonArray, writeLines } from "../output.ts"
+import { writeResults } from "../output.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
 /** What could not be found out is undefined: it may not be allowed, or has no leader. */
@@ -78,23 +78,18 @@ export const run = Effect.fnUntraced(
     const client = yield* KafkaClient
     const names = [...(yield* client.listTopics)].sort()
     const all = (yield* Effect.forEach(names, describe, { concurrency: 32 })).flat()
-    switch (outputOf(settings)) {
-      case "json":
-        return yield* writeJsonArray(all.map(toJson))
-      case "ndjson":
-        return yield* writeLines(all.map(toJson))
-      case "table": {
-        const rows = all.map(({ offsets, partitions, policy, topic }) => [
-          topic,
-          partitions === undefined ? "?" : String(partitions),
-          offsets === undefined ? "?" : String(offsets),
-          policy ?? "?",
-          words[fitness(policy)]
-        ])
-        const heads = ["TOPIC", "PARTITIONS", "OFFSETS", "POLICY", "TABLE"]
-        return yield* writeLines(table(heads, rows, { width: columns(), flexible: 0 }))
-      }
-    }
+    yield* writeResults(outputOf(settings), all, {
+      toJson,
+      heads: ["TOPIC", "PARTITIONS", "OFFSETS", "POLICY", "TABLE"],
+      row: ({ offsets, partitions, policy, topic }) => [
+        topic,
+        partitions === undefined ? "?" : String(partitions),
+        offsets === undefined ? "?" : String(offsets),
+        policy ?? "?",
+        words[fitness(policy)]
+      ],
+      flexible: 0
+    })
   },
   Effect.mapError((error) => fromError(error))
 )
