@@ -195,7 +195,7 @@ describe("a remote table", () => {
     )
   )
 
-  it.live("is told that its topic is another, counts it, and ends the waits for writes to the old one", () =>
+  it.live("notices that its topic is another, counts it, and ends the waits for writes to the old one", () =>
     withKafka(
       Effect.gen(function* () {
         const kafka = yield* MemoryKafka.MemoryKafka

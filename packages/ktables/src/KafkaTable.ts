@@ -2,7 +2,7 @@
  * A Kafka topic as an in-memory table: complete, live, typed.
  *
  * Every process that builds one reads the whole topic, keeps the last value of every key, and follows the log from then
- * on. No consumer group, no commits, no local files.
+ * on. No consumer group, no commits, and no local files but for the option `checkpoint`.
  *
  * **When to use**
  *
