@@ -170,6 +170,20 @@ describe("a start from a checkpoint", () => {
     )
   )
 
+  it.effect("that is closed before it is known how long the topic keeps tombstones leaves what was proven", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        yield* write("numbers", keys(5))
+        const files = yield* left()
+        yield* kafka.fail({ request: "describeConfig" }, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, { times: 1 })
+        const brief = yield* observeKept(files, { table: { ensureTopic: false } })
+        yield* brief.close
+        yield* goesOn(files)
+      })
+    )
+  )
+
   it.effect("is complete only once it is known how long the topic keeps tombstones", () =>
     onCluster(
       Effect.gen(function* () {
@@ -197,6 +211,20 @@ describe("a start from a checkpoint", () => {
 })
 
 describe("a checkpoint is not used", () => {
+  it.effect("where it was saved before it was known how long the topic keeps tombstones", () =>
+    onCluster(
+      Effect.gen(function* () {
+        const kafka = yield* withTopic()
+        yield* write("numbers", keys(5))
+        yield* kafka.fail({ request: "describeConfig" }, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, { times: 1 })
+        const files: Files = new Map()
+        const before = yield* observeKept(files, { table: { ensureTopic: false } })
+        yield* before.close
+        yield* readsAll(files, /it was not known of any partition/)
+      })
+    )
+  )
+
   it.effect("where deletions may have expired unread", () =>
     onCluster(
       Effect.gen(function* () {

@@ -41,9 +41,17 @@ const making = (name: string, folder: string) =>
     Effect.provide(CheckpointStore.layerFileSystem(folder))
   )
 
-/** A table is complete, has its checkpoint saved, and is closed. */
+/**
+ * Tables are complete, save their checkpoint and are closed, until one could go on from what the one before had left: a table
+ * may be complete before its broker has said how long tombstones are kept, and what it saves until then proves nothing.
+ */
 const leave = (name: string, folder: string, client: Context.Context<KafkaClient.KafkaClient>) =>
-  Effect.scoped(Effect.asVoid(making(name, folder))).pipe(Effect.provide(client))
+  making(name, folder).pipe(
+    Effect.flatMap((table) => table.health),
+    Effect.scoped,
+    Effect.repeat({ until: ({ checkpoint }) => Option.getOrThrow(checkpoint).resumed.length > 0, times: 20 }),
+    Effect.provide(client)
+  )
 
 /** A table that starts with what was left, by every transport: what became of its checkpoint, and that it is as one without. */
 const starts = (name: string, folder: string, brokers: ReadonlyArray<string>) =>

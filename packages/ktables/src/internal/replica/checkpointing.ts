@@ -157,9 +157,10 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Takes the partition's mark, where it goes with what is recorded: within an answer the one before does. */
   const mark = (partition: Partition): void => {
     if (partition.epochAt !== partition.position) return
-    // Before it is known, what was read may have been read too late.
-    const mark = session?.isRetentionKnown() === true ? partition.mark(momentOf(clock)) : undefined
-    if (mark?.position === recordedTo.get(partition.partition)) marks.set(partition.partition, mark!)
+    // Before it is known, what was read may have been read too late; what was proven before is, while nothing is read.
+    const newest =
+      session?.isRetentionKnown() === true ? partition.mark(momentOf(clock)) : marks.get(partition.partition)
+    if (newest?.position === recordedTo.get(partition.partition)) marks.set(partition.partition, newest!)
     else marks.delete(partition.partition)
   }
 
@@ -208,8 +209,11 @@ export const make = Effect.fnUntraced(function* (options: {
       const other = (["clusterId", "topic", "topicId", "partitions", "isolation", "headers"] as const).find(
         (name) => was[name] !== of[name]
       )
-      if (other === undefined) return read.saved
-      return yield* Effect.as(discard(undefined, `its ${other} is ${was[other]}, and not ${of[other]}`), undefined)
+      if (other !== undefined) {
+        return yield* Effect.as(discard(undefined, `its ${other} is ${was[other]}, and not ${of[other]}`), undefined)
+      }
+      if (read.saved.marks.length > 0) return read.saved
+      return yield* Effect.as(discard(undefined, UNPROVEN), undefined)
     })
 
   /** Notes what a write ended with; hands back whether it was done. */
@@ -359,4 +363,6 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 })
 
+const UNPROVEN =
+  "when it was saved, it was not known of any partition that all of it had been read while its tombstones were kept"
 const MISPLACED = "keys lie outside their partitions"
