@@ -47,10 +47,10 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { CodecError } from "effect-ktables/Codec"
 import type { Table } from "effect-ktables/Table"
 import { DataLoss, EncodeError, NotAwaitable, TableClosed, WriteOutcomeUnknown } from "effect-ktables/TableError"
-import * as TablePosition from "effect-ktables/TablePosition"
 import * as TableReplication from "effect-ktables/TableReplication"
 import type { TableTopic } from "effect-ktables/TableTopic"
 import type { WriteAck } from "effect-ktables/WriteAck"
+import * as Copy from "./internal/copy.ts"
 import { EventParser, type ServerEvent } from "./internal/eventStream.ts"
 import * as Wire from "./internal/wire.ts"
 
@@ -189,11 +189,6 @@ const ANSWER = 30_000
 /** Milliseconds of the first pause, and of the longest. */
 const PAUSE = 100
 const LONGEST_PAUSE = 5000
-/** A connection is silent when nothing came for so many times what the server promised. */
-const PATIENCE = 2.5
-/** The longest position in a URL, and in a header; one that is longer stays here, where it is looked at, too. */
-const LONGEST_QUERY = 4096
-const LONGEST_HEADER = 12_288
 /** Milliseconds of decoding between two yields. */
 const SLICE = 4
 
@@ -236,9 +231,7 @@ export const make = Effect.fn("RemoteTable.make")(function* <K, V, RD, RE>(
   const run = <A, E>(effect: Effect.Effect<A, E, RD | RE>): Effect.Effect<A, E> =>
     Exit.isExit(effect) ? (effect as Exit.Exit<A, E>) : Effect.provideContext(effect, context)
 
-  /** Where the copy is: the last event, and the position of what is shown. */
-  let lastEvent: string | undefined
-  let position: TablePosition.TablePosition = []
+  let place = Copy.nowhere
   let failures = 0
   let isClosed = false
   const waiters = new Set<Waiter>()
@@ -253,8 +246,8 @@ export const make = Effect.fn("RemoteTable.make")(function* <K, V, RD, RE>(
     if (offset === undefined) {
       return Effect.fail(new NotAwaitable({ topic: of, detail: "the acknowledgement has no offset" }))
     }
-    if (position.length === 0) return undefined
-    const own = position.find((one) => one.topic === of)
+    if (place.position.length === 0) return undefined
+    const own = place.position.find((one) => one.topic === of)
     if (own === undefined) {
       return Effect.fail(new NotAwaitable({ topic: of, detail: `${name} on the server does not stand on that topic` }))
     }
@@ -330,89 +323,72 @@ export const make = Effect.fn("RemoteTable.make")(function* <K, V, RD, RE>(
     replica.setStatus(_tag === "CaughtUp" ? { _tag: "CaughtUp" } : { _tag: "Degraded", replayed, target })
   }
 
-  /** Only a reset may take what is shown back. */
-  const checked = (next: TablePosition.TablePosition, reset: boolean): Effect.Effect<void, Over> =>
-    reset || TablePosition.relation(next, position) === "has"
-      ? Effect.void
-      : Effect.fail(new Over({ detail: "the server is behind what this copy has" }))
   const counted = (reset: boolean) => (reset ? change((now) => ({ ...now, resets: now.resets + 1 })) : Effect.void)
+  const began = Effect.suspend(() => {
+    failures = 0
+    return change((now) =>
+      now.connected
+        ? now
+        : { ...now, connected: true, disconnectedSince: Option.none(), connections: now.connections + 1 }
+    )
+  })
 
   /** Applies the events of one connection, in their order. */
   const makeApply = (): {
     readonly apply: (event: ServerEvent) => Effect.Effect<void, Over>
     readonly silence: () => number
   } => {
-    let keepAlive = 15_000
+    const events = new Copy.Connection()
     let size = 0
-    let isReset = false
     let gathered: Array<TableReplication.EntryChange<K, V>> = []
-    const began = Effect.suspend(() => {
-      failures = 0
-      return change((now) =>
-        now.connected
-          ? now
-          : { ...now, connected: true, disconnectedSince: Option.none(), connections: now.connections + 1 }
-      )
-    })
-    const apply = Effect.fnUntraced(function* ({ data, event, id }: ServerEvent) {
-      const json: unknown = yield* Effect.try({
-        try: () => JSON.parse(data) as unknown,
-        catch: () => new Over({ detail: `an event ${event} is not JSON` })
+    const apply = Effect.fnUntraced(function* (event: ServerEvent) {
+      const message = yield* Effect.try({
+        try: () => events.read(place, event),
+        catch: () => new Over({ detail: `an event ${event.event} is not JSON` })
       })
-      switch (event) {
-        case "snapshot": {
-          const begin = json as Wire.SnapshotBegin
-          keepAlive = begin.keepAlive
-          isReset = begin.reset
-          size = begin.size
+      switch (message?._tag) {
+        case "Begun": {
+          size = message.size
           gathered = []
           return
         }
-        case "entries": {
-          for (const one of yield* decodeAll(json as ReadonlyArray<Wire.WireEntry>)) gathered.push(one)
-          if (lastEvent === undefined) replica.setStatus({ _tag: "Loading", replayed: gathered.length, target: size })
+        case "Entries": {
+          for (const one of yield* decodeAll(message.entries)) gathered.push(one)
+          if (place.event === undefined) replica.setStatus({ _tag: "Loading", replayed: gathered.length, target: size })
           return
         }
-        case "caughtup": {
-          const { at, status } = json as Wire.CaughtUp
-          const next = Wire.fromWire(at)
-          yield* checked(next, isReset)
+        case "Replaced": {
           const entries = gathered.filter((one): one is readonly [K, V] => one.length === 2)
           gathered = []
-          yield* replica.replace(entries, next)
-          position = next
-          lastEvent = id
-          yield* counted(isReset)
+          yield* replica.replace(entries, message.place.position)
+          place = message.place
+          yield* counted(message.isReset)
           yield* change((now) => ({ ...now, snapshots: now.snapshots + 1 }))
-          showStatus(status)
+          showStatus(message.status)
           yield* began
           return lookAtWaiters()
         }
-        case "changes": {
-          const { at, changes, reset = false } = json as Wire.Changes
-          const next = Wire.movedBy(position, Wire.fromWire(at))
-          yield* checked(next, reset)
-          const all = gathered.concat(yield* decodeAll(changes))
+        case "Changed": {
+          const all = gathered.concat(yield* decodeAll(message.entries))
           gathered = []
-          replica.commit(all, next)
-          position = next
-          lastEvent = id
-          yield* counted(reset)
+          replica.commit(all, message.place.position)
+          place = message.place
+          yield* counted(message.isReset)
           return lookAtWaiters()
         }
-        case "status": {
-          lastEvent = id
-          return showStatus(json as Wire.WireStatus)
+        case "Status": {
+          place = message.place
+          return showStatus(message.status)
         }
-        case "resumed": {
-          const resumed = json as { readonly keepAlive: number; readonly status: Wire.WireStatus }
-          keepAlive = resumed.keepAlive
-          showStatus(resumed.status)
-          yield* began
+        case "Resumed": {
+          showStatus(message.status)
+          return yield* began
         }
+        case "Older":
+          return yield* new Over({ detail: "the server is behind what this copy has" })
       }
     })
-    return { apply, silence: () => Math.max(PATIENCE * keepAlive, 1000) }
+    return { apply, silence: () => events.silence }
   }
 
   // ---------------------------------------------------------------------------------------------- connections
@@ -448,16 +424,8 @@ export const make = Effect.fn("RemoteTable.make")(function* <K, V, RD, RE>(
       Effect.sync(() => new AbortController()),
       (abort) => Effect.sync(() => abort.abort())
     )
-    const query = new URLSearchParams()
+    const { headers: own, query } = Copy.requestOf(place, SERVER_WAIT)
     if (options.prefix !== undefined) query.set("prefix", options.prefix)
-    const own: Record<string, string> = { accept: "text/event-stream" }
-    if (lastEvent !== undefined) {
-      query.set("since", lastEvent)
-      query.set("wait", SERVER_WAIT)
-      const token = Wire.positionToken(position)
-      if (token.length <= LONGEST_QUERY) query.set("at", token)
-      else if (token.length <= LONGEST_HEADER) own["ktables-at"] = token
-    }
     const asked = `${base}/changes${query.size === 0 ? "" : `?${query}`}`
     const response = yield* Effect.timeoutOrElse(ask(asked, { headers: own, signal: abort.signal }), {
       duration: ANSWER,
@@ -492,7 +460,7 @@ export const make = Effect.fn("RemoteTable.make")(function* <K, V, RD, RE>(
 
   const again = Effect.fnUntraced(function* ({ detail, refused: why }: Over) {
     const now = yield* Clock.currentTimeMillis
-    if (why !== undefined && lastEvent === undefined) yield* Deferred.fail(refused, why)
+    if (why !== undefined && place.event === undefined) yield* Deferred.fail(refused, why)
     yield* change((before) => ({
       ...before,
       connected: false,

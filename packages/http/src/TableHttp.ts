@@ -275,13 +275,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
         const isRead = request.method === "GET" || request.method === "HEAD"
         if (name === undefined || name === "") {
           return isRead
-            ? Effect.map(states, (tables) =>
-                Answers.json(
-                  JSON.stringify({
-                    tables: tables.map((state) => ({ ...state, writable: routes.get(state.name)!.isWritable }))
-                  })
-                )
-              )
+            ? Effect.map(states, (tables) => Answers.json(JSON.stringify({ tables })))
             : Effect.fail(notAllowed)
         }
         const tableName = decoded(name)

@@ -22,7 +22,8 @@ const built = async (entry: string): Promise<string> => {
     jsx: "automatic",
     jsxImportSource: "preact",
     legalComments: "none",
-    charset: "ascii"
+    charset: "ascii",
+    conditions: ["source"]
   })
   return outputFiles[0]!.text.trim()
 }

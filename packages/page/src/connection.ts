@@ -1,7 +1,8 @@
 /** Stays connected: asks again after every end, sooner at first, and at once when somebody knows better. */
-import { EventParser } from "./events.ts"
+import * as Copy from "../../http/src/internal/copy.ts"
+import { EventParser } from "../../http/src/internal/eventStream.ts"
+import type { WireTable } from "../../http/src/internal/wire.ts"
 import { yieldToPage } from "./turns.ts"
-import { type Message, messageOf, type ServedTable } from "./wire.ts"
 
 export type Connection =
   | { readonly _tag: "Connecting" }
@@ -18,6 +19,8 @@ const FIRST_WAIT = 400
 const LONGEST_WAIT = 5000
 /** Milliseconds without an answer after which a server is taken for gone. */
 const PATIENCE = 10_000
+/** How long a server may take to come as far as this page. */
+const SERVER_WAIT = "2s"
 const LISTING = 1000
 /** Work between two chances for the page to draw. */
 const SLICE = 8
@@ -26,6 +29,8 @@ const reasonOf = (cause: unknown): string => (cause instanceof Refused ? cause.m
 
 /** The server answered, and not with what was asked for. */
 class Refused extends Error {}
+
+const OLDER = "The server has not come as far as this page."
 
 /** Runs an attempt after every end of the one before it. */
 const keepTrying = (
@@ -47,8 +52,11 @@ const keepTrying = (
     let since: number | undefined
     while (!end.signal.aborted) {
       let reason = "The server ended the connection."
+      let isLive = false
       try {
         await attempt(end.signal, () => {
+          if (isLive) return
+          isLive = true
           wait = FIRST_WAIT
           since = undefined
           onConnection({ _tag: "Live" })
@@ -76,16 +84,19 @@ const keepTrying = (
 const get = async (path: string, signal: AbortSignal, headers: Record<string, string>): Promise<Response> => {
   const response = await fetch(path, { signal, headers, cache: "no-store" })
   if (response.ok) return response
+  const { error }: { readonly error?: string } = await response.json().catch(() => ({}))
   throw new Refused(
-    response.status === 404
-      ? "The server does not serve this table any more."
-      : `The server answers ${response.status}${response.statusText === "" ? "" : ` ${response.statusText}`}.`
+    error === "NotYet"
+      ? OLDER
+      : response.status === 404
+        ? "The server does not serve this table any more."
+        : `The server answers ${response.status}${response.statusText === "" ? "" : ` ${response.statusText}`}.`
   )
 }
 
 /** Asks for the list of tables every second. */
 export const listTables = (options: {
-  readonly onTables: (tables: ReadonlyArray<ServedTable>) => void
+  readonly onTables: (tables: ReadonlyArray<WireTable>) => void
   readonly onConnection: (connection: Connection) => void
 }): Following =>
   keepTrying(async (end, alive) => {
@@ -93,53 +104,52 @@ export const listTables = (options: {
       const response = await get("tables", AbortSignal.any([end, AbortSignal.timeout(PATIENCE)]), {
         accept: "application/json"
       })
-      options.onTables(((await response.json()) as { readonly tables: ReadonlyArray<ServedTable> }).tables)
+      options.onTables(((await response.json()) as { readonly tables: ReadonlyArray<WireTable> }).tables)
       alive()
       await new Promise((resolve) => setTimeout(resolve, LISTING))
     }
   }, options.onConnection)
 
-/** Follows the changes of a table. */
+/** Follows the changes of a table. A server that has less than what is shown is asked again. */
 export const follow = (
   table: string,
   options: {
-    readonly onMessage: (message: Message) => void
+    /** What it does with a message is done when the promise is. */
+    readonly onMessage: (message: Copy.Message) => Promise<void> | void
     readonly onConnection: (connection: Connection) => void
   }
 ): Following => {
-  /** The event from which the server may go on. */
-  let last: string | undefined
+  let place = Copy.nowhere
   return keepTrying(async (end, alive) => {
     const silence = new AbortController()
+    const ended = AbortSignal.any([end, silence.signal])
+    const events = new Copy.Connection()
     let timer: ReturnType<typeof setTimeout> | undefined
-    let patience = PATIENCE
-    const heard = () => {
+    const heard = (patience: number) => {
       clearTimeout(timer)
       timer = setTimeout(() => silence.abort(), patience)
     }
     try {
-      heard()
-      const response = await get(
-        `tables/${encodeURIComponent(table)}/changes`,
-        AbortSignal.any([end, silence.signal]),
-        last === undefined ? { accept: "text/event-stream" } : { accept: "text/event-stream", "last-event-id": last }
-      )
-      alive()
+      heard(PATIENCE)
+      const { headers, query } = Copy.requestOf(place, SERVER_WAIT)
+      const response = await get(`tables/${encodeURIComponent(table)}/changes?${query}`, ended, headers)
       const parser = new EventParser()
-      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+      const reader = response.body!.getReader()
       let since = performance.now()
       for (;;) {
         const { done, value } = await reader.read()
         if (done) return
-        heard()
+        heard(events.silence)
         for (const event of parser.push(value)) {
-          const message = messageOf(event)
+          const message = events.read(place, event)
           if (message === undefined) continue
-          if (message._tag === "Snapshot" || message._tag === "Resumed") patience = message.silence
-          options.onMessage(message)
-          // What is cut within a snapshot begins again: nothing in it has an id.
-          if (event.id !== undefined) last = event.id
-          else if (message._tag === "Snapshot") last = undefined
+          if (message._tag === "Older") throw new Refused(OLDER)
+          await options.onMessage(message)
+          if (ended.aborted) return
+          if ("place" in message) place = message.place
+          // The first snapshot is shown as it comes, and any other once it is known to be no older.
+          if (place.event !== undefined || message._tag === "Begun") alive()
+          heard(events.silence)
           if (performance.now() - since < SLICE) continue
           await yieldToPage()
           since = performance.now()

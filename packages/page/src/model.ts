@@ -1,8 +1,10 @@
 /** What the page shows and what the person has chosen, as signals, and the address that says it. */
 import { computed, effect, signal } from "@preact/signals"
+import { relation, type TablePosition } from "effect-ktables/TablePosition"
+import { parseToken, type WireEntry, type WireStatus, type WireTable } from "../../http/src/internal/wire.ts"
 import { type Connection, follow, type Following, listTables } from "./connection.ts"
-import { type Filter, Replica } from "./replica.ts"
-import { type Entry, offsetsOf, type ServedTable, type ServerStatus } from "./wire.ts"
+import { Raw } from "./json.ts"
+import { type Entry, type Filter, Replica } from "./replica.ts"
 
 /** Seconds of activity that are kept. */
 const POINTS = 30
@@ -10,7 +12,7 @@ const POINTS = 30
 const chosen = new URLSearchParams(location.hash.slice(1))
 
 /** Undefined until the server has answered once. */
-export const tables = signal<ReadonlyArray<ServedTable> | undefined>(undefined)
+export const tables = signal<ReadonlyArray<WireTable> | undefined>(undefined)
 export const tableName = signal<string | undefined>(chosen.get("table") ?? undefined)
 export const selectedKey = signal<string | undefined>(chosen.get("key") ?? undefined)
 export const filter = signal<Filter>({
@@ -24,7 +26,7 @@ export const replica = signal(new Replica())
 /** How much has arrived of the snapshot that is being read; undefined once it is complete. */
 export const loading = signal<{ readonly received: number; readonly size: number } | undefined>(undefined)
 /** Of the table that is followed, as it says itself; the list says it later. */
-const status = signal<ServerStatus | undefined>(undefined)
+const status = signal<WireStatus | undefined>(undefined)
 export const following = signal<Connection>({ _tag: "Connecting" })
 export const listing = signal<Connection>({ _tag: "Connecting" })
 /** Records that tables have read in each of the last seconds, newest last. */
@@ -67,16 +69,34 @@ export const open = (key: string): void => {
 let list: Following | undefined
 let current: Following | undefined
 
+const entryOf = (entry: WireEntry): Entry =>
+  entry.length === 1 ? entry : [entry[0], entry[2] === undefined ? entry[1] : new Raw(String(entry[1]), entry[2])]
+
+/** Of each table, the furthest position that a server has told. */
+const furthest = new Map<string, TablePosition>()
+
+const offsetsOf = (position: TablePosition): number =>
+  position.reduce((sum, { partitions }) => partitions.reduce((sum, { offset }) => sum + offset, sum), 0)
+
+/** How many records a table has read since it was listed last; nothing where another server told more before. */
+const readSince = ({ at, name }: WireTable): number | undefined => {
+  const token = parseToken(at)
+  if (token?._tag !== "Position") return undefined
+  const before = furthest.get(name)
+  const order = before === undefined ? "differs" : relation(token.position, before)
+  if (order !== "lacks") furthest.set(name, token.position)
+  return before === undefined ? undefined : order === "has" ? offsetsOf(token.position) - offsetsOf(before) : 0
+}
+
 /** Begins to follow the server; nothing ends it but the page's end. */
 export const start = (): void => {
   list = listTables({
     onTables: (served) => {
       const points = new Map<string, ReadonlyArray<number>>()
-      for (const { at, name } of served) {
-        const before = tables.value?.find((one) => one.name === name)
-        const known = activity.value.get(name) ?? []
-        const read = before === undefined ? undefined : Math.max(0, offsetsOf(at) - offsetsOf(before.at))
-        points.set(name, read === undefined ? known : [...known.slice(1 - POINTS), read])
+      for (const table of served) {
+        const known = activity.value.get(table.name) ?? []
+        const read = readSince(table)
+        points.set(table.name, read === undefined ? known : [...known.slice(1 - POINTS), read])
       }
       activity.value = points
       tables.value = served
@@ -92,42 +112,54 @@ export const start = (): void => {
   effect(() => {
     const name = tableName.value
     if (name === undefined) return
-    const entries = new Replica()
+    let entries = new Replica()
+    let isComplete = false
+    let isOver = false
+    /** What is to be shown in one step with what is still to come. */
+    let gathered: Array<Entry> = []
+    const shows = (received: ReadonlyArray<WireEntry>) => {
+      for (const entry of received) gathered.push(entryOf(entry))
+      const all = gathered
+      gathered = []
+      return all
+    }
     replica.value = entries
     loading.value = { received: 0, size: 0 }
     status.value = undefined
-    let waiting: Array<Entry> = []
     following.value = { _tag: "Connecting" }
     current = follow(name, {
       onMessage: (message) => {
         switch (message._tag) {
-          case "Snapshot":
-            entries.beginSnapshot()
-            waiting = []
+          case "Begun":
+            gathered = []
+            if (isComplete) return
+            // What there was of a snapshot that was cut is no part of this one.
+            if (entries.size > 0) replica.value = entries = new Replica()
             loading.value = { received: 0, size: message.size }
-            break
-          case "Entries":
-            if (loading.peek() === undefined) waiting.push(...message.entries)
+            return
+          case "Entries": {
+            const all = shows(message.entries)
+            if (isComplete) gathered = all
             else {
-              for (const entry of message.entries) entries.apply(entry, true)
+              entries.apply(all)
               const { received, size } = loading.peek()!
-              loading.value = { received: received + message.entries.length, size }
+              loading.value = { received: received + all.length, size }
             }
-            break
-          case "CaughtUp":
-            entries.endSnapshot()
+            return
+          }
+          case "Replaced":
+            status.value = message.status
+            if (isComplete) return entries.replace(shows([]), () => isOver)
+            isComplete = true
+            entries.complete()
             loading.value = undefined
-            status.value = message.status
-            break
-          case "Changes":
-            for (const entry of waiting) entries.apply(entry, false)
-            for (const entry of message.entries) entries.apply(entry, false)
-            waiting = []
-            break
+            return
+          case "Changed":
+            return entries.apply(shows(message.entries))
           case "Resumed":
-            waiting = []
+            gathered = []
             status.value = message.status
-            break
+            return
           case "Status":
             status.value = message.status
         }
@@ -138,7 +170,10 @@ export const start = (): void => {
       }
     })
     const { close } = current
-    return close
+    return () => {
+      isOver = true
+      close()
+    }
   })
 
   effect(() => replica.value.show(filter.value))

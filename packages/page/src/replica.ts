@@ -5,7 +5,9 @@
 import { signal } from "@preact/signals"
 import { isSame } from "./json.ts"
 import { yieldToPage } from "./turns.ts"
-import type { Entry } from "./wire.ts"
+
+/** A key and its value; no value where the key was deleted. */
+export type Entry = readonly [key: string] | readonly [key: string, value: unknown]
 
 export type ChangeKind = "added" | "changed" | "deleted"
 
@@ -25,8 +27,6 @@ export interface Row {
   change: { readonly kind: ChangeKind; readonly at: number } | undefined
   /** How often it has changed, so that each change can be made visible. */
   changes: number
-  /** The snapshot in which it was seen last. */
-  snapshot: number
   isShown: boolean
   isGone: boolean
   /** The value as text, made when a filter first asks for it. */
@@ -117,9 +117,8 @@ export class Replica {
   private isPaced = false
 
   private ids = 0
-  private snapshot = 0
-  /** Whether what arrives now is news, or the page's first sight of the table. */
-  private isNews = false
+  /** Whether all of the table has come once, so that what arrives now is news. */
+  private isComplete = false
   private histories = new Map<string, Array<Version>>()
   private remembered = 0
   private readonly counts = new Float64Array(SECONDS + 1)
@@ -156,24 +155,40 @@ export class Replica {
     return whole.reduce((sum, count) => sum + count, 0) / whole.length
   }
 
-  beginSnapshot(): void {
-    this.isNews = this.snapshot > 0
-    this.snapshot++
-  }
-
-  /** What the snapshot did not hold is gone. */
-  endSnapshot(): void {
-    for (const row of this.rows.values()) if (row.snapshot !== this.snapshot) this.delete(row.key)
-    this.isNews = true
+  /** All of the table has come. */
+  complete(): void {
+    this.isComplete = true
     this.plan()
   }
 
-  apply(entry: Entry, isInSnapshot: boolean): void {
-    if (entry.length === 1) this.delete(entry[0])
-    else this.set(entry[0], entry[1], isInSnapshot)
+  /** Applies entries in one step. */
+  apply(entries: Iterable<Entry>): void {
+    for (const entry of entries) {
+      if (entry.length === 1) this.delete(entry[0])
+      else this.set(entry[0], entry[1])
+    }
   }
 
-  private set(key: string, value: unknown, isInSnapshot: boolean): void {
+  /** Applies what differs in a later snapshot, in one step; what differs is found in slices. */
+  async replace(entries: ReadonlyArray<Entry>, isOver: () => boolean): Promise<void> {
+    const changed: Array<Entry> = []
+    const seen = new Set<string>()
+    let since = performance.now()
+    for (const entry of entries) {
+      const [key, value] = entry
+      seen.add(key)
+      const row = this.rows.get(key)
+      if (row === undefined || !isSame(row.value, value)) changed.push(entry)
+      if (performance.now() - since < SLICE) continue
+      await yieldToPage()
+      if (isOver()) return
+      since = performance.now()
+    }
+    for (const key of this.rows.keys()) if (!seen.has(key)) changed.push([key])
+    this.apply(changed)
+  }
+
+  private set(key: string, value: unknown): void {
     const row = this.rows.get(key)
     if (row === undefined) {
       const added: Row = {
@@ -182,17 +197,14 @@ export class Replica {
         value,
         change: undefined,
         changes: 0,
-        snapshot: this.snapshot,
         isShown: false,
         isGone: false,
         text: undefined
       }
       this.rows.set(key, added)
       this.added.push(added)
-      if (this.isNews) this.note(added, "added", undefined)
+      if (this.isComplete) this.note(added, "added", undefined)
     } else {
-      row.snapshot = this.snapshot
-      if (isInSnapshot && isSame(row.value, value)) return
       const before = row.value
       row.value = value
       row.text = undefined

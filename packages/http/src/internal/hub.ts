@@ -478,12 +478,8 @@ export class Hub<K, V> {
         }
         if (!hasBegun) {
           hasBegun = true
-          return Effect.succeed([
-            Wire.printEvent(
-              "resumed",
-              JSON.stringify({ keepAlive: this.#settings.keepAlive, status: statusOf(this.#status) })
-            )
-          ])
+          const resumed: Wire.Resumed = { keepAlive: this.#settings.keepAlive, status: statusOf(this.#status) }
+          return Effect.succeed([Wire.printEvent("resumed", JSON.stringify(resumed))])
         }
         if (at < this.#seq) {
           const first = at + 1 - this.#events[0]!.seq

@@ -307,17 +307,7 @@ export const make = Effect.fnUntraced(function* <K, V>(
 })
 
 /** The status of a table, for those who watch over servers. */
-export const stateOf = ({
-  name,
-  table
-}: TableRoutes): Effect.Effect<{
-  readonly name: string
-  readonly status: Wire.WireStatus
-  readonly size: number
-  /** Records that are still to be read; null where the table is of no topic. */
-  readonly lag: number | null
-  readonly at: string
-}> =>
+export const stateOf = ({ isWritable, name, table }: TableRoutes): Effect.Effect<Wire.WireTable> =>
   Effect.gen(function* () {
     const partitions = KafkaTable.isKafkaTable(table) ? (yield* table.health).partitions : undefined
     return {
@@ -325,6 +315,7 @@ export const stateOf = ({
       status: Hub.statusOf(yield* table.status),
       size: table.view.size,
       lag: partitions?.reduce((sum, { lag }) => sum + lag, 0) ?? null,
-      at: Wire.positionToken(Table.position(table))
+      at: Wire.positionToken(Table.position(table)),
+      writable: isWritable
     }
   })

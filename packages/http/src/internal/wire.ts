@@ -231,6 +231,12 @@ export interface CaughtUp {
   readonly status: WireStatus
 }
 
+/** What a client is given that goes on where it was. */
+export interface Resumed {
+  readonly keepAlive: number
+  readonly status: WireStatus
+}
+
 /** What a commit ends with, after the entries that did not fit. */
 export interface Changes {
   readonly at: WirePosition
@@ -245,6 +251,18 @@ export interface WireStatus {
   readonly target?: number
   /** Why it is rebuilt, or has failed. */
   readonly reason?: string
+}
+
+/** A table in the list of those that are served. */
+export interface WireTable {
+  readonly name: string
+  readonly status: WireStatus
+  readonly size: number
+  /** Records that are still to be read; null where the table is of no topic. */
+  readonly lag: number | null
+  /** How far it has come, as a token. */
+  readonly at: string
+  readonly writable: boolean
 }
 
 export const printEvent = (event: string, data: string, id?: string): Uint8Array =>

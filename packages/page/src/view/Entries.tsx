@@ -3,7 +3,7 @@ import { effect, signal } from "@preact/signals"
 import { useEffect, useRef } from "preact/hooks"
 import { preview } from "../json.ts"
 import { filter, loading, now, open, replica, selectedKey, table } from "../model.ts"
-import { FADE, type Filter, type Row } from "../replica.ts"
+import { type Filter, type Row } from "../replica.ts"
 import { ago, count, plural } from "../words.ts"
 import { Text } from "./Text.tsx"
 
@@ -42,7 +42,8 @@ export const toTop = (): void => {
 }
 
 const classOf = (row: Row, at: number): string => {
-  if (row.change === undefined || at - row.change.at > (row.change.kind === "deleted" ? FADE : FLASH)) return "row"
+  if (row.change?.kind === "deleted") return "row deleted"
+  if (row.change === undefined || at - row.change.at > FLASH) return "row"
   // Two names for one animation: it begins again with every change.
   return `row ${row.change.kind} ${row.changes % 2 === 0 ? "even" : "odd"}`
 }

@@ -1,9 +1,9 @@
 /** What a table's status is called, and how good it is. */
-import type { ServerStatus } from "../wire.ts"
+import type { WireStatus } from "../../../http/src/internal/wire.ts"
 
 export type Mood = "good" | "busy" | "bad" | "idle"
 
-export const moodOf = (status: ServerStatus): Mood => {
+export const moodOf = (status: WireStatus): Mood => {
   switch (status._tag) {
     case "CaughtUp":
       return "good"
@@ -16,7 +16,7 @@ export const moodOf = (status: ServerStatus): Mood => {
   }
 }
 
-export const labelOf = (status: ServerStatus): string => {
+export const labelOf = (status: WireStatus): string => {
   switch (status._tag) {
     case "CaughtUp":
       return "Live"
@@ -32,5 +32,5 @@ export const labelOf = (status: ServerStatus): string => {
 }
 
 /** How much of the log has been read, from 0 to 1; undefined where nothing is being read. */
-export const progressOf = ({ replayed, target }: ServerStatus): number | undefined =>
+export const progressOf = ({ replayed, target }: WireStatus): number | undefined =>
   replayed === undefined || target === undefined ? undefined : target === 0 ? 1 : Math.min(1, replayed / target)
