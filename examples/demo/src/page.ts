@@ -41,7 +41,13 @@ export const page = Effect.fnUntraced(function* (port: number) {
   const table = yield* KafkaTable.make(topic, { ensureTopic: false })
   const derived = yield* table.pipe(Table.filter(({ dependencies }) => dependencies === 0))
   const server = yield* Layer.build(
-    TableServer.layer({ tables: [TableHttp.served(topic, table), TableHttp.served(alone, derived)], port })
+    TableServer.layer({
+      tables: [
+        TableHttp.served(topic, table, { history: (key) => KafkaTable.history(topic, key) }),
+        TableHttp.served(alone, derived)
+      ],
+      port
+    })
   )
   const { address } = Context.get(server, HttpServer.HttpServer)
   yield* Console.log(`The tables are at ${NetAddress.formatUrlUnsafe(address)} until Ctrl-C.`)

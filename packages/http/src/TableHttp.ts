@@ -15,6 +15,7 @@
  * | `GET /tables/:name/entries/:key` | a value, with an `ETag`; `?at=TOKEN&wait=5s` waits for a write or position |
  * | `PUT`, `DELETE /tables/:name/entries/:key` | the place of the write; only where the table is served with a writer |
  * | `GET /tables/:name/changes?prefix` | server-sent events: a snapshot, and every change after it |
+ * | `GET /tables/:name/history/:key?limit` | what became of a key, from the log; only where the table is served with it |
  * | `GET /health`, `/ready`, `/metrics`, `/openapi.json` | for those who run it |
  *
  * What the answers hold is in `docs/http.md`.
@@ -32,6 +33,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -51,7 +53,7 @@ import { type Definition, Served as ServedTable } from "./internal/served.ts"
 const TypeId = "~effect-ktables/http/TableHttp/Served"
 
 /**
- * A table as it is served: under a name, with the codecs of a topic. `R` is what the codecs need.
+ * A table as it is served: under a name, with the codecs of a topic. `R` is what the codecs and the reading of its log need.
  *
  * @category models
  * @since 0.1.0
@@ -67,7 +69,7 @@ export interface Served<out R = never> {
  * @category options
  * @since 0.1.0
  */
-export interface ServedOptions<K, V> {
+export interface ServedOptions<K, V, out R = never> {
   /** What it is called in URLs. Default: the name of the topic. */
   readonly name?: string | undefined
   /** Takes `PUT` and `DELETE`, for example a `KafkaTableWriter`. Default: none, the table is read-only. */
@@ -82,6 +84,11 @@ export interface ServedOptions<K, V> {
    * passed the write, which says nothing of one that was lost.
    */
   readonly awaitOffset?: ((ack: WriteAck) => Effect.Effect<void, AwaitOffsetError>) | undefined
+  /**
+   * Reads what became of a key, from the log, for those who ask: `KafkaTable.history` of the topic. Each time it goes through a
+   * whole partition, so that two are read at a time, for ten seconds at most. Default: none, the route answers 501.
+   */
+  readonly history?: ((key: K) => Stream.Stream<KafkaTable.HistoryItem<V>, KafkaTable.HistoryError, R>) | undefined
 }
 
 /**
@@ -111,23 +118,41 @@ export interface ServedOptions<K, V> {
  * })
  * ```
  *
+ * **Example** (With the past of its keys, and writes)
+ *
+ * ```ts
+ * import * as TableHttp from "@effect-ktables/http/TableHttp"
+ * import { Effect, Schema } from "effect"
+ * import { KafkaTable, KafkaTableWriter, TableTopic } from "effect-ktables"
+ *
+ * const prices = TableTopic.make({ name: "prices", key: Schema.String, value: Schema.Finite })
+ *
+ * export const served = Effect.gen(function* () {
+ *   return TableHttp.served(prices, yield* KafkaTable.make(prices), {
+ *     writer: yield* KafkaTableWriter.make(prices),
+ *     history: (key) => KafkaTable.history(prices, key)
+ *   })
+ * })
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
-export const served = <K, V, E, RD, RE>(
+export const served = <K, V, E, RD, RE, R = never>(
   topic: TableTopic<K, V, RD, RE>,
   table: Table<K, V, E>,
-  options: ServedOptions<K, V> = {}
-): Served<RD | RE> => {
+  options: ServedOptions<K, V, R> = {}
+): Served<RD | RE | R> => {
   const ofTopic: unknown = table
   const definition: Definition<K, V> = {
     name: options.name ?? topic.name,
     topic: topic as unknown as TableTopic<K, V, unknown, unknown>,
     table: table as unknown as Table<K, V, unknown>,
     writer: options.writer,
-    awaitOffset: options.awaitOffset ?? (KafkaTable.isKafkaTable(ofTopic) ? ofTopic.awaitOffset : undefined)
+    awaitOffset: options.awaitOffset ?? (KafkaTable.isKafkaTable(ofTopic) ? ofTopic.awaitOffset : undefined),
+    history: options.history
   }
-  const self: Served<RD | RE> & { readonly definition: Definition<K, V> } = {
+  const self: Served<RD | RE | R> & { readonly definition: Definition<K, V> } = {
     [TypeId]: { _R: () => undefined as never },
     name: definition.name,
     definition
@@ -285,10 +310,14 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
         if (part === "changes" && key === undefined) {
           return isRead ? table.changes(query, request) : Effect.fail(notAllowed)
         }
-        if (part !== "entries") return Effect.fail(Answers.notFound("there is nothing here"))
-        if (key === undefined) return isRead ? table.page(query, request) : Effect.fail(notAllowed)
+        if (part !== "entries" && part !== "history") return Effect.fail(Answers.notFound("there is nothing here"))
+        if (key === undefined) {
+          if (part === "history") return Effect.fail(Answers.notFound("there is nothing here"))
+          return isRead ? table.page(query, request) : Effect.fail(notAllowed)
+        }
         const text = decoded(key)
         if (text === undefined) return Effect.fail(Answers.badRequest("the key is not percent-encoded UTF-8"))
+        if (part === "history") return isRead ? table.history(text, query) : Effect.fail(notAllowed)
         if (isRead) return table.entry(text, query, request)
         if (request.method === "PUT") return table.put(text, request)
         if (request.method === "DELETE") return table.delete(text)

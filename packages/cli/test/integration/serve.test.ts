@@ -88,6 +88,12 @@ describe.skipIf(missing !== undefined)(`ktables serve on Kafka${because}`, () =>
           assert.strictEqual((yield* fetched(`${entries}/a`, { method: "PUT", body: '"x"' })).status, 200)
           assert.strictEqual((yield* fetched(`${entries}/b`, { method: "PUT", body: "1" })).status, 200)
           assert.strictEqual((yield* fetched(`${entries}/b`, { method: "DELETE" })).status, 200)
+          // What became of it is read from the log.
+          const past = JSON.parse((yield* fetched(`${entries.replace(/entries$/, "history")}/b`)).text)
+          assert.deepStrictEqual(
+            past.versions.map(({ value }: { readonly value?: unknown }) => value),
+            [[1], undefined]
+          )
           const { table } = yield* java.readCommitted(topic)
           const base64 = (text: string): string => Buffer.from(text).toString("base64")
           assert.deepStrictEqual([...table], [[base64("a"), base64('"x"')]])

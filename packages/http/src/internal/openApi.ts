@@ -111,6 +111,27 @@ export const describe = (tables: ReadonlyArray<DescribedTable>): string => {
           responses: { 200: answer("The events.", "text/event-stream"), 404: unknown, 503: late }
         }
       },
+      "/tables/{name}/history/{key}": {
+        get: {
+          summary: "The newest records of a key in the log, oldest first, and from which offset on none is missing.",
+          parameters: [
+            table(names),
+            key,
+            parameter("limit", "query", "Records at most. Default: 100.", {
+              type: "integer",
+              minimum: 1,
+              maximum: 1000
+            })
+          ],
+          responses: {
+            200: answer("The records; of a key that has none there are none.", json),
+            404: answer("There is no such table.", json),
+            501: answer("The table is served without a log.", json),
+            502: answer("The brokers do not let it be read.", json),
+            504: answer("It was not read in time.", json)
+          }
+        }
+      },
       "/health": {
         get: {
           summary: "The state of each table.",

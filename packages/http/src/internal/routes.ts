@@ -16,6 +16,7 @@ import * as Answers from "./answers.ts"
 import { etagOf, isNamed } from "./etag.ts"
 import * as Hub from "./hub.ts"
 import { Pages } from "./pages.ts"
+import * as Past from "./past.ts"
 import type { Served } from "./served.ts"
 import * as Wire from "./wire.ts"
 
@@ -43,12 +44,14 @@ export type Answer = Effect.Effect<Response, Answers.Refusal, Scope.Scope>
 export interface TableRoutes {
   readonly name: string
   readonly isWritable: boolean
+  readonly hasHistory: boolean
   readonly table: Table.Any
   readonly entry: (key: string, query: URLSearchParams, request: HttpServerRequest) => Answer
   readonly page: (query: URLSearchParams, request: HttpServerRequest) => Answer
   readonly put: (key: string, request: HttpServerRequest) => Answer
   readonly delete: (key: string) => Answer
   readonly changes: (query: URLSearchParams, request: HttpServerRequest) => Answer
+  readonly history: (key: string, query: URLSearchParams) => Answer
 }
 
 const parseWait = (text: string | null): Effect.Effect<number, Answers.Refusal> => {
@@ -303,11 +306,22 @@ export const make = Effect.fnUntraced(function* <K, V>(
     })
   })
 
-  return { name, isWritable: writer !== undefined, table, entry, page, put, delete: remove, changes }
+  return {
+    name,
+    isWritable: writer !== undefined,
+    hasHistory: served.history !== undefined,
+    table,
+    entry,
+    page,
+    put,
+    delete: remove,
+    changes,
+    history: Past.make(served, decodeKey)
+  }
 })
 
 /** The status of a table, for those who watch over servers. */
-export const stateOf = ({ isWritable, name, table }: TableRoutes): Effect.Effect<Wire.WireTable> =>
+export const stateOf = ({ hasHistory, isWritable, name, table }: TableRoutes): Effect.Effect<Wire.WireTable> =>
   Effect.gen(function* () {
     const partitions = KafkaTable.isKafkaTable(table) ? (yield* table.health).partitions : undefined
     return {
@@ -316,6 +330,7 @@ export const stateOf = ({ isWritable, name, table }: TableRoutes): Effect.Effect
       size: table.view.size,
       lag: partitions?.reduce((sum, { lag }) => sum + lag, 0) ?? null,
       at: Wire.positionToken(Table.position(table)),
-      writable: isWritable
+      writable: isWritable,
+      history: hasHistory
     }
   })

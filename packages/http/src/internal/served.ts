@@ -2,7 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Context from "effect/Context"
+import * as Stream from "effect/Stream"
 import * as Codec from "effect-ktables/Codec"
+import type * as KafkaTable from "effect-ktables/KafkaTable"
 import type * as Table from "effect-ktables/Table"
 import type { AwaitOffsetError, WriteError } from "effect-ktables/TableError"
 import type { TableTopic } from "effect-ktables/TableTopic"
@@ -21,6 +23,7 @@ export interface Definition<K, V> {
   readonly table: Table.Table<K, V, unknown>
   readonly writer: Writer<K, V> | undefined
   readonly awaitOffset: ((ack: WriteAck) => Effect.Effect<void, AwaitOffsetError>) | undefined
+  readonly history: ((key: K) => Stream.Stream<KafkaTable.HistoryItem<V>, KafkaTable.HistoryError, unknown>) | undefined
 }
 
 export class Served<K, V> {
@@ -28,20 +31,30 @@ export class Served<K, V> {
   readonly table: Table.Table<K, V, unknown>
   readonly writer: Writer<K, V> | undefined
   readonly awaitOffset: Definition<K, V>["awaitOffset"]
+  /** Reads what became of a key; undefined where there is no log for it. */
+  readonly history: ((key: K) => Stream.Stream<KafkaTable.HistoryItem<V>, KafkaTable.HistoryError>) | undefined
   /** Whether keys are their own texts. */
   readonly hasTextKeys: boolean
   readonly #topic: TableTopic<K, V, unknown, unknown>
   readonly #context: Context.Context<unknown>
 
-  /** @param context what the codecs need */
-  constructor({ awaitOffset, name, table, topic, writer }: Definition<K, V>, context: Context.Context<unknown>) {
+  /** @param context what the codecs and the reading of the log need */
+  constructor(
+    { awaitOffset, history, name, table, topic, writer }: Definition<K, V>,
+    context: Context.Context<unknown>
+  ) {
     this.name = name
     this.table = table
     this.writer = writer
     this.awaitOffset = awaitOffset
+    this.history = history === undefined ? undefined : (key) => Stream.provideContext(history(key), context)
     this.hasTextKeys = (topic.key as Codec.Any) === Codec.string
     this.#topic = topic
     this.#context = context
+  }
+
+  get topicName(): string {
+    return this.#topic.name
   }
 
   #run<A>(effect: Effect.Effect<A, Codec.CodecError, unknown>): Effect.Effect<A, Codec.CodecError> {

@@ -263,6 +263,47 @@ export interface WireTable {
   /** How far it has come, as a token. */
   readonly at: string
   readonly writable: boolean
+  /** Whether the server reads the past of keys from a log. */
+  readonly history: boolean
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// history
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The name of a header and its value: text, or base64, or none. */
+export type WireHeader =
+  | readonly [name: string, value: string | null]
+  | readonly [name: string, base64: string, "base64"]
+
+/** A record of a key. */
+export interface WireVersion {
+  readonly partition: number
+  readonly offset: number
+  /** Milliseconds since the epoch; -1 where nobody stamped it. */
+  readonly timestamp: number
+  readonly headers: ReadonlyArray<WireHeader>
+  /** What the key was set to; absent where it was deleted. */
+  readonly value?: WireValue
+  /** Why the value is none of the table. */
+  readonly error?: string
+}
+
+/** The newest records of a key that are in the log, oldest first. */
+export interface WireHistory {
+  readonly table: string
+  readonly topic: string
+  readonly key: string
+  /** How many older records are in the log, and not in this answer. */
+  readonly older: number
+  /** What was read: up to `offset`, and without a gap from `completeFrom` on. */
+  readonly partitions: ReadonlyArray<{
+    readonly partition: number
+    readonly logStart: number
+    readonly offset: number
+    readonly completeFrom: number
+  }>
+  readonly versions: ReadonlyArray<WireVersion>
 }
 
 export const printEvent = (event: string, data: string, id?: string): Uint8Array =>

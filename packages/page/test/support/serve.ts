@@ -14,7 +14,7 @@ const server = Effect.gen(function* () {
   const tables = yield* Effect.forEach(names, (name) => {
     const topic = TableTopic.make({ name, key: Schema.String, value: Schema.Json })
     return Effect.map(KafkaTable.make(topic, { ensureTopic: { create: true } }), (table) =>
-      TableHttp.served(topic, table)
+      TableHttp.served(topic, table, { history: (key) => KafkaTable.history(topic, key) })
     )
   })
   return TableServer.layer({ tables, port: Number(port), keepAlive: "1 second" })

@@ -21,7 +21,7 @@ const tableOf = Effect.fnUntraced(function* (settings: Settings, name: string, i
     startTimeout: millisOf(settings)
   }).pipe(Effect.mapError(fromError))
   const writer = isWritable ? yield* writerOf(settings, topic) : undefined
-  return { table, served: TableHttp.served(topic, table, { writer }) }
+  return { table, served: TableHttp.served(topic, table, { writer, history: (key) => KafkaTable.history(topic, key) }) }
 })
 
 const whyNot = (host: string, port: number, cause: unknown): string => {
