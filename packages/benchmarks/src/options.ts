@@ -8,6 +8,7 @@ export const names = [
   "cold",
   "catchup",
   "restart",
+  "checkpoint",
   "propagation",
   "barrier",
   "write",

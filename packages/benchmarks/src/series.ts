@@ -11,6 +11,7 @@ export const steps: ReadonlyArray<readonly [string, string]> = [
   ["unique", "catchup --log unique --decode raw,schema,schema-jit"],
   ["go-unique", "peers --peers go --log unique --seconds 0.2 --count 20"],
   ["restart", "restart --log unique,rounds --sizes 1000000 --decode raw"],
+  ["checkpoint", "checkpoint --seconds 20 --repeat 3"],
   ["cold", "cold --client kafkajs,platformatic"],
   ["propagation", "propagation --seconds 1 --count 1000"],
   ["barrier", "barrier --seconds 1 --count 500"],

@@ -38,10 +38,10 @@ export interface Suite {
   readonly emptySource: (client: TableClient) => Effect.Effect<Source, TestKafka.TestKafkaError, Scope.Scope>
   /** The same on the cluster, for peers. */
   readonly emptyTopic: Effect.Effect<string, TestKafka.TestKafkaError, Scope.Scope>
-  /** Runs a cell in fresh processes, warm-ups first; the measurements of those that count. */
+  /** Runs a cell in fresh processes, warm-ups first, of several inputs by turns; the measurements of those that count. */
   readonly repeat: <Name extends CellName>(
     cell: Name,
-    input: CellInputs[Name]
+    ...inputs: ReadonlyArray<CellInputs[Name]>
   ) => Effect.Effect<ReadonlyArray<Measurement>, CellFailed>
 }
 
@@ -123,13 +123,15 @@ export const open = Effect.fnUntraced(function* (options: RunOptions) {
     return source
   })
 
-  const repeat: Suite["repeat"] = Effect.fnUntraced(function* (cell, input) {
+  const repeat: Suite["repeat"] = Effect.fnUntraced(function* (cell, ...inputs) {
     const measured: Array<Measurement> = []
     for (let run = 0; run < options.warmup + options.repeat; run++) {
       const counts = run >= options.warmup
       yield* progress(`${cell} ${counts ? `${run - options.warmup + 1}/${options.repeat}` : "warm-up"}`)
-      const measurements = yield* runCell(cell, input, { profile: counts ? options.profile : undefined })
-      if (counts) measured.push(...measurements)
+      for (const input of inputs) {
+        const measurements = yield* runCell(cell, input, { profile: counts ? options.profile : undefined })
+        if (counts) measured.push(...measurements)
+      }
     }
     return measured
   })

@@ -1,6 +1,7 @@
 // Command peer measures goka's view and emitter as the benchmarks measure their own: one JSON object per line.
 //
-// Usage: peer catchup|propagation|write -brokers B -topic T [-decode raw|json|json-read] [-count N] [-warmup N] [-seconds S]
+// Usage: peer catchup|propagation|write|restart -brokers B -topic T [-decode raw|json|json-read] [-count N] [-warmup N]
+// [-seconds S] [-state DIR]
 package main
 
 import (
@@ -138,6 +139,7 @@ var (
 	count   = flag.Int("count", 1000, "")
 	warmup  = flag.Int("warmup", 100, "")
 	seconds = flag.Float64("seconds", 3, "")
+	state   = flag.String("state", "", "")
 )
 
 func check(err error) {
@@ -176,8 +178,13 @@ func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 // startView returns when the view runs, with its storages and what stops it.
 func startView(update goka.UpdateCallback, valueCodec goka.Codec, decodes bool) (*goka.View, *storages, func()) {
 	built := &storages{decodes: decodes}
+	view, stop := startViewOn(built.build, update, valueCodec)
+	return view, built, stop
+}
+
+func startViewOn(build storage.Builder, update goka.UpdateCallback, valueCodec goka.Codec) (*goka.View, func()) {
 	view, err := goka.NewView(strings.Split(*brokers, ","), goka.Table(*topic), valueCodec,
-		goka.WithViewStorageBuilder(built.build), goka.WithViewCallback(update), goka.WithViewLogger(quiet{}))
+		goka.WithViewStorageBuilder(build), goka.WithViewCallback(update), goka.WithViewLogger(quiet{}))
 	check(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -187,10 +194,33 @@ func startView(update goka.UpdateCallback, valueCodec goka.Codec, decodes bool) 
 	case err := <-done:
 		check(fmt.Errorf("the view ended: %v", err))
 	}
-	return view, built, func() {
+	return view, func() {
 		cancel()
 		<-done
 	}
+}
+
+// restart is with LevelDB, in the directory where a former process has left it: from the start until all entries were read once.
+func restart() {
+	started := time.Now()
+	cpu := cpuTime()
+	view, stop := startViewOn(storage.DefaultBuilder(*state), goka.DefaultUpdate, new(codec.Bytes))
+	ms := millis(time.Since(started))
+	entries, err := view.Iterator()
+	check(err)
+	keys := 0
+	for entries.Next() {
+		_, err := entries.Value()
+		check(err)
+		keys++
+	}
+	check(entries.Err())
+	entries.Release()
+	iterated := millis(time.Since(started))
+	cpuMs := millis(cpuTime() - cpu)
+	stop()
+	emit(map[string]any{"metric": "restart", "decode": "raw", "ms": ms, "iteratedMs": iterated, "cpuMs": cpuMs, "keys": keys,
+		"rssMiB": rssMiB()})
 }
 
 func catchUp() {
@@ -330,6 +360,8 @@ func main() {
 		propagation()
 	case "write":
 		write()
+	case "restart":
+		restart()
 	default:
 		check(fmt.Errorf("no such measurement: %s", os.Args[1]))
 	}

@@ -34,6 +34,7 @@ import org.apache.kafka.streams.StoreQueryParameters;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.state.KeyValueBytesStoreSupplier;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.QueryableStoreTypes;
 import org.apache.kafka.streams.state.ReadOnlyKeyValueStore;
@@ -42,8 +43,8 @@ import org.apache.kafka.streams.state.Stores;
 /**
  * The JVM's ways to hold a topic in memory, measured as the benchmarks measure their own: one JSON object per line.
  *
- * <p>Usage: Peer consumer|globalktable catchup|propagation|write --brokers B --topic T [--decode raw|json] [--count N]
- * [--warmup N] [--repeat N] [--seconds S]
+ * <p>Usage: Peer consumer|globalktable catchup|propagation|write|restart --brokers B --topic T [--decode raw|json] [--count N]
+ * [--warmup N] [--repeat N] [--seconds S] [--state DIR]
  */
 public final class Peer {
   record Service(
@@ -64,6 +65,7 @@ public final class Peer {
   final int warmup;
   final int repeat;
   final double seconds;
+  final String state;
 
   Peer(String client, Map<String, String> options) {
     this.client = client;
@@ -74,6 +76,7 @@ public final class Peer {
     this.warmup = Integer.parseInt(options.getOrDefault("warmup", "100"));
     this.repeat = Integer.parseInt(options.getOrDefault("repeat", "1"));
     this.seconds = Double.parseDouble(options.getOrDefault("seconds", "3"));
+    this.state = options.get("state");
   }
 
   public static void main(String[] args) throws Exception {
@@ -88,6 +91,7 @@ public final class Peer {
         else peer.propagationOfConsumer();
       }
       case "write" -> peer.write();
+      case "restart" -> peer.restart();
       default -> throw new IllegalArgumentException(args[1]);
     }
     System.exit(0);
@@ -192,12 +196,17 @@ public final class Peer {
   }
 
   KafkaStreams startGlobalKTable(Path state) {
+    String application = "benchmark-" + ThreadLocalRandom.current().nextLong(Long.MAX_VALUE);
+    return startGlobalKTable(state, Stores.inMemoryKeyValueStore("table"), application);
+  }
+
+  KafkaStreams startGlobalKTable(Path state, KeyValueBytesStoreSupplier supplier, String application) {
     StreamsBuilder builder = new StreamsBuilder();
     Materialized<String, byte[], KeyValueStore<Bytes, byte[]>> store =
-        Materialized.<String, byte[]>as(Stores.inMemoryKeyValueStore("table")).withCachingDisabled();
+        Materialized.<String, byte[]>as(supplier).withCachingDisabled();
     builder.globalTable(topic, Consumed.with(Serdes.String(), Serdes.ByteArray()), store);
     Properties properties = common();
-    properties.put("application.id", "benchmark-" + ThreadLocalRandom.current().nextLong(Long.MAX_VALUE));
+    properties.put("application.id", application);
     properties.put("state.dir", state.toString());
     KafkaStreams streams = new KafkaStreams(builder.build(), properties);
     // Returns when the global store is restored.
@@ -231,6 +240,29 @@ public final class Peer {
       streams.close();
       deleteTree(state);
     }
+  }
+
+  /** With RocksDB, in the directory where a former process has left it: from the start until all entries were read once. */
+  void restart() throws Exception {
+    long started = System.nanoTime();
+    long cpu = cpuNanos();
+    KafkaStreams streams =
+        startGlobalKTable(Path.of(state), Stores.persistentKeyValueStore("table"), "benchmark-restart");
+    double ms = (System.nanoTime() - started) / 1e6;
+    long keys = 0;
+    try (var all = storeOf(streams).all()) {
+      for (; all.hasNext(); keys++) all.next();
+    }
+    Map<String, Object> row = new LinkedHashMap<>();
+    row.put("metric", "restart");
+    row.put("decode", "raw");
+    row.put("ms", ms);
+    row.put("iteratedMs", (System.nanoTime() - started) / 1e6);
+    row.put("cpuMs", (cpuNanos() - cpu) / 1e6);
+    row.put("keys", keys);
+    row.put("rssMiB", rssMiB());
+    streams.close();
+    emit(row);
   }
 
   static void deleteTree(Path root) throws IOException {

@@ -4,6 +4,7 @@ import type { BenchmarkName } from "../options.ts"
 import type { Benchmark } from "../suite.ts"
 import { barrier } from "./barrier.ts"
 import { catchup } from "./catchup.ts"
+import { checkpoint } from "./checkpoint.ts"
 import { cold } from "./cold.ts"
 import { drain } from "./drain.ts"
 import { fanout } from "./fanout.ts"
@@ -23,6 +24,7 @@ const own: ReadonlyArray<Benchmark> = [
   cold,
   catchup,
   restart,
+  checkpoint,
   propagation,
   barrier,
   write,
@@ -38,7 +40,7 @@ const own: ReadonlyArray<Benchmark> = [
 
 const all: Benchmark = (suite) =>
   Effect.map(
-    Effect.forEach(own, (benchmark) => benchmark(suite)),
+    Effect.forEach(own, (benchmark) => benchmark({ ...suite, options: { ...suite.options, peers: [] } })),
     (runs) => runs.flat()
   )
 
@@ -46,6 +48,7 @@ export const benchmarks: Readonly<Record<BenchmarkName, Benchmark>> = {
   all,
   barrier,
   catchup,
+  checkpoint,
   cold,
   drain,
   fanout,

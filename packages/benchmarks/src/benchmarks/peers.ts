@@ -1,11 +1,9 @@
 /** The other ways to hold a topic in memory, on the same machine, broker and topics. */
 import { Console, Effect } from "effect"
 import type { Measurement } from "../harness/Measurement.ts"
-import { buildGo, buildJava, buildPython, type Peer } from "../peers/build.ts"
+import { builders, type Peer } from "../peers/build.ts"
 import { runPeer } from "../peers/runPeer.ts"
 import type { Benchmark, Suite } from "../suite.ts"
-
-const builders = { python: buildPython, java: buildJava, go: buildGo }
 
 /** Measures on an empty topic of its own, whose random name would not compare between runs. */
 const onEmptyTopic =

@@ -11,6 +11,7 @@ import type * as ContentsModule from "../../../ktables/src/internal/table/conten
 import type { Cell } from "../harness/cells.ts"
 import { median } from "../harness/Measurement.ts"
 import { memoryUse } from "../harness/memory.ts"
+import { longestTurn } from "../harness/turns.ts"
 import { keyOf, type Service, serviceOf } from "../topics/values.ts"
 
 export interface Input {
@@ -256,24 +257,3 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* ({ changes, keys, r
 })
 
 const nothing = () => {}
-
-/**
- * Milliseconds, until `isOver`; and the processor time of the thread that the event loop has, which other load on the machine
- * disturbs less, and which leaves out the threads that collect garbage beside it.
- */
-const longestTurn = (isOver: () => boolean): Effect.Effect<{ readonly max: number; readonly cpuMs: number }> =>
-  Effect.callback((resume) => {
-    const longest = { max: 0, cpuMs: 0 }
-    let started = performance.now()
-    let before = process.threadCpuUsage()
-    const look = (): void => {
-      const { system, user } = process.threadCpuUsage(before)
-      longest.max = Math.max(longest.max, performance.now() - started)
-      longest.cpuMs = Math.max(longest.cpuMs, (system + user) / 1000)
-      started = performance.now()
-      before = process.threadCpuUsage()
-      if (isOver()) resume(Effect.succeed(longest))
-      else setImmediate(look)
-    }
-    setImmediate(look)
-  })

@@ -63,12 +63,19 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* (input) {
       : KafkaTable.make(definition, { ...replay, checkpoint: {} })
   const table = yield* made.pipe(Effect.provideContext(client), Effect.provide(store))
   const took = elapsed()
+  let iterated = 0
+  for (const [, value] of table.view) iterated += value === undefined ? 0 : 1
+  const iteratedMs = elapsed().ms
   if (leaves) {
     yield* awaitSaved(table)
     return []
   }
   const { checkpoint, stats } = yield* table.health
-  if (stats.entries !== keys) return yield* Effect.die(`${topic} holds ${keys} keys, the table ${stats.entries}`)
+  if (stats.entries !== keys || iterated !== keys) {
+    return yield* Effect.die(
+      `${topic} holds ${keys} keys, the table ${stats.entries}, of which ${iterated} were iterated`
+    )
+  }
   if (directory !== undefined && Option.getOrThrow(checkpoint).resumed.length === 0) {
     return yield* Effect.die(`the checkpoint was not used: ${JSON.stringify(checkpoint)}`)
   }
@@ -80,6 +87,7 @@ export const cell: Cell<Input> = Effect.fnUntraced(function* (input) {
       decode,
       detail: `${directory === undefined ? "all of the topic" : "from a checkpoint"}${link}`,
       ...took,
+      iteratedMs,
       records: Option.match(stats.catchUp, { onNone: () => stats.records, onSome: ({ replayed }) => replayed }),
       keys: stats.entries,
       rssMiB: rssMiB()

@@ -5,12 +5,15 @@ export const numbers = [
   "ms",
   "cpuMs",
   "loopMs",
+  "iteratedMs",
   "records",
   "rps",
   "p50",
   "p99",
   "max",
+  "withoutGcMs",
   "keys",
+  "mib",
   "rssMiB",
   "heapMiB",
   "bytesPerKey",
@@ -20,6 +23,7 @@ export const numbers = [
   "nsPerOp",
   "ratio",
   "cpuPercent",
+  "loopPercent",
   "connections",
   "requestsPerSecond",
   "fetchesPerSecond"
@@ -29,10 +33,12 @@ export type NumberName = (typeof numbers)[number]
 
 /**
  * One measurement by one process. `ms`, `p50`, `p99` and `max` are milliseconds, `cpuMs` those of all its threads, which
- * other load on the machine disturbs less, `loopMs` those of the thread that runs the event loop, `rps` records per second,
+ * other load on the machine disturbs less, `loopMs` those of the thread that runs the event loop, `iteratedMs` those until
+ * every entry was read once, `rps` records per second,
  * `bytesPerKey` heap and buffers above an empty process and `dataBytesPerKey` the bytes of the key and its value, `bytesPerClient` heap and
  * buffers for each client of a server, `ratio` how many times a native Map's time, of an operator how many times that of the
- * table itself, and of a route how many times that of a bare one.
+ * table itself, and of a route how many times that of a bare one, `withoutGcMs` processor time of the loop's thread, but for collecting
+ * garbage, `mib` what lies on disk, `cpuPercent` and `loopPercent` `cpuMs` and `loopMs` as parts of a core.
  */
 export interface Measurement extends Partial<Readonly<Record<NumberName, number>>> {
   /** What is measured: `catchup`, `propagation` and so on. */

@@ -20,6 +20,7 @@ interface Row {
 
 const table = "effect-ktables kafkajs"
 const java = "consumer and HashMap (Java)"
+const globalKTable = "GlobalKTable (Java)"
 const goka = "goka (Go)"
 const python = "ktables 2.0.0 (Python)"
 
@@ -43,13 +44,14 @@ const shown = (value: number): string =>
 
 /** How many times longer `other` takes than ours, at least. */
 const faster =
-  (what: string, least: number, ours: Row, other: Row): Aim =>
+  (what: string, least: number, ours: Row, other: Row, name: "ms" | "iteratedMs" = "ms"): Aim =>
   (find) => {
     const a = find(ours)
     const b = find(other)
-    if (a?.ms === undefined || b?.ms === undefined) return undefined
-    const ratio = b.ms / a.ms
-    const notes = [`best against best ${shown(b.best.ms! / a.best.ms!)}`]
+    const [mine, others] = [a?.[name], b?.[name]]
+    if (a === undefined || b === undefined || mine === undefined || others === undefined) return undefined
+    const ratio = others / mine
+    const notes = [`best against best ${shown(b.best[name]! / a.best[name]!)}`]
     if (a.cpuMs !== undefined && b.cpuMs !== undefined) notes.push(`processor time ${shown(b.cpuMs / a.cpuMs)}`)
     return { what, aim: `at least ${least}`, measured: `${shown(ratio)} (${notes.join(", ")})`, isMet: ratio >= least }
   }
@@ -101,6 +103,23 @@ const peer = (client: string, decode: string, detail = "", topic = "rounds"): Ro
   detail,
   topic
 })
+
+/** With the link `""` the first found, which is the one without. */
+const restarts = (topic: string, link: string): ReadonlyArray<Aim> => {
+  const ours: Row = { metric: "restart", client: table, decode: "raw", detail: `from a checkpoint${link}`, topic }
+  return [
+    [globalKTable, "RocksDB"],
+    [goka, "LevelDB"]
+  ].map(([client = "", store = ""]) =>
+    faster(
+      `restart from a checkpoint until all entries were read, ${topic.slice(1, -1)}${link}, against ${client} with ${store}`,
+      1,
+      ours,
+      { metric: "restart", client, detail: `from its ${store}${link}`, topic },
+      "iteratedMs"
+    )
+  )
+}
 
 const memory = (topic: string, decode: string, limit: (data: number) => number): Aim => {
   const row: Row = { metric: "memory", client: table, decode, topic }
@@ -160,6 +179,7 @@ const idle = (client: string): Aim =>
   )
 
 const writing = (client: string, detail: string): Row => ({ metric: "write", client, detail })
+const following = (how: string): Row => ({ metric: "checkpoint", client: table, detail: `processor time, ${how}` })
 const visible: Row = { metric: "propagation", client: table, detail: "closed" }
 
 const aims: ReadonlyArray<Aim> = [
@@ -199,6 +219,9 @@ const aims: ReadonlyArray<Aim> = [
     1.2,
     replay("schema-jit", "fresh", "unique"),
     peer(goka, "json", "as applied", "unique")
+  ),
+  ...["-unique-100000-", "-rounds-1000000-", "-unique-1000000-"].flatMap((topic) =>
+    ["", ", 50 MB/s"].flatMap((link) => restarts(topic, link))
   ),
   cold("empty start, without ensureTopic", "first, ensureTopic off", 40),
   cold("empty start, verifying the topic", "first, ensureTopic verify", 70),
@@ -288,7 +311,28 @@ const aims: ReadonlyArray<Aim> = [
     ""
   ),
   idle("kafkajs"),
-  idle("platformatic")
+  idle("platformatic"),
+  atMost(
+    "following 5,000 changes/s with a checkpoint",
+    "at most 5 percent of a core more than without",
+    following("with a"),
+    "cpuPercent",
+    (find) => {
+      const without = find(following("without"))?.cpuPercent
+      return without === undefined ? undefined : without + 5
+    },
+    " %"
+  ),
+  ...["after the load", "while it lives"].map((when) =>
+    atMost(
+      `longest turn ${when}, with a checkpoint`,
+      "at most 10 ms of processor time",
+      { metric: "checkpoint", client: table, detail: `longest turn ${when}, with a` },
+      "cpuMs",
+      () => 10,
+      " ms"
+    )
+  )
 ]
 
 /** A verdict on every aim whose figures are there. */

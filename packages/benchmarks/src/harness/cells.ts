@@ -4,6 +4,7 @@ import type { Measurement } from "./Measurement.ts"
 import type * as BareMap from "../cells/bareMap.ts"
 import type * as Barrier from "../cells/barrier.ts"
 import type * as CatchUp from "../cells/catchUp.ts"
+import type * as Checkpoint from "../cells/checkpoint.ts"
 import type * as Cold from "../cells/cold.ts"
 import type * as Drain from "../cells/drain.ts"
 import type * as FanOut from "../cells/fanOut.ts"
@@ -27,6 +28,7 @@ export interface CellInputs {
   readonly bareMap: BareMap.Input
   readonly barrier: Barrier.Input
   readonly catchUp: CatchUp.Input
+  readonly checkpoint: Checkpoint.Input
   readonly cold: Cold.Input
   readonly drain: Drain.Input
   readonly fanOut: FanOut.Input
@@ -51,6 +53,7 @@ export const cells: { readonly [Name in CellName]: () => Promise<Cell<CellInputs
   bareMap: async () => (await import("../cells/bareMap.ts")).cell,
   barrier: async () => (await import("../cells/barrier.ts")).cell,
   catchUp: async () => (await import("../cells/catchUp.ts")).cell,
+  checkpoint: async () => (await import("../cells/checkpoint.ts")).cell,
   cold: async () => (await import("../cells/cold.ts")).cell,
   drain: async () => (await import("../cells/drain.ts")).cell,
   fanOut: async () => (await import("../cells/fanOut.ts")).cell,

@@ -18,6 +18,8 @@ export interface Peer {
   readonly decodes: ReadonlyArray<string>
   /** True when `--warmup` and `--repeat` are the peer's own, in one process. */
   readonly warmsUpInside: boolean
+  /** What starts again from a store of its own, in the directory that `--state` names; undefined where nothing is kept. */
+  readonly restart: { readonly store: string; readonly args: ReadonlyArray<string> } | undefined
   /** Measurements on an empty topic. */
   readonly live: (options: RunOptions) => ReadonlyArray<{
     readonly args: ReadonlyArray<string>
@@ -75,7 +77,7 @@ const timed = ({ count, seconds, warmupCount }: RunOptions) => ({
   seconds: String(seconds)
 })
 
-export const buildPython: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
+const buildPython: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
   if (!(yield* present("python3", "-c", "import venv, sys; assert sys.version_info >= (3, 10)"))) {
     return absent("no python3 from 3.10 on")
   }
@@ -94,6 +96,7 @@ export const buildPython: Effect.Effect<Built, CommandFailed> = Effect.gen(funct
       programs: [[]],
       decodes: ["raw", "json"],
       warmsUpInside: false,
+      restart: undefined,
       live: (options) => [
         { args: ["propagation"], flags: timed(options) },
         // An idle barrier takes half a second: thousands would take an hour.
@@ -104,7 +107,7 @@ export const buildPython: Effect.Effect<Built, CommandFailed> = Effect.gen(funct
   }
 })
 
-export const buildJava: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
+const buildJava: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
   if (!(yield* present("javac", "-version"))) return absent("no JDK")
   if (!(yield* present("mvn", "--version"))) return absent("no Maven")
   const { into } = yield* cached("java", (from, into) =>
@@ -131,6 +134,7 @@ export const buildJava: Effect.Effect<Built, CommandFailed> = Effect.gen(functio
       programs: [["consumer"], ["globalktable"]],
       decodes: ["raw", "json"],
       warmsUpInside: true,
+      restart: { store: "RocksDB", args: ["globalktable", "restart"] },
       live: (options) => [
         { args: ["consumer", "propagation"], flags: timed(options) },
         { args: ["globalktable", "propagation"], flags: timed(options) },
@@ -140,7 +144,7 @@ export const buildJava: Effect.Effect<Built, CommandFailed> = Effect.gen(functio
   }
 })
 
-export const buildGo: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
+const buildGo: Effect.Effect<Built, CommandFailed> = Effect.gen(function* () {
   if (!(yield* present("go", "version"))) return absent("no go")
   const { into } = yield* cached("go", (from, into) =>
     Effect.asVoid(command(["go", "build", "-o", path.join(into, "peer"), "."], from))
@@ -153,6 +157,7 @@ export const buildGo: Effect.Effect<Built, CommandFailed> = Effect.gen(function*
       programs: [[]],
       decodes: ["raw", "json", "json-read"],
       warmsUpInside: false,
+      restart: { store: "LevelDB", args: ["restart"] },
       live: (options) => [
         { args: ["propagation"], flags: timed(options) },
         { args: ["write"], flags: timed(options) }
@@ -160,3 +165,5 @@ export const buildGo: Effect.Effect<Built, CommandFailed> = Effect.gen(function*
     }
   }
 })
+
+export const builders = { python: buildPython, java: buildJava, go: buildGo }

@@ -1,4 +1,5 @@
 /** Puts topics on a cluster: empty ones to write to, and filled logs to replay, which are kept and reused. */
+import { Effect } from "effect"
 import { createTopic, deleteTopic, listOffsets, metadata, produce, type TopicLeaders } from "../wire/requests.ts"
 import { partitionOf } from "../wire/murmur2.ts"
 import { BatchWriter } from "../wire/recordBatch.ts"
@@ -164,6 +165,19 @@ export const filledTopic = async (
   return filled
 }
 
+/** Appends records of these keys, again and again, with a new value each time. Ends its connections with the scope. */
+export const openAppender = (brokers: ReadonlyArray<string>, topic: string) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => TopicConnections.open(brokers, topic)),
+      (connections) => Effect.sync(() => connections.close())
+    ),
+    (connections) => {
+      const versions = new Map<number, number>()
+      return (ids: Int32Array): Effect.Effect<void> => Effect.promise(() => fill(connections, ids, versions))
+    }
+  )
+
 /** Appends a record of each of these keys. */
 export const append = async (brokers: ReadonlyArray<string>, topic: string, ids: Int32Array): Promise<void> => {
   const connections = await TopicConnections.open(brokers, topic)
@@ -185,9 +199,13 @@ export const recordsIn = async (brokers: ReadonlyArray<string>, topic: string): 
   }
 }
 
-const fill = async (connections: TopicConnections, ids: Int32Array): Promise<void> => {
+/** @param versions how many values of each key there are. */
+const fill = async (
+  connections: TopicConnections,
+  ids: Int32Array,
+  versions = new Map<number, number>()
+): Promise<void> => {
   const { topic, partitions } = connections
-  const versions = new Map<number, number>()
   const batches = partitions.map(() => new BatchWriter(2 * batchBytes))
   const outstanding = new Set<Promise<void>>()
   let failure: unknown
