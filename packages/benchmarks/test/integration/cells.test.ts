@@ -1,6 +1,7 @@
 import { TestKafka } from "@effect-ktables/testing"
+import { NodeFileSystem } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, FileSystem } from "effect"
 import type { CellInputs, CellName } from "../../src/harness/cells.ts"
 import { runCell } from "../../src/harness/runCell.ts"
 import { createCompacted, filledTopic, remove, topicName } from "../../src/topics/provision.ts"
@@ -40,6 +41,27 @@ layer(TestKafka.layer, { timeout: "5 minutes" })("the cells of the suite", (it) 
         }
       }
     })
+  )
+
+  it.effect("follow a topic with a checkpoint and without, and start again from what was kept", () =>
+    Effect.gen(function* () {
+      const { brokers } = yield* TestKafka.TestKafka
+      const { topic } = yield* Effect.promise(() => filledTopic(brokers, log, 2))
+      const source: Source = { client: "kafkajs", brokers, topic }
+      for (const isKept of [false, true]) {
+        const rows = yield* run("checkpoint", { source, isKept, perSecond: 0, seconds: 0.2 })
+        assert.strictEqual(rows.length, 3)
+        assert.strictEqual((rows[0]?.mib ?? 0) > 0, isKept)
+        assert.isAbove(rows[0]?.cpuMs ?? 0, 0)
+        assert.isAbove(rows[2]?.cpuPercent ?? 0, 0)
+      }
+      const directory = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped()
+      const input = { source, topic, keys: 200, decode: "raw", link: "", directory } as const
+      yield* run("restart", { ...input, leaves: true })
+      const [row] = yield* run("restart", { ...input, leaves: false })
+      assert.strictEqual(row?.records, 0)
+      assert.isAtLeast(row?.iteratedMs ?? 0, row?.ms ?? 0)
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
 
   it.effect("fail where the table does not hold what it should", () =>

@@ -1,7 +1,7 @@
 /** What a table does about its checkpoint while it lives and when it ends, and what a store that fails does to it: nothing. */
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FileSystem, Layer, Option, Schema } from "effect"
+import { Effect, FileSystem, Layer, Logger, Option, Schema } from "effect"
 import {
   CheckpointStore,
   Codec,
@@ -14,7 +14,7 @@ import {
 import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { observeNumbers, withTopic } from "../faults/fixtures.ts"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
-import { until, within } from "../support/time.ts"
+import { pass, until, within } from "../support/time.ts"
 import { numbers } from "../table/fixtures.ts"
 import { checkpointOf, type Files, observeKept } from "./fixtures.ts"
 
@@ -23,20 +23,30 @@ const SECOND = 1000
 const kept = <A, E, R>(make: Effect.Effect<A, E, R>, files: Files = new Map()) =>
   Effect.provide(make, Layer.fresh(CheckpointStore.layerMemory(files)))
 
+type Open = CheckpointStore.Service["open"]
+
+/** The store of a map, which opens otherwise. */
+const storeOpening = (files: Files, change: (open: Open) => Open) =>
+  Layer.effect(
+    CheckpointStore.CheckpointStore,
+    Effect.map(CheckpointStore.CheckpointStore, ({ open }) => ({ open: change(open) }))
+  ).pipe(Layer.provide(CheckpointStore.layerMemory(files)), Layer.fresh)
+
 /** The store of a map, in which some of what a checkpoint can be asked for is done otherwise. */
 const storeThat = (
   files: Files,
   change: (checkpoint: CheckpointStore.Checkpoint) => Partial<CheckpointStore.Checkpoint>
 ) =>
-  Layer.effect(
-    CheckpointStore.CheckpointStore,
-    Effect.gen(function* () {
-      const { open } = yield* CheckpointStore.CheckpointStore
-      return {
-        open: (name: string) => Effect.map(open(name), (checkpoint) => ({ ...checkpoint, ...change(checkpoint) }))
-      }
-    })
-  ).pipe(Layer.provide(CheckpointStore.layerMemory(files)), Layer.fresh)
+  storeOpening(
+    files,
+    (open) => (name) => Effect.map(open(name), (checkpoint) => ({ ...checkpoint, ...change(checkpoint) }))
+  )
+
+/** What is logged while the logger is provided. */
+const recordedLines = () => {
+  const lines: Array<string> = []
+  return { lines, logger: Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))]) }
+}
 
 const fails = Effect.fail(
   new CheckpointStore.CheckpointError({ checkpoint: "numbers", operation: "write", detail: "the disk is full" })
@@ -174,6 +184,102 @@ describe("a table with a checkpoint", () => {
           storeThat(new Map(), () => ({ size: Effect.never })),
           { catchUp: { mode: "await", timeout: 5 * SECOND } }
         )
+      })
+    )
+  )
+
+  it.effect("starts without one that its store does not read, also where nothing else ends the wait", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(10))
+        for (const [operation, change] of [
+          ["open", () => () => Effect.never],
+          ["read", (open: Open) => (name: string) => Effect.map(open(name), (of) => ({ ...of, size: Effect.never }))],
+          [
+            "read",
+            (open: Open) => (name: string) => Effect.map(open(name), (of) => ({ ...of, read: () => Effect.never }))
+          ]
+        ] as ReadonlyArray<readonly [string, (open: Open) => Open]>) {
+          const { lines, logger } = recordedLines()
+          yield* living(
+            (table) =>
+              Effect.gen(function* () {
+                yield* until(
+                  "all",
+                  20 * SECOND,
+                  Effect.map(table.size, (size) => size === 10)
+                )
+                const { discarded, resumed } = yield* checkpointOf(table)
+                assert.deepStrictEqual(resumed, [])
+                const said = new RegExp(`${operation}: the store did not answer within 10 seconds`)
+                assert.match(discarded[0]!.reason, said)
+                assert.match(lines.join("\n"), said)
+              }),
+            storeOpening(new Map([["numbers", new Uint8Array(8)]]), change),
+            { catchUp: { mode: "background" } }
+          ).pipe(Effect.provide(logger))
+        }
+      })
+    )
+  )
+
+  it.effect(
+    "writes its base once its store takes it, with what was read meanwhile, and says until then that it does not",
+    () =>
+      onCluster(
+        Effect.gen(function* () {
+          yield* withTopic()
+          yield* write("numbers", keys(10))
+          const files: Files = new Map()
+          let isFull = true
+          const { lines, logger } = recordedLines()
+          yield* living(
+            (table) =>
+              Effect.gen(function* () {
+                const problem = Effect.map(checkpointOf(table), ({ problem }) => Option.getOrElse(problem, () => ""))
+                yield* write("numbers", ["late", ["k3", null]])
+                yield* until(
+                  "the problem",
+                  30 * SECOND,
+                  Effect.map(problem, (said) => said.includes("the disk is full"))
+                )
+                yield* pass(10 * SECOND, Effect.void, SECOND)
+                assert.strictEqual(files.size, 0)
+                isFull = false
+                yield* until(
+                  "no problem",
+                  30 * SECOND,
+                  Effect.map(problem, (said) => said === "")
+                )
+                yield* write("numbers", ["last"])
+                yield* until("the last", 30 * SECOND, table.has("last"))
+              }),
+            storeThat(files, ({ replacement }) => ({
+              replacement: Effect.suspend(() => (isFull ? fails : replacement))
+            }))
+          ).pipe(Effect.provide(logger))
+          assert.strictEqual(lines.filter((line) => line.includes("the disk is full")).length, 1)
+          yield* resumes(files)
+        })
+      )
+  )
+
+  it.effect("says that its store does not answer to what it writes", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic()
+        yield* write("numbers", keys(10))
+        const { lines, logger } = recordedLines()
+        yield* living(
+          (table) =>
+            Effect.gen(function* () {
+              yield* pass(40 * SECOND, Effect.void, SECOND)
+              assert.match(Option.getOrThrow((yield* checkpointOf(table)).problem), /not answered for 30 seconds/)
+              assert.match(lines.join("\n"), /not answered for 30 seconds/)
+            }),
+          storeThat(new Map(), () => ({ replacement: Effect.never }))
+        ).pipe(Effect.provide(logger))
       })
     )
   )

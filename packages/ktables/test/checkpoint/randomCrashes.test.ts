@@ -10,7 +10,7 @@ import * as CheckpointFile from "../../src/internal/checkpoint/checkpointFile.ts
 import { type Chance, chance, forEachSeed, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { identity, type Marked, markedOf, RandomLog, storeOf } from "./recording.ts"
 
-const counts = { resumed: 0, saved: 0, failed: 0, replaced: 0, rewritten: 0, savedWhileMerged: 0, killed: 0 }
+const counts = { resumed: 0, saved: 0, failed: 0, replaced: 0, rewritten: 0, again: 0, savedWhileMerged: 0, killed: 0 }
 
 const lengthOf = (files: ReadonlyMap<string, Uint8Array>): number => files.get("prices")?.length ?? 0
 
@@ -88,17 +88,28 @@ const live = (seed: number, trace: Array<string>) =>
       }
       log.restore(marked)
 
+      /** A base that could not be written, and may be run again. */
+      let unwritten: { readonly storing: ReturnType<typeof file.rewrite>; readonly at: number } | undefined
       const running: Array<Fiber.Fiber<void>> = []
       /** Stores what is marked now, in its own time. */
-      const mark = Effect.fnUntraced(function* (isBase: boolean) {
-        const marked = log.marked
-        const at = history.push(marked) - 1
-        const storing = isBase ? file.rewrite(identity, log.survivors, marked.marks) : file.save(marked.marks)
-        trace.push(`${isBase ? "rewrites" : "saves"} ${marked.marks.savedAt}`)
+      const mark = Effect.fnUntraced(function* (isBase: boolean, again: boolean) {
+        const isAgain = isBase && again && unwritten !== undefined && file.isRecording()
+        const at = isAgain ? unwritten!.at : history.push(log.marked) - 1
+        const { marks } = history[at]!
+        const storing = isAgain
+          ? unwritten!.storing
+          : isBase
+            ? file.rewrite(identity, log.survivors, marks)
+            : file.save(marks)
+        if (isBase) unwritten = undefined
+        if (isAgain) counts.again++
+        trace.push(`${isBase ? "rewrites" : "saves"} ${marks.savedAt}${isAgain ? " again" : ""}`)
         const outcome = Effect.map(Effect.exit(storing), (exit) => {
-          trace.push(`${marked.marks.savedAt}: ${exit._tag}`)
-          if (Exit.isFailure(exit)) counts.failed++
-          else {
+          trace.push(`${marks.savedAt}: ${exit._tag}`)
+          if (Exit.isFailure(exit)) {
+            counts.failed++
+            if (isBase) unwritten = { storing, at }
+          } else {
             saved = Math.max(saved, at)
             if (isBase) counts.rewritten++
             else counts.saved++
@@ -111,11 +122,11 @@ const live = (seed: number, trace: Array<string>) =>
         if (kind < 5) file.record(...log.answer())
         else if (kind < 7) yield* Effect.yieldNow.pipe(Effect.repeat({ times: random.below(12) }))
         else if (kind < 8) isFull = random.happens(0.3)
-        else yield* mark(!file.isGoingOn() || random.happens(0.05))
+        else yield* mark(!file.isGoingOn() || random.happens(0.05), random.happens(0.7))
       }
       if (random.happens(0.5)) {
         isFull = false
-        yield* mark(!file.isGoingOn())
+        yield* mark(!file.isGoingOn(), false)
         yield* Fiber.joinAll(running)
         assert.strictEqual(saved, history.length - 1)
       } else {

@@ -10,6 +10,7 @@ import { Effect, Fiber, Latch, type Scope, Semaphore } from "effect"
 import { AnswerMemory } from "../records/answerMemory.ts"
 import { Survivors } from "../records/survivors.ts"
 import { LOAD_SLICE } from "../slice.ts"
+import { answering } from "./answering.ts"
 import { entriesFrame } from "./entries.ts"
 import {
   type Answer,
@@ -59,13 +60,16 @@ export interface CheckpointFile {
    * recorded, and a save fails, until it is rewritten.
    */
   readonly isGoingOn: () => boolean
+  /** Whether what is recorded is kept, also for a rewriting that has failed and may be run again. */
+  readonly isRecording: () => boolean
   /** Copies what a broker answered. It counts with the next save, or with what is rewritten next. */
   readonly record: (partition: number, answer: Answer) => void
   /** Has succeeded once everything that was recorded before is stored, with these marks. Failed, the next one does it. */
   readonly save: (marks: Marks) => Effect.Effect<void, CheckpointError>
   /**
-   * Puts a new base in the place of what is there. What was recorded before is no part of it, and what is recorded from now on
-   * follows. The survivors must stay as they are meanwhile.
+   * Puts a new base in the place of what is there. What was recorded before is no part of it, and what is recorded from when it
+   * is first run on follows: where it fails it can be run again while that `isRecording`. The survivors must stay as they are
+   * meanwhile.
    */
   readonly rewrite: (
     identity: Identity,
@@ -131,7 +135,7 @@ export const open = Effect.fnUntraced(function* (
   name: string,
   leastMerged = LEAST_MERGED
 ): Effect.fn.Return<CheckpointFile, CheckpointError, Scope.Scope> {
-  const checkpoint = yield* store.open(name)
+  const checkpoint = yield* answering(store).open(name)
   const scope = yield* Effect.scope
   const oneAtATime = Semaphore.makeUnsafe(1)
   const refused = (operation: CheckpointError["operation"], detail: string): CheckpointError =>
@@ -141,6 +145,8 @@ export const open = Effect.fnUntraced(function* (
   let body: Body | undefined
   /** What is recorded; undefined where it would have nothing to follow. */
   let recorder: Recorder | undefined
+  /** What is recorded, where the base that it follows could not be written. */
+  let waiting: Recorder | undefined
   /** Why there is nothing. */
   let ended = "it was not read, and not written"
   let merging: Fiber.Fiber<void> | undefined
@@ -329,18 +335,24 @@ export const open = Effect.fnUntraced(function* (
 
   const stopMerging = Effect.suspend(() => (merging === undefined ? Effect.void : Fiber.interrupt(merging)))
 
-  const rewrite: CheckpointFile["rewrite"] = (identity, survivors, marks) =>
-    Effect.suspend(() => {
-      const mine = new Recorder()
-      end("it is being rewritten")
-      recorder = mine
+  const rewrite: CheckpointFile["rewrite"] = (identity, survivors, marks) => {
+    let mine: Recorder | undefined
+    return Effect.suspend(() => {
+      if (mine === undefined) {
+        end("it is not written yet")
+        recorder = mine = new Recorder()
+      } else if (waiting !== mine || recorder !== mine) return Effect.fail(refused("replace", ended))
+      waiting = undefined
       return Effect.gen(function* () {
         yield* stopMerging
         yield* owned
+        if (recorder !== mine) return yield* refused("replace", ended)
         const head = Buffer.alloc(PREAMBLE)
         const isOurs = isReplaceable(head.subarray(0, yield* checkpoint.read(0, head)))
-        if (!isOurs)
-          return yield* refused("replace", "the file is no checkpoint: it is left as it is, remove it yourself")
+        if (!isOurs) {
+          end("the file is no checkpoint: it is left as it is, remove it yourself")
+          return yield* refused("replace", ended)
+        }
         const { commit } = yield* begin(identity, marks, (chain) =>
           Effect.forEach(survivors, (of) => writeEntries(chain, of), { discard: true })
         )
@@ -349,9 +361,11 @@ export const open = Effect.fnUntraced(function* (
       }).pipe(
         Effect.scoped,
         oneAtATime.withPermit,
-        Effect.onError(() => Effect.sync(() => recorder === mine && end("it could not be rewritten")))
+        Effect.onInterrupt(() => Effect.sync(() => recorder === mine && end("it could not be written to its end"))),
+        Effect.tapError(() => Effect.sync(() => (waiting = mine)))
       )
     })
+  }
 
   yield* isFull.await.pipe(
     Effect.andThen(isFull.close),
@@ -363,7 +377,8 @@ export const open = Effect.fnUntraced(function* (
   return {
     read,
     refusal,
-    isGoingOn: () => recorder !== undefined,
+    isGoingOn: () => recorder !== undefined && recorder !== waiting,
+    isRecording: () => recorder !== undefined,
     record: (partition, answer) => {
       if (recorder === undefined) return
       recorder.add(partition, answer)

@@ -2,7 +2,7 @@
  * A table's checkpoint: offered to the first load where it is of the same log, and kept in step with what is read from then
  * on. Where it stands is one value. Nothing that goes wrong here delays or fails the table.
  */
-import { Cause, type Clock, Deferred, Effect, Scope } from "effect"
+import { Cause, type Clock, Deferred, Effect, Fiber, Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
 import type { CheckpointFile, Found, Identity, Mark, Saved } from "../checkpoint/checkpointFile.ts"
 import type { CheckpointError } from "../checkpoint/store.ts"
@@ -22,6 +22,10 @@ const MOST_APPENDED = 1 << 26
 const AGEING = 0.1
 /** Milliseconds that stand for a retention that was never observed. */
 const UNOBSERVED = 60_000
+/** Milliseconds after which a write that is not over is a problem. */
+const SLOW = 30_000
+/** Milliseconds between two attempts to write a base, at most, where saves are not farther apart. */
+const MOST_BETWEEN = 60_000
 /** Milliseconds for which a table that is closed waits for its last save. */
 const CLOSING = 5000
 
@@ -135,12 +139,21 @@ export const make = Effect.fnUntraced(function* (options: {
     marks.clear()
     hasRecorded = false
   }
+  /** Why it has ended, where nobody has logged that. */
+  let unsaid: string | undefined
   const end = (reason: string): void => {
     if (writing._tag === "Ended") return
     writing = { _tag: "Ended", reason }
+    if (problem !== reason) unsaid = reason
     problem = reason
     forget()
   }
+  const say = Effect.suspend(() => {
+    if (unsaid === undefined) return Effect.void
+    const reason = unsaid
+    unsaid = undefined
+    return Effect.logWarning(`${topic}: it gets no checkpoint: ${reason}`)
+  })
 
   const identityOf = ({ clusterId, partitions, topicId }: SeenTopic): Identity | undefined =>
     topicId === undefined || clusterId === undefined
@@ -216,23 +229,28 @@ export const make = Effect.fnUntraced(function* (options: {
       return yield* Effect.as(discard(undefined, UNPROVEN), undefined)
     })
 
-  /** Notes what a write ended with; hands back whether it was done. */
-  const attempted = (write: Effect.Effect<void, CheckpointError>): Effect.Effect<boolean> =>
-    // A store of somebody else's may die of a fault of its own.
-    Effect.matchEffect(
-      Effect.catchDefect(write, (defect) => Effect.fail({ message: String(defect) })),
-      {
+  /** Notes why it is not saved, and logs it once. */
+  const note = (message: string): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (problem === message) return Effect.void
+      problem = message
+      return Effect.logWarning(`${topic}: its checkpoint is not saved: ${message}`)
+    })
+
+  /** Notes what a write ended with, or that it takes long; hands back whether it was done. */
+  const attempted = Effect.fnUntraced(function* (write: Effect.Effect<void, CheckpointError>) {
+    const slow = `its store has not answered for ${SLOW / 1000} seconds`
+    const watch = yield* Effect.forkChild(Effect.andThen(Effect.sleep(SLOW), note(slow)))
+    return yield* write.pipe(
+      // A store of somebody else's may die of a fault of its own.
+      Effect.catchDefect((defect) => Effect.fail({ message: String(defect) })),
+      Effect.ensuring(Fiber.interrupt(watch)),
+      Effect.matchEffect({
         onSuccess: () => Effect.succeed(true),
-        onFailure: (error) => {
-          const isNew = problem !== error.message
-          problem = error.message
-          return Effect.as(
-            isNew ? Effect.logWarning(`${topic}: its checkpoint is not saved: ${error.message}`) : Effect.void,
-            false
-          )
-        }
-      }
+        onFailure: ({ message }) => Effect.as(note(message), false)
+      })
     )
+  })
   const wasSaved = (at: number, all: ReadonlyArray<Mark>): void => {
     savedAt = at
     savedSeen = new Map(all.map(({ partition, seen }) => [partition, seen]))
@@ -252,7 +270,7 @@ export const make = Effect.fnUntraced(function* (options: {
         return Effect.ignore(file.forget)
       }
       if (!file.isGoingOn()) {
-        end(problem ?? "the store did not take it")
+        end(problem ?? "its store did not take what was to be recorded")
         return Effect.void
       }
       for (const partition of session?.partitions.values() ?? []) mark(partition)
@@ -265,6 +283,20 @@ export const make = Effect.fnUntraced(function* (options: {
         else hasRecorded = true
       })
     })
+
+  /** Again and again, until it is written or something that follows it is lost. */
+  const writeBase = Effect.fnUntraced(function* (
+    of: CheckpointFile,
+    base: Effect.Effect<void, CheckpointError>,
+    at: number,
+    all: ReadonlyArray<Mark>
+  ) {
+    for (let wait = every; !(yield* attempted(base)); wait = Math.min(2 * wait, Math.max(every, MOST_BETWEEN))) {
+      if (!of.isRecording()) return end(problem!)
+      yield* Effect.sleep(wait)
+    }
+    wasSaved(at, all)
+  })
 
   if (options.refusal === undefined) {
     // Whatever a store of somebody else does, the table starts without it.
@@ -298,7 +330,7 @@ export const make = Effect.fnUntraced(function* (options: {
         identity = identityOf(seen)
         if (identity === undefined) {
           end("its brokers do not say by which id topic and cluster could be told from others")
-          yield* Effect.logWarning(`${topic}: it gets no checkpoint: ${problem}`)
+          yield* say
           return { resumable: undefined, recorder: undefined }
         }
         saved = wasFirst ? yield* offered(identity, stop) : undefined
@@ -313,13 +345,12 @@ export const make = Effect.fnUntraced(function* (options: {
     hasResumed: () => resumed.size > 0,
     loaded: (survivors, following) =>
       Effect.gen(function* () {
-        if (writing._tag !== "Loading" || identity === undefined) return
-        if (file === undefined) return end(problem ?? "its store did not answer in time")
-        if (spread() !== "none") {
-          end(MISPLACED)
-          yield* Effect.logInfo(`${topic}: it gets no checkpoint: ${MISPLACED}`)
-          return yield* Effect.ignore(file.forget)
-        }
+        if (writing._tag === "Loading" && file === undefined) end(problem ?? "its store did not answer in time")
+        if (writing._tag === "Loading" && spread() !== "none") end(MISPLACED)
+        yield* say
+        if (file === undefined || identity === undefined) return
+        if (problem === MISPLACED) return yield* Effect.ignore(file.forget)
+        if (writing._tag !== "Loading") return
         session = following
         const of = following.partitions
         if (saved !== undefined) {
@@ -337,14 +368,12 @@ export const make = Effect.fnUntraced(function* (options: {
         const all = [...marks.values()]
         const first = goesOn
           ? save(false)
-          : file.rewrite(identity, survivors, { savedAt: at, marks: all }).pipe(
-              attempted,
-              Effect.map((isDone) => {
-                if (isDone) wasSaved(at, all)
-                else end(problem!)
-              })
-            )
-        const again = Effect.forever(Effect.andThen(Effect.sleep(every), save(false)))
+          : writeBase(file, file.rewrite(identity, survivors, { savedAt: at, marks: all }), at, all)
+        const again = Effect.sleep(every).pipe(
+          Effect.andThen(save(false)),
+          Effect.andThen(say),
+          Effect.repeat({ while: () => writing._tag === "Following" })
+        )
         yield* Effect.forkScoped(Effect.interruptible(Effect.andThen(first, again)), { startImmediately: true })
       }),
     ended: () => {
