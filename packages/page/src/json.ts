@@ -1,4 +1,5 @@
 /** JSON values as people read them: one line, many lines, and what differs between two. */
+import type { WireValue } from "../../http/src/internal/wire.ts"
 
 /** A value that is no JSON, or not as JSON would be printed: its text, or its bytes in base64. */
 export class Raw {
@@ -14,6 +15,10 @@ export class Raw {
     return this.text
   }
 }
+
+/** A value as it travels. */
+export const valueOf = ([value, form]: WireValue): unknown =>
+  form === undefined ? value : new Raw(String(value), form)
 
 export type TokenKind = "key" | "string" | "number" | "word" | "mark"
 

@@ -1,6 +1,7 @@
 /** Keys that work wherever the focus is, but for those that a field needs itself. */
 import {
   filter,
+  isCovered,
   isDetailOpen,
   isHelpOpen,
   open,
@@ -11,6 +12,7 @@ import {
   tableName,
   tables
 } from "./model.ts"
+import { focusDetail } from "./view/Detail.tsx"
 import { pageOfRows, reveal } from "./view/Entries.tsx"
 
 const move = (by: (index: number, length: number) => number): void => {
@@ -42,7 +44,7 @@ const list = (): HTMLElement | null => document.querySelector("#entries")
 
 const escape = (): void => {
   if (document.activeElement === field() && filter.value.text === "") list()?.focus()
-  else if (isDetailOpen.value && matchMedia("(max-width: 1100px)").matches) isDetailOpen.value = false
+  else if (isCovered.value) isDetailOpen.value = false
   else if (filter.value.text !== "") filter.value = { ...filter.value, text: "" }
   else select(undefined)
 }
@@ -58,8 +60,10 @@ export const listen = (): void =>
     const isOwnKey = isTyping && (event.key === "Home" || event.key === "End")
     if (moved !== undefined && !isOwnKey && !(isElsewhere && target.matches("pre, input"))) move(moved)
     else if (event.key === "Escape") escape()
-    else if (event.key === "Enter" && !isElsewhere && selectedKey.value !== undefined) open(selectedKey.value)
-    else if (isTyping) return
+    else if (event.key === "Enter" && !isElsewhere && selectedKey.value !== undefined) {
+      open(selectedKey.value)
+      focusDetail()
+    } else if (isTyping) return
     else if (event.key === "/") {
       field()?.focus()
       field()?.select()

@@ -1,11 +1,22 @@
 /** What the page shows and what the person has chosen, as signals, and the address that says it. */
 import { computed, effect, signal } from "@preact/signals"
 import { relation, type TablePosition } from "effect-ktables/TablePosition"
-import { parseToken, type WireEntry, type WireStatus, type WireTable } from "../../http/src/internal/wire.ts"
+import {
+  parseToken,
+  type WireEntry,
+  type WireStatus,
+  type WireTable,
+  type WireValue
+} from "../../http/src/internal/wire.ts"
 import { type Connection, follow, type Following, listTables } from "./connection.ts"
-import { Raw } from "./json.ts"
+import { valueOf } from "./json.ts"
+import { type Past, readPast } from "./past.ts"
 import { type Entry, type Filter, Replica } from "./replica.ts"
+import { day } from "./words.ts"
 
+/** Records of the log that are shown of an entry, and where more are asked for. */
+const PAST = 50
+const MORE_PAST = 1000
 /** Seconds of activity that are kept. */
 const POINTS = 30
 
@@ -21,7 +32,15 @@ export const filter = signal<Filter>({
 })
 /** Whether the detail covers the list, where there is no room for both. */
 export const isDetailOpen = signal(chosen.has("key"))
+/** Whether there is room for one of both only. */
+export const isNarrow = signal(false)
+/** Whether the detail covers everything else now. */
+export const isCovered = computed(() => isNarrow.value && isDetailOpen.value)
 export const isHelpOpen = signal(false)
+/** What the log says of the entry that is chosen; undefined where the server does not read it. */
+export const past = signal<Past | undefined>(undefined)
+/** Records of the log that are asked for. */
+const pastLimit = signal(PAST)
 export const replica = signal(new Replica())
 /** How much has arrived of the snapshot that is being read; undefined once it is complete. */
 export const loading = signal<{ readonly received: number; readonly size: number } | undefined>(undefined)
@@ -33,6 +52,7 @@ export const listing = signal<Connection>({ _tag: "Connecting" })
 export const activity = signal<ReadonlyMap<string, ReadonlyArray<number>>>(new Map())
 /** Milliseconds since the epoch, on every second. */
 export const now = signal(Date.now())
+export const today = computed(() => day(now.value))
 
 export const table = computed(() => {
   const listed = tables.value?.find(({ name }) => name === tableName.value)
@@ -66,11 +86,22 @@ export const open = (key: string): void => {
   isDetailOpen.value = true
 }
 
+/** Reads the log again, further back. */
+export const readMorePast = (): void => {
+  pastLimit.value = MORE_PAST
+}
+const hasHistory = computed(() => table.value?.history === true)
+/** Grows where what was read of the log may be of another one, or is to be tried again. */
+const pastReading = signal(0)
+export const readPastAgain = (): void => {
+  pastReading.value = pastReading.peek() + 1
+}
+
 let list: Following | undefined
 let current: Following | undefined
 
 const entryOf = (entry: WireEntry): Entry =>
-  entry.length === 1 ? entry : [entry[0], entry[2] === undefined ? entry[1] : new Raw(String(entry[1]), entry[2])]
+  entry.length === 1 ? entry : [entry[0], valueOf(entry.slice(1) as unknown as WireValue)]
 
 /** Of each table, the furthest position that a server has told. */
 const furthest = new Map<string, TablePosition>()
@@ -141,7 +172,7 @@ export const start = (): void => {
             const all = shows(message.entries)
             if (isComplete) gathered = all
             else {
-              entries.apply(all)
+              entries.apply(all, [])
               const { received, size } = loading.peek()!
               loading.value = { received: received + all.length, size }
             }
@@ -149,13 +180,14 @@ export const start = (): void => {
           }
           case "Replaced":
             status.value = message.status
-            if (isComplete) return entries.replace(shows([]), () => isOver)
+            if (message.isReset) readPastAgain()
+            if (isComplete) return entries.replace(shows([]), message.place.position, () => isOver)
             isComplete = true
             entries.complete()
             loading.value = undefined
             return
           case "Changed":
-            return entries.apply(shows(message.entries))
+            return entries.apply(shows(message.entries), message.place.position)
           case "Resumed":
             gathered = []
             status.value = message.status
@@ -177,6 +209,23 @@ export const start = (): void => {
   })
 
   effect(() => replica.value.show(filter.value))
+
+  effect(() => {
+    void selectedKey.value
+    pastLimit.value = PAST
+  })
+  effect(() => {
+    void pastReading.value
+    past.value = undefined
+    const [table, key] = [tableName.value, selectedKey.value]
+    if (table === undefined || key === undefined || !hasHistory.value) return
+    past.value = { _tag: "Reading" }
+    return readPast({ table, key, limit: pastLimit.value }, (read) => (past.value = read))
+  })
+
+  const narrow = matchMedia("(max-width: 1100px)")
+  isNarrow.value = narrow.matches
+  narrow.addEventListener("change", () => (isNarrow.value = narrow.matches))
 
   effect(() => {
     const said = new URLSearchParams()

@@ -3,6 +3,7 @@
  * through, and what has changed since the page was opened.
  */
 import { signal } from "@preact/signals"
+import type { TablePosition } from "effect-ktables/TablePosition"
 import { isSame } from "./json.ts"
 import { yieldToPage } from "./turns.ts"
 
@@ -11,12 +12,25 @@ export type Entry = readonly [key: string] | readonly [key: string, value: unkno
 
 export type ChangeKind = "added" | "changed" | "deleted"
 
-/** What became of a key, while the page looked. */
+/** What became of a key, while the page looked or as the log has it. */
 export interface Version {
-  readonly kind: ChangeKind | "opened"
+  readonly id: string
+  /** `set` where it is not known what was there before. */
+  readonly kind: ChangeKind | "opened" | "set"
   /** Undefined after a deletion. */
   readonly value: unknown
+  /** Milliseconds since the epoch; -1 where that is not known. */
   readonly at: number
+  /** Where the table was with it; where the page has not seen it, nothing. */
+  readonly position: TablePosition
+  /** Where the log has it. */
+  readonly record?: {
+    readonly partition: number
+    readonly offset: number
+    readonly headers: ReadonlyArray<string>
+    /** Why its value is none of the table. */
+    readonly error: string | undefined
+  }
 }
 
 export interface Row {
@@ -117,6 +131,7 @@ export class Replica {
   private isPaced = false
 
   private ids = 0
+  private position: TablePosition = []
   /** Whether all of the table has come once, so that what arrives now is news. */
   private isComplete = false
   private histories = new Map<string, Array<Version>>()
@@ -138,9 +153,9 @@ export class Replica {
     return -1
   }
 
-  /** Newest first. */
+  /** Oldest first. */
   history(key: string): ReadonlyArray<Version> {
-    return this.histories.get(key)?.toReversed() ?? []
+    return this.histories.get(key) ?? []
   }
 
   /** Changes in each of the last seconds, the one that runs last. */
@@ -161,8 +176,9 @@ export class Replica {
     this.plan()
   }
 
-  /** Applies entries in one step. */
-  apply(entries: Iterable<Entry>): void {
+  /** Applies entries in one step, with which the table is at `position`. */
+  apply(entries: Iterable<Entry>, position: TablePosition): void {
+    this.position = position
     for (const entry of entries) {
       if (entry.length === 1) this.delete(entry[0])
       else this.set(entry[0], entry[1])
@@ -170,7 +186,7 @@ export class Replica {
   }
 
   /** Applies what differs in a later snapshot, in one step; what differs is found in slices. */
-  async replace(entries: ReadonlyArray<Entry>, isOver: () => boolean): Promise<void> {
+  async replace(entries: ReadonlyArray<Entry>, position: TablePosition, isOver: () => boolean): Promise<void> {
     const changed: Array<Entry> = []
     const seen = new Set<string>()
     let since = performance.now()
@@ -185,7 +201,7 @@ export class Replica {
       since = performance.now()
     }
     for (const key of this.rows.keys()) if (!seen.has(key)) changed.push([key])
-    this.apply(changed)
+    this.apply(changed, position)
   }
 
   private set(key: string, value: unknown): void {
@@ -291,7 +307,7 @@ export class Replica {
     ]
     let versions = this.histories.get(row.key)
     if (versions === undefined) {
-      versions = kind === "added" ? [] : [{ kind: "opened", value: before, at: OPENED }]
+      versions = kind === "added" ? [] : [{ id: `${row.id}`, kind: "opened", value: before, at: OPENED, position: [] }]
       this.remembered += versions.length
       this.histories.set(row.key, versions)
     } else {
@@ -299,7 +315,7 @@ export class Replica {
       this.histories.delete(row.key)
       this.histories.set(row.key, versions)
     }
-    versions.push({ kind, value: after, at })
+    versions.push({ id: `${row.id}.${row.changes}`, kind, value: after, at, position: this.position })
     this.remembered++
     if (versions.length > VERSIONS_PER_KEY) {
       versions.shift()

@@ -21,5 +21,12 @@ export const ago = (millis: number): string => {
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" })
+const calendar = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" })
 
-export const time = (at: number): string => clock.format(at)
+export const day = (at: number): string => calendar.format(at)
+
+/** A moment of this day as a time, any other with its date. */
+export const moment = (at: number, today: string): string => {
+  if (at < 0) return "at no known time"
+  return day(at) === today ? clock.format(at) : `${day(at)}, ${clock.format(at).slice(0, 5)}`
+}

@@ -1,6 +1,6 @@
 /** The whole page. */
 import { useEffect, useRef } from "preact/hooks"
-import { connection, isHelpOpen, now, retry, tableName, tables } from "../model.ts"
+import { connection, isCovered, isHelpOpen, now, retry, tableName, tables } from "../model.ts"
 import { ago } from "../words.ts"
 import { Detail } from "./Detail.tsx"
 import { Entries } from "./Entries.tsx"
@@ -90,7 +90,7 @@ export const App = () => (
       </main>
     ) : (
       <>
-        <main class="main">
+        <main class="main" inert={isCovered.value}>
           <Head />
           <Entries />
         </main>

@@ -1,17 +1,31 @@
-/** One entry: its value, what became of it while the page looked, and what differs between two of its values. */
+/** One entry: its value, what became of it, and what differs between two of its values. */
 import { signal } from "@preact/signals"
+import { useEffect, useMemo } from "preact/hooks"
 import { diff, folded } from "../diff.ts"
 import { differences, lines, preview, type Line } from "../json.ts"
-import { isDetailOpen, now, open, replica, select, selectedKey } from "../model.ts"
+import {
+  isCovered,
+  isDetailOpen,
+  now,
+  today,
+  open,
+  past,
+  readMorePast,
+  readPastAgain,
+  replica,
+  select,
+  selectedKey
+} from "../model.ts"
+import { versionsOf } from "../past.ts"
 import type { Version } from "../replica.ts"
-import { ago, count, plural, time } from "../words.ts"
+import { ago, count, moment, plural } from "../words.ts"
 import { Text } from "./Text.tsx"
 
 const LONGEST = 3000
 
 const isWhole = signal(false)
-/** The version of the history that is compared with the one before it, counted from the oldest; the newest where none is chosen. */
-const chosen = signal<number | undefined>(undefined)
+/** The version of the history that is compared with the one before it; the newest where none is chosen. */
+const chosen = signal<string | undefined>(undefined)
 const copied = signal<unknown>(undefined)
 
 selectedKey.subscribe(() => {
@@ -19,7 +33,13 @@ selectedKey.subscribe(() => {
   chosen.value = undefined
 })
 
-const verbs = { opened: "There when the page opened", added: "Added", changed: "Changed", deleted: "Deleted" }
+const verbs = {
+  opened: "There when the page opened",
+  set: "Set",
+  added: "Added",
+  changed: "Changed",
+  deleted: "Deleted"
+}
 
 const Code = ({ value }: { readonly value: unknown }) => {
   const all = lines(value)
@@ -85,38 +105,117 @@ export const Summary = ({ before, after }: { readonly before: unknown; readonly 
   )
 }
 
-const History = ({ versions }: { readonly versions: ReadonlyArray<Version> }) => {
-  if (versions.length === 0) {
-    return <p class="hint">No change since this page was opened. Changes of this entry are kept here as they happen.</p>
-  }
-  const index = chosen.value === undefined ? 0 : Math.max(0, versions.length - 1 - chosen.value)
-  return (
-    <ol class="history">
-      {versions.map((version, i) => {
-        const before = versions[i + 1]
-        const isOpen = i === index && version.kind !== "opened"
+/** Where the log has a record, and what else it says. */
+const Record = ({ record }: { readonly record: NonNullable<Version["record"]> }) => (
+  <p class="record">
+    <span>
+      partition {record.partition} · offset {count(record.offset)}
+    </span>
+    {record.headers.map((header, i) => (
+      <span key={i} class="header">
+        {header}
+      </span>
+    ))}
+    {record.error === undefined ? null : <span class="trouble">{record.error}</span>}
+  </p>
+)
+
+/** Where the history begins, and what of it is missing. */
+const Beginning = () => {
+  const state = past.value
+  switch (state?._tag) {
+    case undefined:
+      return <p class="hint">Changes of this entry are kept here as they happen.</p>
+    case "Reading":
+      return (
+        <p class="hint reading" role="status">
+          <span class="dot busy" aria-hidden="true" /> Reading the log…
+        </p>
+      )
+    case "Failed":
+      return (
+        <p class="hint">
+          The log could not be read: {state.reason}.{" "}
+          <button class="small" onClick={readPastAgain}>
+            Try again
+          </button>
+        </p>
+      )
+    case "Read": {
+      const { older, partitions, versions } = state.history
+      const from = Math.max(...partitions.map(({ completeFrom }) => completeFrom))
+      if (older > 0) {
         return (
-          <li key={versions.length - i} class={version.kind}>
-            <button
-              class="version"
-              aria-expanded={version.kind === "opened" ? undefined : isOpen}
-              disabled={version.kind === "opened"}
-              onClick={() => (chosen.value = versions.length - 1 - i)}
-            >
-              <span class="when">
-                {verbs[version.kind]} <time>{time(version.at)}</time>
-              </span>
-              {isOpen ? null : (
-                <span class="summary">
-                  <Summary before={before?.value} after={version.value} />
-                </span>
-              )}
-            </button>
-            {isOpen ? <Difference before={before?.value} after={version.value} /> : null}
-          </li>
+          <p class="hint">
+            {plural(older, "older record is", "older records are")} in the log.{" "}
+            {versions.length < 1000 ? (
+              <button class="small" onClick={readMorePast}>
+                Show more
+              </button>
+            ) : null}
+          </p>
         )
-      })}
-    </ol>
+      }
+      if (versions.length === 0) return <p class="hint">The log has no record of this key where it belongs.</p>
+      return from === 0 ? (
+        <p class="hint">That is all that was ever written of it.</p>
+      ) : (
+        <p class="hint">Complete from offset {count(from)} on. Compaction may have removed what was before.</p>
+      )
+    }
+  }
+}
+
+interface ItemProps {
+  readonly version: Version
+  readonly before: Version | undefined
+  readonly isOpen: boolean
+}
+
+const Item = ({ before, isOpen, version }: ItemProps) => (
+  <li class={version.kind}>
+    <button
+      class="version"
+      aria-expanded={version.kind === "opened" ? undefined : isOpen}
+      disabled={version.kind === "opened"}
+      onClick={() => (chosen.value = version.id)}
+    >
+      <span class="when">
+        {verbs[version.kind]} <time>{moment(version.at, today.value)}</time>
+      </span>
+      {isOpen ? null : (
+        <span class="summary">
+          <Summary before={before?.value} after={version.value} />
+        </span>
+      )}
+    </button>
+    {isOpen ? (
+      <>
+        {version.record === undefined ? null : <Record record={version.record} />}
+        <Difference before={before?.value} after={version.value} />
+      </>
+    ) : null}
+  </li>
+)
+
+/** Newest first. */
+const History = ({ versions }: { readonly versions: ReadonlyArray<Version> }) => {
+  const shown = versions.toReversed()
+  const opened = shown.find(({ id }) => id === chosen.value) ?? shown[0]
+  return (
+    <>
+      <ol class="history">
+        {shown.map((version, i) => (
+          <Item
+            key={version.id}
+            version={version}
+            before={shown[i + 1]}
+            isOpen={version === opened && version.kind !== "opened"}
+          />
+        ))}
+      </ol>
+      <Beginning />
+    </>
   )
 }
 
@@ -129,15 +228,22 @@ const Chosen = ({ entryKey }: { readonly entryKey: string }) => {
   const entries = replica.value
   void entries.pace.value
   const row = entries.get(entryKey)
-  const versions = entries.history(entryKey)
-  const last = versions.find(({ value }) => value !== undefined)?.value
+  const seen = entries.history(entryKey)
+  const read = past.value?._tag === "Read" ? past.value.history : undefined
+  const versions = useMemo(
+    () => (read === undefined ? [...seen] : versionsOf(read, seen)),
+    [read, entryKey, entries, seen.length, seen.at(-1)]
+  )
+  const last = versions.findLast(({ value }) => value !== undefined)?.value
   const changes = versions.filter(({ kind }) => kind !== "opened").length
   return (
     <>
       <header class="detail-head">
         <div>
           <p class="caption">Entry</p>
-          <h2 class="entry-key">{entryKey}</h2>
+          <h2 class="entry-key" id="detail-title" tabIndex={-1}>
+            {entryKey === "" ? <em>empty key</em> : entryKey}
+          </h2>
         </div>
         <button class="quiet close" aria-label="Close the entry" title="Close (Esc)" onClick={() => select(undefined)}>
           ×
@@ -224,8 +330,23 @@ const Latest = () => {
   )
 }
 
-export const Detail = () => (
-  <aside class={isDetailOpen.value ? "detail open" : "detail"} aria-label="Detail">
-    {selectedKey.value === undefined ? <Latest /> : <Chosen entryKey={selectedKey.value} />}
-  </aside>
-)
+export const focusDetail = (): void => document.getElementById("detail-title")?.focus()
+
+export const Detail = () => {
+  // Where it covers the rest, the focus goes into it, and back to the list when it closes.
+  useEffect(() => {
+    if (!isCovered.value) return
+    focusDetail()
+    return () => document.getElementById("entries")?.focus()
+  }, [isCovered.value])
+  return (
+    <div
+      class={isDetailOpen.value ? "detail open" : "detail"}
+      role={isCovered.value ? "dialog" : "complementary"}
+      aria-modal={isCovered.value ? "true" : undefined}
+      aria-label="Detail"
+    >
+      {selectedKey.value === undefined ? <Latest /> : <Chosen entryKey={selectedKey.value} />}
+    </div>
+  )
+}

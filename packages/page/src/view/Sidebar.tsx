@@ -1,5 +1,5 @@
 /** The tables that are served, and whether the server is there. */
-import { activity, connection, isHelpOpen, selectTable, tableName, tables } from "../model.ts"
+import { activity, connection, isCovered, isHelpOpen, selectTable, tableName, tables } from "../model.ts"
 import { count, plural } from "../words.ts"
 import { Spark } from "./Chart.tsx"
 import { labelOf, moodOf, progressOf } from "./status.ts"
@@ -16,7 +16,7 @@ const Mark = () => (
 )
 
 export const Sidebar = () => (
-  <nav class="sidebar" aria-label="Tables">
+  <nav class="sidebar" aria-label="Tables" inert={isCovered.value}>
     <header class="brand">
       <Mark />
       <span>ktables</span>

@@ -134,38 +134,87 @@ describe("the live page in Chromium", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.effect("an entry's detail has its value, its history, and what each change changed", () =>
+    it.effect("an entry's detail has its value, its history from the log, and what each change changed", () =>
       Effect.gen(function* () {
         const name = yield* TestKafka.uniqueName("detail")
         const writer = yield* KafkaTableWriter.make(topicOf(name))
-        yield* writer.setAll([
-          ["a", service(1)],
-          ["b", "text\nin two lines"]
-        ])
+        yield* writer.set("a", service(1))
+        yield* writer.set("b", "text\nin two lines")
+        yield* writer.set("a", { ...service(1), port: 7000 }, { headers: [{ key: "by", value: "ann" }] })
         const server = yield* serve([name])
         const { complaints, page } = yield* open(yield* Chromium, server.url)
         const detail = page.getByRole("complementary", { name: "Detail" })
+        const versions = detail.getByRole("listitem")
         yield* browse(() => entry(page, "10.0.0.1").click())
-        yield* says(detail.getByLabel("Value as JSON"), /"host": "10\.0\.0\.1",\s+"port": 8081/)
-        yield* says(detail, "No change since this page was opened")
+        yield* says(detail.getByLabel("Value as JSON"), /"host": "10\.0\.0\.1",\s+"port": 7000/)
+        // What was written before the page was there is read from the log.
+        yield* says(detail, "That is all that was ever written of it.")
+        assert.strictEqual(yield* browse(() => versions.count()), 2)
+        yield* says(detail.locator(".difference .removed"), '"port": 8081')
+        yield* says(detail.locator(".difference .added"), '"port": 7000')
+        yield* says(detail.locator(".record"), "offset 2")
+        yield* says(detail.locator(".record"), "by: ann")
 
         yield* writer.set("a", { ...service(1), port: 9000 })
-        yield* says(detail.locator(".difference .removed"), '"port": 8081')
         yield* says(detail.locator(".difference .added"), '"port": 9000')
         yield* writer.set("a", { ...service(1), port: 9000, healthy: false })
         yield* says(detail.locator(".difference .added"), '"healthy": false')
         // The earlier change is there still, and opens.
-        yield* says(detail.locator(".summary"), "port 8081 → 9000")
-        yield* browse(() => detail.getByRole("button", { name: /port 8081/ }).click())
+        yield* says(detail.locator(".summary"), "port 7000 → 9000")
+        yield* browse(() => detail.getByRole("button", { name: /port 7000/ }).click())
         yield* says(detail.locator(".difference .added"), '"port": 9000')
+        assert.strictEqual(yield* browse(() => versions.count()), 4)
         yield* keepPicture(page, "detail")
 
         yield* writer.delete("a")
         yield* says(detail.locator(".tag.deleted"), "deleted")
         yield* says(detail.getByLabel("Value as JSON"), '"healthy": false')
+        // A page that was not there for all that reads the same.
+        yield* browse(() => page.reload())
+        yield* says(detail, "That is all that was ever written of it.")
+        assert.deepStrictEqual(
+          (yield* browse(() => detail.locator(".when").allTextContents())).map((text) => text.split(" ")[0]),
+          ["Deleted", "Changed", "Changed", "Changed", "Added"]
+        )
+        yield* writer.set("b", "another text")
+        yield* says(entry(page, "b"), "another text")
         yield* browse(() => page.keyboard.press("Escape"))
         yield* says(detail, "Latest changes")
-        yield* says(detail.getByRole("listitem"), "deleted")
+        yield* says(detail.getByRole("listitem"), "another text")
+        assert.deepStrictEqual(complaints, [])
+      }).pipe(Effect.scoped)
+    )
+
+    it.effect("the history has each change once, also of an entry that changes while the log is read for it", () =>
+      Effect.gen(function* () {
+        const name = yield* TestKafka.uniqueName("steady")
+        const writer = yield* KafkaTableWriter.make(topicOf(name))
+        yield* writer.set("other", 0)
+        yield* writer.set("n", 1)
+        const server = yield* serve([name])
+        const { complaints, page } = yield* open(yield* Chromium, server.url)
+        const detail = page.getByRole("complementary", { name: "Detail" })
+        const writes = Effect.forEach(Array.range(2, 45), (n) =>
+          Effect.andThen(writer.set("n", n), Effect.sleep("30 millis"))
+        )
+        const looks = Effect.forEach(Array.range(1, 4), () =>
+          Effect.gen(function* () {
+            yield* browse(() => entry(page, "other").click())
+            yield* says(detail.locator(".entry-key"), "other")
+            yield* browse(() => entry(page, "n").first().click())
+            yield* says(detail, "That is all that was ever written of it.")
+          })
+        )
+        yield* browse(() => page.locator(".row .key").filter({ hasText: /^n$/ }).waitFor())
+        yield* Effect.all([writes, looks], { concurrency: 2 })
+        yield* says(detail.getByLabel("Value as JSON"), "45")
+        const shown = yield* browse(() => detail.locator(".summary").allTextContents())
+        assert.deepStrictEqual(shown, [
+          ...Array.range(1, 43)
+            .map((n) => `${n} → ${n + 1}`)
+            .toReversed(),
+          "1"
+        ])
         assert.deepStrictEqual(complaints, [])
       }).pipe(Effect.scoped)
     )
@@ -215,7 +264,10 @@ describe("the live page in Chromium", () => {
         // Writers go on while the person scrolls.
         yield* Effect.forkScoped(
           Effect.repeat(
-            Effect.suspend(() => writer.set(keyOf(Math.floor(Math.random() * 100_000)), { count: -1 })),
+            Effect.suspend(() => {
+              const n = Math.floor(Math.random() * 100_000)
+              return writer.set(keyOf(n), { customer: `c${n % 977}`, count: -1 })
+            }),
             Schedule.spaced("10 millis")
           )
         )
@@ -253,7 +305,7 @@ describe("the live page in Chromium", () => {
 
         yield* browse(() => page.getByText("Text", { exact: true }).click())
         yield* browse(() => page.getByRole("textbox").fill("c976"))
-        yield* says(page.locator("output"), /^10\d of 100,000$/)
+        yield* says(page.locator("output"), "102 of 100,000")
         yield* browse(() => page.getByText("Prefix", { exact: true }).click())
         yield* browse(() => page.getByRole("textbox").fill("order-0123"))
         yield* says(page.locator("output"), "100 of 100,000")
@@ -329,6 +381,55 @@ describe("the live page in Chromium", () => {
       }).pipe(Effect.scoped)
     )
 
+    it.effect("where the detail covers the list, the focus goes into it, stays there, and comes back", () =>
+      Effect.gen(function* () {
+        const name = yield* TestKafka.uniqueName("focus")
+        const writer = yield* KafkaTableWriter.make(topicOf(name))
+        yield* writer.setAll(Array.range(10, 30).map((n) => [`k${n}`, n] as const))
+        const server = yield* serve([name])
+        const { complaints, page } = yield* open(yield* Chromium, server.url, {
+          viewport: { width: 390, height: 844 },
+          reducedMotion: "reduce"
+        })
+        const focused = () => browse(() => page.evaluate(() => document.activeElement?.id ?? ""))
+        const isFocused = (id: string) => browse(() => page.locator(`#${id}:focus`).waitFor())
+        yield* says(fact(page, "Entries"), "21")
+        yield* browse(() => entry(page, "k12").click())
+        yield* isFocused("detail-title")
+        const dialog = page.getByRole("dialog", { name: "Detail" })
+        yield* says(dialog.locator(".entry-key"), "k12")
+        // Nothing under it is reached, by the keyboard or by a screen reader.
+        for (let i = 0; i < 12; i++) {
+          yield* browse(() => page.keyboard.press("Tab"))
+          const isInside = yield* browse(() =>
+            page.evaluate(
+              () => document.activeElement === document.body || document.activeElement!.closest(".detail") !== null
+            )
+          )
+          assert.isTrue(isInside, yield* focused())
+        }
+        assert.strictEqual(yield* browse(() => page.locator("nav[inert], main[inert]").count()), 2)
+        yield* browse(() => page.keyboard.press("Escape"))
+        yield* browse(() => dialog.waitFor({ state: "hidden" }))
+        yield* isFocused("entries")
+        // By the keyboard alone.
+        yield* browse(() => page.keyboard.press("ArrowDown"))
+        yield* browse(() => page.keyboard.press("Enter"))
+        yield* says(dialog.locator(".entry-key"), "k13")
+        yield* isFocused("detail-title")
+        yield* browse(() => page.getByRole("button", { name: "Close the entry" }).click())
+        yield* isFocused("entries")
+        // Who asks for less motion sees a mark in place of it.
+        yield* writer.set("k12", 120)
+        yield* browse(() => page.locator(".row.changed").filter({ hasText: "120" }).waitFor())
+        assert.deepStrictEqual(
+          yield* browse(() => page.evaluate(() => document.getAnimations().map((one) => String(one)))),
+          []
+        )
+        assert.deepStrictEqual(complaints, [])
+      }).pipe(Effect.scoped)
+    )
+
     it.effect("it follows the system's light and dark, and fits a telephone", () =>
       Effect.gen(function* () {
         const name = yield* TestKafka.uniqueName("looks")
@@ -360,11 +461,14 @@ describe("the live page in Chromium", () => {
             const width = yield* browse(() => page.evaluate(() => document.documentElement.scrollWidth))
             assert.isAtMost(width, viewport.width)
             yield* browse(() => entry(page, "eu-0/service-12").click())
-            const detail = page.getByRole("complementary", { name: "Detail" })
+            // Where there is no room beside the list it covers it.
+            const isCovered = viewport !== sizes[0]
+            const detail = page.getByRole(isCovered ? "dialog" : "complementary", { name: "Detail" })
             yield* says(detail.getByLabel("Value as JSON"), "10.0.0.12")
+            yield* says(detail, "That is all that was ever written of it.")
             yield* keepPicture(page, `${colorScheme}-${viewport.width}-detail`)
             yield* browse(() => page.getByRole("button", { name: "Close the entry" }).click())
-            if (viewport === telephone) yield* browse(() => detail.waitFor({ state: "hidden" }))
+            if (isCovered) yield* browse(() => detail.waitFor({ state: "hidden" }))
             assert.deepStrictEqual(complaints, [])
           }
         }
