@@ -2,6 +2,7 @@
 import { Effect, type Scope } from "effect"
 import type { CheckpointStore } from "effect-ktables"
 import * as CheckpointFile from "../../src/internal/checkpoint/checkpointFile.ts"
+import { EntriesCursor } from "../../src/internal/checkpoint/entries.ts"
 import * as MemoryStore from "../../src/internal/checkpoint/memoryStore.ts"
 import { AnswerMemory } from "../../src/internal/records/answerMemory.ts"
 import { RecordCursor } from "../../src/internal/records/batchReader.ts"
@@ -37,7 +38,8 @@ export const survivorsOf = (saved: CheckpointFile.Saved): ReadonlyArray<Survivor
   const memory = new AnswerMemory(0, saved.marks.length)
   return saved.marks.map(({ partition }) => {
     const survivors = new Survivors(partition, memory, saved.identity.headers)
-    for (const walk of saved.walksOf(partition, memory)) {
+    const { answers, base } = saved.recordedOf(partition, memory)
+    for (const walk of [new EntriesCursor(base), ...answers]) {
       survivors.take(walk, Number.POSITIVE_INFINITY)
       if (walk.problem !== undefined) throw new Error(walk.problem.detail)
     }

@@ -34,7 +34,7 @@ import { enterPlace, type Places, type Saved, scan, walkFrame } from "./scan.ts"
 import { type Checkpoint, CheckpointError, type Service } from "./store.ts"
 
 export type { Answer, Identity, Mark, Marks } from "./format.ts"
-export type { Saved } from "./scan.ts"
+export type { Recorded, Saved } from "./scan.ts"
 
 /** Bytes of what was appended below which a merge is not worth its work. */
 const LEAST_MERGED = 1 << 22
@@ -276,7 +276,8 @@ export const open = Effect.fnUntraced(function* (
     let deadline = performance.now() + LOAD_SLICE
     for (let i = 0; i < places.length; i += 3) {
       const bytes = yield* readBack(places[i]!, places[i + 1]!, places[i + 2]!)
-      for (const walk of walkFrame(bytes, memory)) {
+      memory.divide(bytes)
+      for (const walk of walkFrame(bytes)) {
         for (let isOver = false; !isOver;) {
           isOver = survivors.take(walk, deadline)
           if (performance.now() <= deadline) continue

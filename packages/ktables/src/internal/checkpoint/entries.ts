@@ -73,46 +73,73 @@ export const entriesFrame = (
   return { frame, count, to }
 }
 
-/** Walks the entries of a frame. */
+const noFrame = Buffer.alloc(0)
+const noDoubles = new Float64Array(0)
+const noNumbers = new Int32Array(0)
+
+/** Walks the entries of frames, in each of which a key comes once, and in no two of them. */
 export class EntriesCursor implements RecordWalk {
   readonly problem = undefined
-  readonly buffer: Buffer
+  buffer: Buffer = noFrame
   offset = -1
   timestamp = -1
   keyStart = 0
   keyLength = -1
   valueStart = 0
   valueLength = -1
-  recordEnd: number
+  recordEnd = 0
 
-  private readonly count: number
-  private readonly doubles: Float64Array
-  private readonly numbers: Int32Array
+  private readonly frames: ReadonlyArray<Buffer>
+  private readonly newer: Survivors | undefined
+  private frame = 0
+  private count = 0
+  private doubles: Float64Array = noDoubles
+  private numbers: Int32Array = noNumbers
   private at = 0
 
-  constructor(frame: Buffer) {
-    this.buffer = frame
+  /** @param newer what has a record of these keys is passed over. */
+  constructor(frames: ReadonlyArray<Buffer>, newer?: Survivors) {
+    this.frames = frames
+    this.newer = newer
+  }
+
+  next(): boolean {
+    const { newer } = this
+    for (;;) {
+      if (this.at === this.count && !this.nextFrame()) return false
+      const { at, count, doubles, numbers } = this
+      this.at = at + 1
+      this.offset = doubles[at]!
+      this.timestamp = doubles[count + at]!
+      const keyLength = numbers[at]!
+      const valueLength = numbers[count + at]!
+      this.keyStart = this.recordEnd
+      this.keyLength = keyLength
+      this.valueStart = this.keyStart + keyLength
+      this.valueLength = valueLength
+      this.recordEnd = this.valueStart + valueLength + numbers[2 * count + at]!
+      if (newer === undefined || newer.find(this.buffer, this.keyStart, keyLength) < 0) return true
+    }
+  }
+
+  /** The entry that it is at comes again. */
+  back(): void {
+    this.at--
+    this.recordEnd = this.keyStart
+  }
+
+  private nextFrame(): boolean {
+    const frame = this.frames[this.frame++]
+    if (frame === undefined) return false
     const start = frame.byteOffset + FRAME
     const count = new Float64Array(frame.buffer, start, 1)[0]!
+    this.buffer = frame
     this.count = count
     this.doubles = new Float64Array(frame.buffer, start + COUNT, 2 * count)
     this.numbers = new Int32Array(frame.buffer, start + COUNT + 16 * count, 3 * count)
     this.recordEnd = FRAME + COUNT + count * NUMBERS
-  }
-
-  next(): boolean {
-    const { at, count, doubles, numbers } = this
-    if (at === count) return false
-    this.at = at + 1
-    this.offset = doubles[at]!
-    this.timestamp = doubles[count + at]!
-    const keyLength = numbers[at]!
-    const valueLength = numbers[count + at]!
-    this.keyStart = this.recordEnd
-    this.keyLength = keyLength
-    this.valueStart = this.keyStart + keyLength
-    this.valueLength = valueLength
-    this.recordEnd = this.valueStart + valueLength + numbers[2 * count + at]!
+    this.at = 0
+    // One is not written without entries.
     return true
   }
 }

@@ -39,23 +39,31 @@ export const enterPlace = (places: Places, partition: number, at: number, length
   else known.push(at, length, before)
 }
 
-/** The records of frames, one after another. */
-const walk = function* (frames: ReadonlyArray<Buffer>, memory: AnswerMemory): Iterable<RecordWalk> {
+const isOfEntries = (frame: Buffer): boolean => readHead(frame, 0).kind === Kind.entries
+
+/** The answers of frames, one after another. */
+const walkAnswers = function* (frames: ReadonlyArray<Buffer>): Iterable<RecordWalk> {
   for (const frame of frames) {
-    const { kind, length } = readHead(frame, 0)
-    // A table may let go of some frames and not of others; the memory goes with the last.
-    memory.divide(frame)
-    if (kind === Kind.entries) yield new EntriesCursor(frame)
-    else {
-      for (const { aborted, end, fromOffset, start } of readAnswers(frame, length)) {
-        yield new RecordCursor({ records: frame, start, end, fromOffset, abortedTransactions: aborted })
-      }
+    for (const { aborted, end, fromOffset, start } of readAnswers(frame, readHead(frame, 0).length)) {
+      yield new RecordCursor({ records: frame, start, end, fromOffset, abortedTransactions: aborted })
     }
   }
 }
 
 /** The records of one frame. */
-export const walkFrame = (frame: Buffer, memory: AnswerMemory): Iterable<RecordWalk> => walk([frame], memory)
+export const walkFrame = (frame: Buffer): Iterable<RecordWalk> =>
+  isOfEntries(frame) ? [new EntriesCursor([frame])] : walkAnswers([frame])
+
+/** What is held of a partition, up to its mark. */
+export interface Recorded {
+  /** Frames of entries, for `EntriesCursor`: of each raw key the last record as of the base. */
+  readonly base: ReadonlyArray<Buffer>
+  /**
+   * What was read after it: a walk after another, in the order in which they are to be taken. One that ends with a problem
+   * makes all of it worthless.
+   */
+  readonly answers: Iterable<RecordWalk>
+}
 
 /** What is in a checkpoint. */
 export interface Saved extends Marks {
@@ -63,12 +71,11 @@ export interface Saved extends Marks {
   /** Up to and with its last marks. */
   readonly bytes: number
   /**
-   * The records of a partition up to its mark: a walk after another, in the order in which they are to be taken. A walk
-   * that ends with a problem makes the partition's worthless. Can be asked for once, after which nothing here holds them.
+   * What is recorded of a partition. Can be asked for once, after which nothing here holds it.
    *
    * @param memory of whoever keeps bytes where they are
    */
-  readonly walksOf: (partition: number, memory: AnswerMemory) => Iterable<RecordWalk>
+  readonly recordedOf: (partition: number, memory: AnswerMemory) => Recorded
 }
 
 /** What is needed to go on writing behind the last marks. */
@@ -204,10 +211,15 @@ export const scan = Effect.fnUntraced(function* (
       marks,
       savedAt,
       bytes: end,
-      walksOf: (partition, memory) => {
+      recordedOf: (partition, memory) => {
         const frames = held.get(partition) ?? []
         held.delete(partition)
-        return walk(frames, memory)
+        // A table may let go of some frames and not of others; the memory goes with the last.
+        for (const frame of frames) memory.divide(frame)
+        return {
+          base: frames.filter(isOfEntries),
+          answers: walkAnswers(frames.filter((frame) => !isOfEntries(frame)))
+        }
       }
     }
   }

@@ -1,13 +1,15 @@
 /** Builds contents from the survivors of a load, beside the ones that are read meanwhile. */
 import type { LogError } from "../log/logError.ts"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Session } from "../log/session.ts"
+import { EntriesCursor } from "../checkpoint/entries.ts"
 import { inSlices, type Step } from "../slice.ts"
 import type { Survivors } from "../records/survivors.ts"
 import type { Application, Interruption } from "./application.ts"
-import type { Decoding } from "./decoding.ts"
+import { type Decoding, isFiber } from "./decoding.ts"
+import { join } from "./gather.ts"
 import { ForeignKeys } from "./foreignKeys.ts"
 import { hashOf } from "../records/partitioner.ts"
 import { readHeaders } from "../records/recordHeaders.ts"
@@ -15,8 +17,16 @@ import { findMerge, isOpaque } from "./merges.ts"
 import type { Ownership, Rank } from "./ownership.ts"
 import { CursorSource, type Source, SurvivorSource } from "./source.ts"
 
+/** Frames of entries of a partition: the last records of raw keys as of an earlier reader. */
+export type Base = ReadonlyArray<Buffer>
+
+/**
+ * @param bases by partition; survivors count for more. What they hold lies in its keys' partitions, or the contents are of no
+ * use, as `Applier.spread` tells.
+ */
 export type Build<K, V> = (
   survivors: ReadonlyArray<Survivors>,
+  bases: ReadonlyMap<number, Base>,
   session: Session
 ) => Effect.Effect<LogContents<K, V>, LogError>
 
@@ -153,6 +163,34 @@ export const make = <K, V>(options: {
     return true
   }
 
+  /**
+   * Applies what the survivors of its partition do not replace: without a look at whose each key is, and for as long as plain
+   * code is enough. The rest joins the survivors.
+   */
+  const applyBase = Effect.fnUntraced(function* (
+    { commit, next }: Building,
+    base: Base,
+    survivors: Survivors
+  ): Effect.fn.Return<void> {
+    const cursor = new EntriesCursor(base, survivors.size === 0 ? undefined : survivors)
+    const source = new CursorSource(survivors.partition, cursor)
+    let isPlain = true
+    yield* inSlices(
+      () => {
+        if (!isPlain || !cursor.next()) return false
+        const interruption = application.now(next, source, "only")
+        if (interruption === undefined) return true
+        isPlain = false
+        cursor.back()
+        const { key, value } = interruption
+        const started = [key, value].filter((decoded) => decoded !== undefined && isFiber<unknown>(decoded))
+        return Fiber.interruptAll(started)
+      },
+      { commit, took: metrics.slice }
+    )
+    if (!isPlain) yield* join(survivors, cursor, metrics)
+  })
+
   /** Applies those survivors of a partition that `isWanted` names; hands back the entries whose value was refused. */
   const applySurvivors = Effect.fnUntraced(function* (
     building: Building,
@@ -276,17 +314,24 @@ export const make = <K, V>(options: {
   })
 
   /** Says how much of a load is not in the table: louder where nothing else was in it. */
-  const summarize = (next: LogContents<K, V>, all: ReadonlyArray<Survivors>, keys: number, values: number) =>
+  const summarize = (
+    next: LogContents<K, V>,
+    all: ReadonlyArray<Survivors>,
+    ofBases: number,
+    keys: number,
+    values: number
+  ) =>
     Effect.suspend(() => {
       const { first, last } = examples
       examples.first = examples.last = undefined
       const keyless = sumOf(all, (survivors) => survivors.keyless)
+      const size = ofBases + sumOf(all, ({ size }) => size)
       const isNothing = next.size === 0 && keys + values + keyless > 0
       if (keys + values < 2 && keyless < 2 && !isNothing) return Effect.void
       const parts: Array<string> = []
       if (keyless > 0) parts.push(`${keyless} of ${sumOf(all, (survivors) => survivors.records)} records have no key`)
-      if (keys > 0) parts.push(`${keys} of ${sumOf(all, ({ size }) => size)} keys do not decode`)
-      if (values > 0) parts.push(`the values of ${values} of ${sumOf(all, ({ size }) => size)} keys do not decode`)
+      if (keys > 0) parts.push(`${keys} of ${size} keys do not decode`)
+      if (values > 0) parts.push(`the values of ${values} of ${size} keys do not decode`)
       if (first !== undefined) parts.push(`the first: ${first}`)
       if (last !== undefined && last !== first) parts.push(`the last: ${last}`)
       const message = `${topic}: ${isNothing ? "nothing in it can be shown; " : ""}${parts.join("; ")}`
@@ -310,7 +355,7 @@ export const make = <K, V>(options: {
     )
   })
 
-  return Effect.fnUntraced(function* (all, session) {
+  return Effect.fnUntraced(function* (all, bases, session) {
     ownership.partitions = session.partitionCount()
     ownership.isDoubtful = false
     ownership.isIgnorant = false
@@ -342,6 +387,11 @@ export const make = <K, V>(options: {
     const valueless = new Map<number, ReadonlySet<number>>()
     const isAlone = ownership.partitions === 1
     for (const survivors of all) {
+      const base = bases.get(survivors.partition)
+      if (base !== undefined) yield* applyBase(building, base, survivors)
+    }
+    const ofBases = next.size
+    for (const survivors of all) {
       const left = yield* applyPartition(building, survivors, (source) => isAlone || !isDisowned(source, building))
       if (left.size > 0) valueless.set(survivors.partition, left)
     }
@@ -370,7 +420,7 @@ export const make = <K, V>(options: {
     }
     const errors = counts.keyErrors - keyErrors + counts.valueErrors - valueErrors
     yield* warnOfMerges(next, all, errors + counts.foreign - foreignBefore)
-    yield* summarize(next, all, counts.keyErrors - keyErrors, counts.valueErrors - valueErrors)
+    yield* summarize(next, all, ofBases, counts.keyErrors - keyErrors, counts.valueErrors - valueErrors)
     return next
   })
 }

@@ -56,8 +56,8 @@ type Writing =
   /** None is written any more. */
   | { readonly _tag: "Ended"; readonly reason: string }
 
-/** Takes the walks of a partition; hands back what puts it in place, and undefined where a walk ends in a problem. */
-export type Fill = (partition: number, walksOf: Saved["walksOf"]) => Effect.Effect<(() => void) | undefined>
+/** Takes what is recorded of a partition; hands back what puts it in place, and undefined where it cannot be read. */
+export type Fill = (partition: number, recordedOf: Saved["recordedOf"]) => Effect.Effect<(() => void) | undefined>
 
 /** What is followed, once a load has ended. */
 type Following = Pick<Session, "partitions" | "isRetentionKnown">
@@ -77,8 +77,15 @@ export interface Checkpointing {
   readonly restarted: (partition: Partition, reason: string) => void
   /** Whether some of what a load has gathered was not read from the log. */
   readonly hasResumed: () => boolean
-  /** A load has ended, nothing of which is shown yet: what follows is recorded, and saved until the scope closes. */
-  readonly loaded: (survivors: ReadonlyArray<Survivors>, session: Following) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * A load has ended: what follows is recorded, and saved until the scope closes.
+   *
+   * @param gathered all that was loaded, which is asked for where a new base is written
+   */
+  readonly loaded: (
+    gathered: Effect.Effect<ReadonlyArray<Survivors>>,
+    session: Following
+  ) => Effect.Effect<void, never, Scope.Scope>
   /** The session has ended: what comes next is another log. */
   readonly ended: () => void
   /** None can be kept from now on. */
@@ -188,14 +195,14 @@ export const make = Effect.fnUntraced(function* (options: {
     mark(partition)
   }
 
-  const resumableBy = (fill: Fill, { marks: all, walksOf }: Saved): Resumable => {
+  const resumableBy = (fill: Fill, { marks: all, recordedOf }: Saved): Resumable => {
     const left = new Map(all.map((mark) => [mark.partition, mark]))
     return {
       markOf: (partition) => left.get(partition),
       restore: Effect.fnUntraced(function* (number) {
         const mark = left.get(number)!
         left.delete(number)
-        const put = yield* fill(number, walksOf)
+        const put = yield* fill(number, recordedOf)
         if (put === undefined) return yield* Effect.as(discard(number, "what it holds cannot be read"), undefined)
         return () => {
           resumed.add(number)
@@ -343,7 +350,7 @@ export const make = Effect.fnUntraced(function* (options: {
       if (resumed.delete(partition)) discarded.push({ partition, reason })
     },
     hasResumed: () => resumed.size > 0,
-    loaded: (survivors, following) =>
+    loaded: (gathered, following) =>
       Effect.gen(function* () {
         if (writing._tag === "Loading" && file === undefined) end(problem ?? "its store did not answer in time")
         if (writing._tag === "Loading" && spread() !== "none") end(MISPLACED)
@@ -359,6 +366,8 @@ export const make = Effect.fnUntraced(function* (options: {
         const goesOn = saved !== undefined && resumed.size === of.size && appended <= MOST_APPENDED && file.isGoingOn()
         // Nothing of it is held any more.
         saved = undefined
+        // Before anything more is read.
+        const survivors = goesOn ? [] : yield* gathered
         writing = { _tag: "Following" }
         const at = clock.currentTimeMillisUnsafe()
         for (const partition of of.values()) {

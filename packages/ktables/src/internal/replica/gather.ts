@@ -24,6 +24,16 @@ export const take = Effect.fnUntraced(function* <E>(
   }
 })
 
+/** As `take`, of records that were not read now: they are counted nowhere. */
+export const join = (of: Survivors, walk: RecordWalk, metrics: ReaderMetrics): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { keyless, records, tombstones } = of
+    return Effect.map(
+      take(of, walk, metrics, Effect.void),
+      () => void Object.assign(of, { keyless, records, tombstones })
+    )
+  })
+
 /** Takes what is read into `survivors`, by partition, until there is more of it than there may be. */
 export const gather = (options: {
   readonly topic: string

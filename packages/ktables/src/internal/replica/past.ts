@@ -163,7 +163,7 @@ export const make = <K, V>(options: {
         return take(partition, cursor)
       }, Deferred.makeUnsafe())
 
-      const contents = yield* applier.build([...survivors.values()], session)
+      const contents = yield* applier.build([...survivors.values()], new Map(), session)
       for (const { logStart, partition } of session.partitions.values()) {
         yield* trim(contents, partition, logStart, (slice) => void contents.mutate(slice, false))
       }

@@ -13,10 +13,12 @@ import type { Range } from "../log/range.ts"
 import * as Session from "../log/session.ts"
 import { monotonicMillis } from "../moment.ts"
 import type { Cell } from "../table/cell.ts"
+import { EntriesCursor } from "../checkpoint/entries.ts"
 import type { Applier } from "./applier.ts"
 import type { Checkpointing, Fill } from "./checkpointing.ts"
 import type { CurrentSession } from "./currentSession.ts"
-import { gather, take } from "./gather.ts"
+import { type Base } from "./build.ts"
+import { gather, join } from "./gather.ts"
 import { excess, type Limits } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
 import { type Extent, Survivors } from "../records/survivors.ts"
@@ -89,15 +91,29 @@ export const make = <K, V>(options: {
       const reached = Deferred.makeUnsafe<void>()
       let stage: "gathering" | "building" | "shown" = "gathering"
       const survivors = new Map<number, Survivors>()
-      const fill: Fill = Effect.fnUntraced(function* (partition, walksOf) {
+      /** Per partition that goes on from a checkpoint, its base: the survivors are of what was read after it. */
+      const bases = new Map<number, Base>()
+      const fill: Fill = Effect.fnUntraced(function* (partition, recordedOf) {
+        const { answers, base } = recordedOf(partition, session.memory)
         const of = new Survivors(partition, session.memory, applier.needsHeaders)
-        for (const walk of walksOf(partition, session.memory)) {
-          yield* take(of, walk, metrics, Effect.void)
+        for (const walk of answers) {
+          yield* join(of, walk, metrics)
           if (walk.problem !== undefined) return undefined
         }
-        // None of these was read now.
-        of.records = of.tombstones = of.keyless = 0
-        return () => void survivors.set(partition, of)
+        return () => {
+          survivors.set(partition, of)
+          bases.set(partition, base)
+        }
+      })
+      /** The survivors, with what is left of their bases. */
+      const gathered = Effect.suspend(() => {
+        const all = [...survivors.values()]
+        return Effect.as(
+          Effect.forEach(all, (of) => join(of, new EntriesCursor(bases.get(of.partition) ?? [], of), metrics), {
+            discard: true
+          }),
+          all
+        )
       })
       const { recorder, resumable } =
         checkpointing === undefined ? withoutCheckpoint : yield* checkpointing.begin(seen, fill, Deferred.await(stop))
@@ -114,6 +130,7 @@ export const make = <K, V>(options: {
         },
         onRestart: (partition, reason) => {
           survivors.delete(partition.partition)
+          bases.delete(partition.partition)
           checkpointing?.restarted(partition, reason)
         },
         onGrown: (previous, now) => {
@@ -141,7 +158,7 @@ export const make = <K, V>(options: {
       yield* Effect.withSpan(load, "KafkaTable.load", { attributes: { topic } })
 
       stage = "building"
-      const next = yield* applier.build([...survivors.values()], session)
+      const next = yield* applier.build([...survivors.values()], bases, session)
       stage = "gathering"
       if (checkpointing?.hasResumed() === true) {
         // Tombstones and other records that did not count are in no checkpoint.
@@ -156,8 +173,10 @@ export const make = <K, V>(options: {
       yield* bounded(next.extent, session.caughtUp())
       yield* cell.replace(next, () => waiters.release(session.partitions))
       const records = Array.from(survivors.values(), ({ records }) => records).reduce((sum, more) => sum + more, 0)
-      const gathered = checkpointing === undefined ? [] : [...survivors.values()]
-      survivors.clear()
+      const letGo = Effect.sync(() => {
+        survivors.clear()
+        bases.clear()
+      })
       stage = "shown"
       const isComplete = session.caughtUp()
       if (isComplete) yield* bounded(cell.contents.extent, true)
@@ -191,11 +210,12 @@ export const make = <K, V>(options: {
       // The rest may be holes and markers, so that no record shows the end.
       const rest = isComplete ? Effect.void : Effect.andThen(Deferred.await(reached), complete)
       const reading = Effect.raceFirst(follow, Effect.andThen(rest, Effect.never))
-      if (checkpointing === undefined) return yield* Effect.andThen(shown, reading)
+      if (checkpointing === undefined) return yield* Effect.andThen(letGo, Effect.andThen(shown, reading))
       // In one piece: whoever has the table, and closes it at once, leaves a checkpoint.
       return yield* Effect.uninterruptibleMask((restore) =>
         shown.pipe(
           Effect.andThen(checkpointing.loaded(gathered, session)),
+          Effect.andThen(letGo),
           Effect.andThen(Effect.onInterrupt(restore(reading), () => checkpointing.close))
         )
       )

@@ -1,5 +1,5 @@
 /** Where the bytes of a record lie, live or surviving, without an object per record. */
-import type { RecordCursor } from "../records/batchReader.ts"
+import type { RecordWalk } from "../records/recordWalk.ts"
 import type { Survivors } from "../records/survivors.ts"
 
 const noBytes = Buffer.alloc(0)
@@ -21,11 +21,11 @@ export interface Source {
   readonly headersEnd: number
 }
 
-/** The record that a cursor is at. */
+/** The record that a walk is at. */
 export class CursorSource implements Source {
   readonly partition: number
-  readonly cursor: RecordCursor
-  constructor(partition: number, cursor: RecordCursor) {
+  readonly cursor: RecordWalk
+  constructor(partition: number, cursor: RecordWalk) {
     this.partition = partition
     this.cursor = cursor
   }
