@@ -58,18 +58,12 @@ export interface GroupedView<G, M, V> extends ReadonlyMap<GroupKey<G, M>, V> {
 }
 
 /**
- * A live table of a topic whose keys are members of groups. `Entry` is what it knows of each entry, as in `KafkaTable`.
+ * The reads by group.
  *
  * @category models
  * @since 0.1.0
  */
-export interface GroupedKafkaTable<
-  in out G,
-  in out M,
-  in out V,
-  out Entry extends TableEntry<GroupKey<G, M>, V> = TableEntry<GroupKey<G, M>, V>
-> extends KafkaTable.KafkaTable<GroupKey<G, M>, V, Entry> {
-  readonly [TypeId]: typeof TypeId
+export interface GroupReads<in out G, in out M, in out V, out E = never> {
   readonly view: GroupedView<G, M, V>
 
   /** All groups: a copy, in no promised order. */
@@ -87,7 +81,40 @@ export interface GroupedKafkaTable<
    *
    * It is a copy, made in time proportional to the group. To read a group now and then, `members` needs no table.
    */
-  readonly group: (group: G) => Effect.Effect<Table<M, V, ReaderError>, never, Scope.Scope>
+  readonly group: (group: G) => Effect.Effect<Table<M, V, E>, never, Scope.Scope>
+}
+
+/**
+ * A live table of a topic whose keys are members of groups. `Entry` is what it knows of each entry, as in `KafkaTable`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface GroupedKafkaTable<
+  in out G,
+  in out M,
+  in out V,
+  out Entry extends TableEntry<GroupKey<G, M>, V> = TableEntry<GroupKey<G, M>, V>
+>
+  extends KafkaTable.KafkaTable<GroupKey<G, M>, V, Entry>, GroupReads<G, M, V, ReaderError> {
+  readonly [TypeId]: typeof TypeId
+  readonly view: GroupedView<G, M, V>
+}
+
+/**
+ * A grouped topic's table as it was: a table that never changes, with the reads by group.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Past<
+  in out G,
+  in out M,
+  in out V,
+  out Entry extends TableEntry<GroupKey<G, M>, V> = TableEntry<GroupKey<G, M>, V>
+>
+  extends KafkaTable.Past<GroupKey<G, M>, V, Entry>, GroupReads<G, M, V> {
+  readonly view: GroupedView<G, M, V>
 }
 
 /**
@@ -173,18 +200,65 @@ export const make = Effect.fn("GroupedKafkaTable.make")(function* <
 > {
   yield* Check.taken(checkTopic, topic, undefined, "topic")
   const table = yield* KafkaTable.make(topic, options)
-  const cell: Cell<GroupKey<G, M>, V, ReaderError> = CellTable.cellOf(table)
+  return Object.assign(table, { [TypeId]: TypeId, ...readsOf<G, M, V, ReaderError>(table) } as const)
+})
+
+/** Of a table whose contents are found by group and member. */
+const readsOf = <G, M, V, E>(table: object): GroupReads<G, M, V, E> => {
+  const cell: Cell<GroupKey<G, M>, V, E> = CellTable.cellOf(table)
   const view = new GroupedTableView(cell)
   const routes = new GroupRoutes(cell)
-  return Object.assign(table, {
-    [TypeId]: TypeId,
+  return {
     view,
     groups: Effect.sync(() => view.groups()),
-    members: (group: G) => Effect.sync(() => view.members(group)),
-    memberCount: (group: G) => Effect.sync(() => view.memberCount(group)),
-    hasGroup: (group: G) => Effect.sync(() => view.hasGroup(group)),
-    group: (group: G) => Effect.map(oneGroup(routes, group), (cell) => new CellTable(cell))
-  } as const)
+    members: (group) => Effect.sync(() => view.members(group)),
+    memberCount: (group) => Effect.sync(() => view.memberCount(group)),
+    hasGroup: (group) => Effect.sync(() => view.hasGroup(group)),
+    group: (group) => Effect.map(oneGroup(routes, group), (cell) => new CellTable(cell))
+  }
+}
+
+/**
+ * The table as it was at a time, or at offsets, with the reads by group; point, options and errors are those of
+ * `KafkaTable.at`, as is what is proven of it.
+ *
+ * **Example** (Who was in the room at noon)
+ *
+ * ```ts
+ * import { Schema, Effect } from "effect"
+ * import { GroupedKafkaTable, TableTopic } from "effect-ktables"
+ *
+ * const rooms = TableTopic.grouped({ name: "rooms", group: Schema.String, member: Schema.String, value: Schema.String })
+ *
+ * export const atNoon = Effect.gen(function* () {
+ *   const past = yield* GroupedKafkaTable.at(rooms, new Date("2026-05-01T12:00:00Z"))
+ *   return yield* past.members("lobby")
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const at = Effect.fn("GroupedKafkaTable.at")(function* <
+  G,
+  M,
+  V,
+  RD,
+  RE,
+  R = never,
+  const Headers extends boolean = false
+>(
+  topic: GroupedTopic<G, M, V, RD, RE>,
+  point: KafkaTable.LogPoint,
+  options?: KafkaTable.AtOptions<R, Headers>
+): Effect.fn.Return<
+  Past<G, M, V, KafkaTable.Entry<GroupKey<G, M>, V, Headers>>,
+  KafkaTable.AtError,
+  KafkaClient | RD | R
+> {
+  yield* Check.taken(checkTopic, topic, undefined, "topic")
+  const past = yield* KafkaTable.at(topic, point, options)
+  return Object.assign(past, readsOf<G, M, V, never>(past))
 })
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -39,13 +39,11 @@ import { checkOnDecodeError, type OnDecodeError, type RawRecord } from "./intern
 import { checkPartitions, checkPoint, type LogPoint, pointOf } from "./internal/replica/points.ts"
 import { rateLimited } from "./internal/replica/reports.ts"
 import * as Checkpointing from "./internal/replica/checkpointing.ts"
-import { type Keeps, LogContents } from "./internal/replica/logContents.ts"
+import { emptyContents, type Keeps, type LogContents } from "./internal/replica/logContents.ts"
 import { sameness } from "./internal/replica/sameness.ts"
 import { Cell } from "./internal/table/cell.ts"
 import { CellTable } from "./internal/table/cellTable.ts"
-import type { Contents, SlotIndex } from "./internal/table/contents.ts"
-import { GroupIndex } from "./internal/table/groupIndex.ts"
-import { KeyIndex } from "./internal/table/keyIndex.ts"
+import type { Contents } from "./internal/table/contents.ts"
 import * as Replica from "./internal/replica/replica.ts"
 import { ErrorCode } from "./internal/protocol/errorCodes.ts"
 import * as Check from "./internal/options.ts"
@@ -77,7 +75,7 @@ import {
   TopicDeleted
 } from "./TableError.ts"
 import type { TableStatus } from "./TableStatus.ts"
-import { isGrouped, type TableTopic } from "./TableTopic.ts"
+import type { TableTopic } from "./TableTopic.ts"
 import type { WriteAck } from "./WriteAck.ts"
 
 const TypeId = "~effect-ktables/KafkaTable"
@@ -550,7 +548,7 @@ export const make = Effect.fn("KafkaTable.make")(function* <
   const options = yield* Check.taken(checkOptions, given, name)
   const metrics = Metrics.make(name, context as Context.Context<never>)
   const keeps: Keeps = { sizes: options.maxBytes !== undefined, headers: options.headers === true }
-  const empty = () => new LogContents<K, V>(keeps, indexFor(topic))
+  const empty = () => emptyContents(topic, keeps)
   const cell = new Cell<K, V, ReaderError, LogContents<K, V>>({
     name,
     contents: empty(),
@@ -654,10 +652,6 @@ const checkpointingOf = Effect.fnUntraced(function* <K, V, RD, RE>(
     open: CheckpointFile.open(store, name)
   })
 })
-
-/** Keys of two parts are found by these, whatever else their table is asked for. */
-const indexFor = <K, V, RD, RE>(topic: TableTopic<K, V, RD, RE>): SlotIndex<K> =>
-  isGrouped(topic) ? (new GroupIndex() as SlotIndex<unknown> as SlotIndex<K>) : new KeyIndex<K, number>()
 
 /** Waits as long as `catchUp` wants. */
 const started = Effect.fnUntraced(function* <K, V, C extends Contents<K, V>>(

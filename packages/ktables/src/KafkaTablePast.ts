@@ -19,7 +19,7 @@ import * as Applier from "./internal/replica/applier.ts"
 import * as Decoding from "./internal/replica/decoding.ts"
 import * as KeyHistory from "./internal/replica/keyHistory.ts"
 import { checkFetch, type FetchOptions, fetchSettingsOf } from "./internal/replica/fetchOptions.ts"
-import { type Keeps, LogContents } from "./internal/replica/logContents.ts"
+import { emptyContents, type Keeps, type LogContents } from "./internal/replica/logContents.ts"
 import { checkOnDecodeError, type OnDecodeError } from "./internal/replica/onDecodeError.ts"
 import * as PastReading from "./internal/replica/past.ts"
 import { checkPartitions, checkPoint, type LogPoint, pointOf } from "./internal/replica/points.ts"
@@ -218,13 +218,18 @@ const DEFAULT_TIMEOUT = Duration.seconds(30)
 /** How far a single reading is, and what has held it up. */
 class ReadProgress {
   session: Session | undefined
+  /** Where it is not the session's own: offsets read so far, and in all. */
+  read: (() => Pick<ReadTimeout, "replayed" | "target">) | undefined
   lastReason: string | undefined
 
   summary(): Pick<ReadTimeout, "replayed" | "target" | "reasons"> {
     const partitions = [...(this.session?.partitions.values() ?? [])]
     const away = partitions.flatMap(({ disconnectedBecause }) => disconnectedBecause ?? [])
     const reasons = this.lastReason === undefined ? away : [...away, this.lastReason]
-    return { ...(this.session?.progress() ?? { replayed: 0, target: 0 }), reasons: [...new Set(reasons)] }
+    return {
+      ...(this.read?.() ?? this.session?.progress() ?? { replayed: 0, target: 0 }),
+      reasons: [...new Set(reasons)]
+    }
   }
 }
 
@@ -274,7 +279,7 @@ const readPast = Effect.fnUntraced(function* <K, V, RD, RE, R>(
   const clock = yield* Clock.Clock
   const view = yield* TopicView.acquire(client, name)
   const metrics = Metrics.make(name, unseen(context as Context.Context<never>))
-  const empty = () => new LogContents<K, V>(keeps)
+  const empty = () => emptyContents(topic, keeps)
   const applier = Applier.make({
     topic,
     context,
@@ -540,10 +545,11 @@ export const history = <K, V, RD, RE>(
         ({ detail }) => new EncodeError({ topic: name, part: "key", detail: printed(detail) })
       )
       const waited = Duration.toMillis(options.timeout ?? DEFAULT_TIMEOUT)
+      const progress = new ReadProgress()
       const inTime = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | ReadTimeout> =>
         Effect.timeoutOrElse(effect, {
           duration: waited,
-          orElse: () => Effect.fail(new ReadTimeout({ topic: name, waited, replayed: 0, target: 0, reasons: [] }))
+          orElse: () => Effect.fail(new ReadTimeout({ topic: name, waited, ...progress.summary() }))
         })
       const clock = yield* Clock.Clock
       const view = yield* TopicView.acquire(client, name)
@@ -559,13 +565,17 @@ export const history = <K, V, RD, RE>(
         decoding: Decoding.make({ topic, context, onDecodeError: "skip", metrics, report: yield* rateLimited }),
         metrics,
         connectivity: new Connectivity(name, clock, metrics),
-        waiters: new OffsetWaiters(new Outdone(), clock)
+        waiters: new OffsetWaiters(new Outdone(), clock),
+        onSession: (session) => {
+          progress.session = session
+        }
       })
       const scope = yield* Effect.scope
-      const next = yield* inTime(Effect.provideService(read(seen, bytes, wanted), Scope.Scope, scope))
+      const reading = yield* inTime(Effect.provideService(read(seen, bytes, wanted), Scope.Scope, scope))
+      progress.read = reading.progress
       return Stream.paginate(undefined, () =>
         Effect.map(
-          inTime(next),
+          inTime(reading.next),
           (items) => [items ?? [], items === undefined ? Option.none() : Option.some(undefined)] as const
         )
       )

@@ -36,6 +36,8 @@ interface Counts {
   partitions: number
   /** Starts of which only some partitions did. */
   partly: number
+  /** Partitions that went on in a table of other partitions than the one before. */
+  regrouped: number
   /** Reasons, without their numbers. */
   readonly reasons: Map<string, number>
 }
@@ -55,6 +57,12 @@ const livesOf = Effect.fnUntraced(function* (random: Chance, options: Options, t
   log.beginReading()
   let isRepaired = false
   let headers = random.happens(0.5)
+  /** The partitions that tables read; undefined for all. */
+  let part: ReadonlyArray<number> | undefined
+  const partOf = (): ReadonlyArray<number> | undefined => {
+    const some = Array.from({ length: log.partitions() }, (_, partition) => partition).filter(() => random.happens(0.6))
+    return some.length === 0 || random.happens(0.5) ? undefined : some
+  }
 
   /** What happens to logs, whoever reads them. */
   const change = (isAway: boolean): Effect.Effect<void> =>
@@ -89,6 +97,7 @@ const livesOf = Effect.fnUntraced(function* (random: Chance, options: Options, t
     const given = {
       onDecodeError: options.onDecodeError,
       headers,
+      partitions: part,
       fetch: { maxPartitionBytes: kept === undefined ? 1_000_000 : random.pick([1, 300, 1_000_000]) },
       metadataRefresh: random.pick([1000, 30_000])
     } as const
@@ -121,15 +130,19 @@ const livesOf = Effect.fnUntraced(function* (random: Chance, options: Options, t
 
   for (let i = random.below(40); i > 0; i--) yield* log.write
   for (let life = 2 + random.below(4); life > 0; life--) {
-    trace.push(`start with ${[...files.values()].map(({ length }) => length).join()} bytes`)
+    const partBefore = part
+    if (random.happens(0.3)) part = partOf()
+    trace.push(`start of ${part?.join() ?? "all"} with ${[...files.values()].map(({ length }) => length).join()} bytes`)
     const kept = yield* open(files)
     const checkpoint = Option.getOrThrow((yield* kept.table.health).checkpoint)
     trace.push(`resumed ${checkpoint.resumed.join()} ${checkpoint.discarded.map(({ reason }) => reason).join("; ")}`)
     if (files.size > 0) {
       counts.starts++
-      counts.partitions += log.partitions()
+      const read = part?.filter((partition) => partition < log.partitions()).length ?? log.partitions()
+      counts.partitions += read
       counts.resumed += checkpoint.resumed.length
-      if (checkpoint.resumed.length > 0 && checkpoint.resumed.length < log.partitions()) counts.partly++
+      if (checkpoint.resumed.length > 0 && checkpoint.resumed.length < read) counts.partly++
+      if (partBefore?.join() !== part?.join()) counts.regrouped += checkpoint.resumed.length
     }
     for (const { reason } of checkpoint.discarded) {
       const kind = reason.replaceAll(/[\d.]+|[0-9a-f]{8,}\S*/g, "n")
@@ -178,7 +191,7 @@ describe("a start from a checkpoint", () => {
     "shows what a full replay shows, and so does what follows, whatever happened to log and file meanwhile",
     () =>
       Effect.gen(function* () {
-        const counts: Counts = { starts: 0, resumed: 0, partitions: 0, partly: 0, reasons: new Map() }
+        const counts: Counts = { starts: 0, resumed: 0, partitions: 0, partly: 0, regrouped: 0, reasons: new Map() }
         yield* forEachSeed(seedsOf(60, 4000), (seed, trace) => {
           const random = chance(seed)
           const options: Options = { ...randomOptions(random), isolation: "read_committed", keys: "names" }
@@ -191,7 +204,10 @@ describe("a start from a checkpoint", () => {
           )
         }
         // Starts that never go on from a checkpoint would prove nothing.
-        if (counts.starts > 40) assert.isAbove(counts.resumed, counts.partitions / 3)
+        if (counts.starts > 40) {
+          assert.isAbove(counts.resumed, counts.partitions / 3)
+          assert.isAbove(counts.regrouped, counts.resumed / 20)
+        }
       }),
     propertyTimeout
   )

@@ -1,15 +1,16 @@
 /** When a table goes on from its checkpoint, and when it reads its topic from the start: each rule by itself. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
-import { KafkaClient, KafkaError } from "effect-ktables"
+import { CheckpointStore, KafkaClient, KafkaError, KafkaTable } from "effect-ktables"
 import { ErrorCode } from "../../src/internal/protocol/errorCodes.ts"
 import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { poison, scriptedTopic, transact, withTopic } from "../faults/fixtures.ts"
 import { keys, onCluster, write } from "../support/kafka.ts"
 import { onScript } from "../support/script.ts"
 import type { SubjectOptions } from "../support/subject.ts"
-import { pass } from "../support/time.ts"
+import { pass, within } from "../support/time.ts"
+import { numbers } from "../table/fixtures.ts"
 import { checkpointOf, type Files, observeKept } from "./fixtures.ts"
 
 const SECOND = 1000
@@ -180,6 +181,35 @@ describe("a start from a checkpoint", () => {
         const brief = yield* observeKept(files, { table: { ensureTopic: false } })
         yield* brief.close
         yield* goesOn(files)
+      })
+    )
+  )
+
+  it.effect("of some partitions goes on in those that a table of others has in common with it", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic({ partitions: 3 })
+        const of = [0, 1, 2].map((partition) => [...keysOf(partition, 3)])
+        for (const [partition, keys] of of.entries()) yield* write("numbers", keys, { partition })
+        const files: Files = new Map()
+        const life = Effect.fnUntraced(function* (partitions: ReadonlyArray<number>) {
+          const given = { checkpoint: {}, partitions }
+          const making = KafkaTable.make(numbers, given).pipe(
+            Effect.provide(Layer.fresh(CheckpointStore.layerMemory(files)))
+          )
+          const table = yield* within("a table", 30 * SECOND, making)
+          const expected = partitions.flatMap((partition) => of[partition]!)
+          assert.sameMembers([...table.view.keys()], expected)
+          return (yield* checkpointOf(table)).resumed
+        }, Effect.scoped)
+        assert.deepStrictEqual(yield* life([0, 1]), [])
+        // Of what is not read nothing is kept.
+        yield* write("numbers", [[of[1]!.pop()!, null]], { partition: 1 })
+        assert.deepStrictEqual(yield* life([1, 2]), [1])
+        assert.deepStrictEqual(yield* life([1]), [1])
+        assert.deepStrictEqual(yield* life([2]), [])
+        assert.deepStrictEqual(yield* life([0, 1, 2]), [2])
+        assert.deepStrictEqual(yield* life([2, 0, 1]), [0, 1, 2])
       })
     )
   )

@@ -1,7 +1,7 @@
 /** A topic's table as it was. */
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Fiber, HashMap, Option } from "effect"
-import { KafkaTable, Table, TableError } from "effect-ktables"
+import { DateTime, Effect, Fiber, HashMap, Option, Schema } from "effect"
+import { GroupedKafkaTable, KafkaTable, Table, TableError, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { TestClock } from "effect/testing"
 import { numbers, onMemory, put, toRecord, valueOf } from "../table/fixtures.ts"
@@ -60,6 +60,46 @@ describe("a table as it was", () => {
         assert.deepStrictEqual(yield* contentsOf(yield* KafkaTable.at(numbers, offsets(4, 2))), { b: 3, c: 5 })
         assert.deepStrictEqual(yield* contentsOf(yield* KafkaTable.at(numbers, past.offsets)), { b: 2, c: 4 })
       })
+    )
+  )
+
+  it.effect("of a grouped topic has the reads by group, its groups' tables among them", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* MemoryKafka.MemoryKafka
+        yield* kafka.createTopic("rooms")
+        yield* kafka.append("rooms", [
+          { key: "5:lobbyada", value: "1" },
+          { key: "5:lobbybob", value: "2" },
+          { key: "3:baradd", value: "3" },
+          { key: "5:lobbyada", value: null },
+          { key: "5:lobbybob", value: "4" }
+        ])
+        const rooms = TableTopic.grouped({
+          name: "rooms",
+          group: Schema.String,
+          member: Schema.String,
+          value: Schema.Finite
+        })
+        const past = yield* GroupedKafkaTable.at(rooms, offsets(3))
+        assert.sameMembers([...(yield* past.groups)], ["lobby", "bar"])
+        assert.sameDeepMembers(
+          [...(yield* past.members("lobby"))],
+          [
+            ["ada", 1],
+            ["bob", 2]
+          ]
+        )
+        assert.strictEqual(past.view.memberCount("lobby"), 2)
+        assert.isTrue(past.isComplete)
+        assert.deepStrictEqual(yield* contentsOf(yield* past.group("lobby")), { ada: 1, bob: 2 })
+        const later = yield* GroupedKafkaTable.at(rooms, offsets(5), { headers: true })
+        assert.deepStrictEqual(yield* later.members("lobby"), [["bob", 4]])
+        const headers = Option.map(yield* later.getEntry({ group: "bar", member: "add" }), (entry) => entry.headers)
+        assert.deepStrictEqual(headers, Option.some([]))
+        // @ts-expect-error It has no groups.
+        void GroupedKafkaTable.at(numbers, offsets(0))
+      }).pipe(Effect.scoped)
     )
   )
 

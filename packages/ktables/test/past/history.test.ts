@@ -132,7 +132,30 @@ describe("the history of a key", () => {
         yield* kafka.fail({ request: "fetch" }, 3, { times: 1000 })
         const waiting = yield* Effect.forkChild(Effect.flip(itemsOf("a", { timeout: 3000 })))
         yield* TestClock.adjust(4000)
-        assert.instanceOf(yield* Fiber.join(waiting), TableError.ReadTimeout)
+        const error = yield* Fiber.join(waiting)
+        assert.instanceOf(error, TableError.ReadTimeout)
+        assert.include(error.message, "0 of 1 offsets were")
+      })
+    )
+  )
+
+  it.effect("that is held up in the middle says how far it had come", () =>
+    onMemory(
+      Effect.gen(function* () {
+        const kafka = yield* created()
+        for (let n = 0; n < 10; n++) yield* put("numbers", [["a", n]])
+        const seen: Array<unknown> = []
+        const reading = KafkaTable.history(numbers, "a", { timeout: 3000, fetch: { maxPartitionBytes: 1 } }).pipe(
+          Stream.runForEach((item) => {
+            seen.push(item)
+            return seen.length < 4 ? Effect.void : kafka.fail({ request: "fetch" }, 3, { times: 1000 })
+          })
+        )
+        const waiting = yield* Effect.forkChild(Effect.flip(reading))
+        yield* TestClock.adjust(20_000)
+        const error = yield* Fiber.join(waiting)
+        assert.instanceOf(error, TableError.ReadTimeout)
+        assert.deepStrictEqual([error.target, error.replayed], [10, seen.length])
       })
     )
   )

@@ -33,6 +33,14 @@ export type Item<V> =
       readonly completeFrom: number
     }
 
+/** The reading of a key's records. */
+export interface Reading<V> {
+  /** Reads one answer at each run; undefined once the end of all partitions was told. */
+  readonly next: Effect.Effect<ReadonlyArray<Item<V>> | undefined, LogError>
+  /** Offsets read so far, and in all. */
+  readonly progress: () => { readonly replayed: number; readonly target: number }
+}
+
 /** Records between two looks at the clock. */
 const STRIDE = 256
 
@@ -45,6 +53,7 @@ export const make = <K, V>(options: {
   readonly metrics: ReaderMetrics
   readonly connectivity: Connectivity
   readonly waiters: OffsetWaiters
+  readonly onSession: (session: Session.Session) => void
 }) => {
   const { decoding, topic } = options
   const { decodeValue, settled } = decoding
@@ -67,12 +76,11 @@ export const make = <K, V>(options: {
     return refusal === undefined ? yield* Effect.die(value) : undecodable(refusal.detail)
   })
 
-  /** Reads one answer at each run; undefined once the end of all partitions was told. */
   return Effect.fnUntraced(function* (
     seen: SeenTopic,
     key: Uint8Array,
     wanted: ReadonlyArray<number>
-  ): Effect.fn.Return<Effect.Effect<ReadonlyArray<Item<V>> | undefined, LogError>, LogError, Scope.Scope> {
+  ): Effect.fn.Return<Reading<V>, LogError, Scope.Scope> {
     const session = yield* Session.make({
       ...options,
       range: { partitions: new Set(wanted), from: undefined, to: undefined },
@@ -83,12 +91,16 @@ export const make = <K, V>(options: {
       onRestart: () => {},
       onGrown: () => undefined
     })
+    options.onSession(session)
     const starts = yield* session.list("earliest", "read_committed")
     const ends = yield* session.list("latest", "read_committed")
+    let target = 0
+    let replayed = 0
     const reading = wanted.map((partition) => {
       const logStart = starts.get(partition)!
       const end = Math.max(logStart, ends.get(partition)!)
       const continuity = new Continuity(logStart, end)
+      target += end - logStart
       return { partition, logStart, end, continuity, next: session.walk(partition, logStart, end) }
     })
     const isKey = (source: CursorSource): boolean =>
@@ -97,12 +109,20 @@ export const make = <K, V>(options: {
 
     /** The last one that was handed on: a set that was damaged on its way is read a second time. */
     let last = -1
-    return Effect.gen(function* () {
+    /** Where the reading of the first partition stands. */
+    let position = reading[0]?.logStart ?? 0
+    const moveTo = (offset: number): void => {
+      replayed += offset - position
+      position = offset
+    }
+    const next: Reading<V>["next"] = Effect.gen(function* () {
       const of = reading[0]
       if (of === undefined) return undefined
       const cursor = yield* of.next
       if (cursor === undefined) {
+        moveTo(of.end)
         reading.shift()
+        position = reading[0]?.logStart ?? 0
         last = -1
         const { continuity, end, logStart, partition } = of
         return [{ _tag: "End", partition, logStart, offset: end, completeFrom: continuity.unbrokenFrom } as const]
@@ -120,7 +140,9 @@ export const make = <K, V>(options: {
         yield* Effect.yieldNow
         started = performance.now()
       }
+      moveTo(Math.min(cursor.nextOffset, of.end))
       return items
     })
+    return { next, progress: () => ({ replayed, target }) }
   })
 }

@@ -3,9 +3,11 @@
  * deleted, so that a stale record does not bring one back.
  */
 import type { Header, TableEntry } from "../../TableEntry.ts"
+import { isGrouped, type TableTopic } from "../../TableTopic.ts"
 import { grown } from "../bySlot.ts"
 import { noHeaders } from "../records/recordHeaders.ts"
 import { Contents, type SlotIndex } from "../table/contents.ts"
+import { GroupIndex } from "../table/groupIndex.ts"
 import { Graves } from "./graves.ts"
 import type { Extent } from "../records/survivors.ts"
 
@@ -206,3 +208,7 @@ export class LogContents<K, V> extends Contents<K, V> {
     this.#graves = undefined
   }
 }
+
+/** Contents for a topic: keys of two parts are found by these, whatever else their table is asked for. */
+export const emptyContents = <K, V, RD, RE>(topic: TableTopic<K, V, RD, RE>, keeps: Keeps): LogContents<K, V> =>
+  new LogContents<K, V>(keeps, isGrouped(topic) ? (new GroupIndex() as SlotIndex<unknown> as SlotIndex<K>) : undefined)
