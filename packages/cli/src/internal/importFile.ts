@@ -25,6 +25,12 @@ export const contentsOf = (names: Names, file: string, bytes: Buffer): Effect.Ef
     number++
     const text = textOf(line)
     if (text !== undefined && text.trim() === "") continue
+    // The last line of what `at` prints.
+    if (text?.startsWith('{"complete":true,')) continue
+    if (text?.startsWith('{"complete":false,')) {
+      mistakes.push(`line ${number}: it says that keys may be missing; leave it out to import the others all the same`)
+      continue
+    }
     const read = text === undefined ? Result.fail("it is not UTF-8") : entryOf(names, text)
     if (Result.isFailure(read)) {
       mistakes.push(`line ${number}: ${plain(read.failure)}`)

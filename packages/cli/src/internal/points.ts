@@ -5,7 +5,7 @@ import type { KafkaClient } from "effect-ktables/KafkaClient"
 import type { Entry } from "./entries.ts"
 import { type CommandFailed, failed, fromError } from "./failure.ts"
 import { rawTopic } from "./reading.ts"
-import { say } from "./output.ts"
+import { type Output, type Printing, say, writeLines, writeResults } from "./output.ts"
 import { millisOf, type Settings } from "./settings.ts"
 
 export type Past = KafkaTable.Past<Uint8Array, Uint8Array, Entry>
@@ -68,12 +68,65 @@ export const entriesOf = (past: Past): Effect.Effect<ReadonlyArray<Entry>> =>
 export const offsetsText = (offsets: ReadonlyMap<number, number>): string =>
   Array.from(offsets, ([partition, offset]) => `${partition}:${offset}`).join(",")
 
-/** Says where keys may be missing, since compaction or retention has removed records. */
-export const warnWhereIncomplete = (past: Past): Effect.Effect<void> => {
-  const missing = past.partitions.filter(({ completeFrom, offset }) => offset < completeFrom)
-  if (missing.length === 0) return Effect.void
-  const from = offsetsText(new Map(missing.map(({ completeFrom, partition }) => [partition, completeFrom])))
-  return say(
-    `ktables: keys may be missing at ${offsetsText(past.offsets)}: records of that time are gone from the log; answers are complete from ${from} on`
-  )
+/** How far an answer about a partition can be relied on. */
+export interface Reach {
+  readonly partition: number
+  readonly offset: number
+  readonly logStart: number
+  readonly completeFrom: number
 }
+
+export const reachJson = ({ completeFrom, logStart, offset, partition }: Reach): string =>
+  `{"partition":${partition},"offset":${offset},"logStart":${logStart},"completeFrom":${completeFrom}}`
+
+export const reachesJson = (reaches: ReadonlyArray<Reach>): string => `[${reaches.map(reachJson).join(",")}]`
+
+/** Where keys may be missing, since compaction or retention has removed records; undefined where none are. */
+export const missingAt = (past: Past): string | undefined => {
+  if (past.isComplete) return undefined
+  const missing = past.partitions.filter(({ completeFrom, offset }) => offset < completeFrom)
+  const from = offsetsText(new Map(missing.map(({ completeFrom, partition }) => [partition, completeFrom])))
+  return `keys may be missing at ${offsetsText(past.offsets)}: records of that time are gone from the log; answers are complete from ${from} on`
+}
+
+/**
+ * Says of results of the past whether they are all there are. Programs are given a last line, `{"complete":…}`, which is the head of
+ * a document of JSON; people are given a sentence below the table.
+ */
+export const withReach = <A>(
+  output: Output,
+  results: ReadonlyArray<A>,
+  printing: Printing<A>,
+  of: {
+    /** The list in a document of JSON. */
+    readonly name: string
+    /** Members beside `complete`. */
+    readonly members: string
+    /** What is said where nothing is missing. */
+    readonly complete: string
+    readonly missing: ReadonlyArray<string>
+  }
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { complete, members, missing, name } = of
+    const head = `"complete":${missing.length === 0},${members}`
+    switch (output) {
+      case "json":
+        yield* writeLines([
+          `{${head},"${name}":[${results.length === 0 ? "]}" : ""}`,
+          ...results.map((result, i) => ` ${printing.toJson(result)}${i === results.length - 1 ? "]}" : ","}`)
+        ])
+        break
+      case "ndjson":
+        yield* writeResults(output, results, printing)
+        yield* writeLines([`{${head}}`])
+        break
+      case "table":
+        if (results.length > 0) yield* writeResults(output, results, printing)
+        yield* writeLines(
+          missing.length === 0 ? [`complete: ${complete}`] : missing.map((why) => `not complete: ${why}`)
+        )
+        return
+    }
+    for (const why of missing) yield* say(`ktables: ${why}`)
+  })

@@ -1,12 +1,14 @@
 /** The command as a process: with pipes, or on a pseudo-terminal, which util-linux' `script` opens. */
 import { Deferred, Effect, type Scope } from "effect"
 import { spawn } from "node:child_process"
+import { constants } from "node:os"
 import * as path from "node:path"
 
 export const bin = path.resolve(import.meta.dirname, "../../src/bin.ts")
 
 export interface Ended {
-  readonly code: number | null
+  /** As a shell says it: 128 and the signal's number, where a signal has ended the process. */
+  readonly code: number
   readonly stdout: string
   readonly stderr: string
 }
@@ -65,8 +67,8 @@ export const start = Effect.fnUntraced(function* (
   child.stdin.on("error", () => {})
   if (!options.terminal) child.stdin.end(options.input)
   const ended = yield* Deferred.make<Ended>()
-  child.on("close", (code) => {
-    Deferred.doneUnsafe(ended, Effect.succeed({ code, stdout, stderr }))
+  child.on("close", (code, signal) => {
+    Deferred.doneUnsafe(ended, Effect.succeed({ code: code ?? 128 + constants.signals[signal!], stdout, stderr }))
     for (const look of looks) look()
   })
   return {

@@ -1,8 +1,8 @@
 /** The entries of a topic as they were, in the order of their keys. */
 import { Clock, Effect } from "effect"
 import { byKey, foreignNote, listing } from "../entries.ts"
-import { say, writeResults } from "../output.ts"
-import { entriesOf, givenPoint, pastAt, warnWhereIncomplete } from "../points.ts"
+import { counted, say } from "../output.ts"
+import { entriesOf, givenPoint, missingAt, offsetsText, pastAt, reachesJson, withReach } from "../points.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
 interface Input {
@@ -16,8 +16,13 @@ export const run = Effect.fnUntraced(function* (settings: Settings, input: Input
   const now = yield* Clock.currentTimeMillis
   const past = yield* pastAt(settings, input.topic, input.point, now)
   const entries = [...(yield* entriesOf(past))].sort(byKey)
-  yield* writeResults(outputOf(settings), entries, listing(settings, now))
+  const missing = missingAt(past)
+  yield* withReach(outputOf(settings), entries, listing(settings, now), {
+    name: "entries",
+    members: `"partitions":${reachesJson(past.partitions)}`,
+    complete: `${counted(entries.length)} at ${offsetsText(past.offsets)}, none is missing`,
+    missing: missing === undefined ? [] : [missing]
+  })
   const note = foreignNote(settings, entries)
   if (note !== undefined) yield* say(`ktables: ${note}`)
-  yield* warnWhereIncomplete(past)
 })

@@ -1,8 +1,8 @@
 /** What is different between two moments of a topic, in the order of the keys. */
 import { Clock, Effect } from "effect"
 import { byKey, cell, differencesOf, type Entry, field, idOf, isSameBytes, place } from "../entries.ts"
-import { counted, say, writeResults } from "../output.ts"
-import { entriesOf, givenPoint, pastAt, warnWhereIncomplete } from "../points.ts"
+import { counted, type Printing } from "../output.ts"
+import { entriesOf, givenPoint, missingAt, pastAt, reachesJson, withReach } from "../points.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
 interface Different {
@@ -45,8 +45,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, input: Input
   const [from, to] = yield* Effect.all([past(input.from), past(input.to)], { concurrency: 2 })
   const found = differences(yield* entriesOf(from), yield* entriesOf(to))
   const shown = (entry: Entry | undefined): string => (entry === undefined ? "" : cell(settings.value, entry.value))
-  const output = outputOf(settings)
-  yield* writeResults(output, found, {
+  const printing: Printing<Different> = {
     toJson: (different) => toJson(settings, different),
     heads: ["CHANGE", "KEY", "FROM", "TO"],
     row: (different) => [
@@ -56,8 +55,11 @@ export const run = Effect.fnUntraced(function* (settings: Settings, input: Input
       shown(different.to)
     ],
     flexible: 3
+  }
+  yield* withReach(outputOf(settings), found, printing, {
+    name: "differences",
+    members: `"from":${reachesJson(from.partitions)},"to":${reachesJson(to.partitions)}`,
+    complete: `${counted(found.length, "difference", "differences")}, none is missing`,
+    missing: [missingAt(from), missingAt(to)].filter((why) => why !== undefined)
   })
-  if (output === "table") yield* say(counted(found.length, "difference", "differences"))
-  yield* warnWhereIncomplete(from)
-  yield* warnWhereIncomplete(to)
 })

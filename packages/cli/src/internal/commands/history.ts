@@ -4,26 +4,36 @@ import { KafkaTable } from "effect-ktables"
 import { cell, field, headerText, surroundings } from "../entries.ts"
 import { failed } from "../failure.ts"
 import { keyBytes } from "../given.ts"
-import { age, say, writeLines, writeResults } from "../output.ts"
-import { readError } from "../points.ts"
+import { age, counted, type Printing, writeLines } from "../output.ts"
+import { reachesJson, readError, withReach } from "../points.ts"
 import { rawTopic } from "../reading.ts"
 import { millisOf, outputOf, type Settings } from "../settings.ts"
 
 type Item = KafkaTable.HistoryItem<Uint8Array>
-type Told = Exclude<Item, { readonly _tag: "End" | "Undecodable" }>
+type Told = Exclude<Item, KafkaTable.HistoryItem.End>
+
+const isTold = (item: Item): item is Told => item._tag !== "End"
+
+/** Null where the key was deleted. Bytes always decode, but for a record whose headers are damaged. */
+const valueOf = (item: Told): Uint8Array | null =>
+  item._tag === "Deleted" ? null : item._tag === "Set" ? item.value : item.raw
 
 const toJson = (settings: Settings, item: Told): string => {
-  const what = item._tag === "Set" ? `"set",${field("value", settings.value, item.value)}` : `"deleted"`
+  const value = valueOf(item)
+  const what = value === null ? `"deleted"` : `"set",${field("value", settings.value, value)}`
   return `{"change":${what},${surroundings(item)}}`
 }
 
-const row = (settings: Settings, item: Told, now: number): ReadonlyArray<string> => [
-  age(item.timestamp, now),
-  String(item.partition),
-  String(item.offset),
-  item.headers.map(headerText).join(" "),
-  item._tag === "Set" ? cell(settings.value, item.value) : "(deleted)"
-]
+const row = (settings: Settings, item: Told, now: number): ReadonlyArray<string> => {
+  const value = valueOf(item)
+  return [
+    age(item.timestamp, now),
+    String(item.partition),
+    String(item.offset),
+    item.headers.map(headerText).join(" "),
+    value === null ? "(deleted)" : cell(settings.value, value)
+  ]
+}
 
 export const run = Effect.fnUntraced(function* (
   settings: Settings,
@@ -35,12 +45,16 @@ export const run = Effect.fnUntraced(function* (
     partitions: input.all ? "all" : "own",
     timeout: millisOf(settings)
   })
-  // Values are bytes, which always decode.
-  const isTold = (item: Item): item is Told => item._tag === "Set" || item._tag === "Deleted"
   const output = outputOf(settings)
+  const printing: Printing<Told> = {
+    toJson: (item) => toJson(settings, item),
+    heads: ["AGE", "PARTITION", "OFFSET", "HEADERS", "VALUE"],
+    row: (item) => row(settings, item, now),
+    flexible: 4
+  }
   const kept: Array<Told> = []
   let count = 0
-  const ends: Array<Extract<Item, { readonly _tag: "End" }>> = []
+  const ends: Array<KafkaTable.HistoryItem.End> = []
   yield* Stream.runForEachArray(Stream.mapError(items, readError), (batch) => {
     for (const item of batch) if (item._tag === "End") ends.push(item)
     const told = batch.filter(isTold)
@@ -49,20 +63,19 @@ export const run = Effect.fnUntraced(function* (
     kept.push(...told)
     return Effect.void
   })
-  if (output === "json" || kept.length > 0) {
-    yield* writeResults(output, kept, {
-      toJson: (item) => toJson(settings, item),
-      heads: ["AGE", "PARTITION", "OFFSET", "HEADERS", "VALUE"],
-      row: (item) => row(settings, item, now),
-      flexible: 4
-    })
-  }
-  for (const { completeFrom, partition } of ends) {
-    if (completeFrom === 0) continue
-    yield* say(
-      `ktables: partition ${partition} is complete from offset ${completeFrom} on: of what was written below, records are gone from the log`
-    )
-  }
+  const missing = ends.flatMap(({ completeFrom, partition }) =>
+    completeFrom === 0
+      ? []
+      : [
+          `partition ${partition} is complete from offset ${completeFrom} on: of what was written below, records are gone from the log`
+        ]
+  )
+  yield* withReach(output, kept, printing, {
+    name: "records",
+    members: `"partitions":${reachesJson(ends)}`,
+    complete: `${counted(count, "record", "records")}, all that there ever were in ${input.all ? "all partitions" : `partition ${ends[0]?.partition}`}`,
+    missing
+  })
   if (count > 0) return
   const where = input.all ? "" : " in the partition where it belongs; --all looks into the others, too"
   return yield* failed("missing", `no record of ${field("key", settings.key, key)} is in the log${where}`)
