@@ -41,21 +41,33 @@ interface Event {
 
 /** Snapshots that are read at a time: those who read an older one begin again, so that who is stuck holds no old entries. */
 const MOST_SNAPSHOTS = 4
+/** Milliseconds for which the newest is kept that nobody reads: clients that come one after another share it. */
+const UNREAD = 2000
 
 /** A snapshot whose events are made when they are first asked for, for all who read it. */
 class Snapshot {
   /** The event that it stands after. */
   readonly seq: number
+  readonly position: TablePosition.TablePosition
   readonly size: number
   readonly end: Uint8Array
   readers = 0
+  /** When it was first seen without readers. */
+  unreadSince: number | undefined
   readonly #lock = Semaphore.makeUnsafe(1)
   readonly #make: Effect.Effect<Uint8Array | undefined>
   #chunks: Array<Uint8Array> | undefined = []
 
   /** @param make makes the next event; undefined where there is none left */
-  constructor(seq: number, size: number, end: Uint8Array, make: Effect.Effect<Uint8Array | undefined>) {
+  constructor(
+    seq: number,
+    position: TablePosition.TablePosition,
+    size: number,
+    end: Uint8Array,
+    make: Effect.Effect<Uint8Array | undefined>
+  ) {
     this.seq = seq
+    this.position = position
     this.size = size
     this.end = end
     this.#make = make
@@ -130,7 +142,7 @@ export class Hub<K, V> {
   #resetAt = 0
   #position: TablePosition.TablePosition = []
   /** Those that are read, the newest last. */
-  readonly #snapshots: Array<Snapshot> = []
+  #snapshots: Array<Snapshot> = []
 
   #pending: Array<TableReplication.Change<K, V>> = []
   /** More came than is kept. */
@@ -222,6 +234,7 @@ export class Hub<K, V> {
       // Also where there is none: what was resumed within a commit leaves it.
       yield* wait > 0 ? Effect.sleep(wait) : Effect.yieldNow
       yield* this.#lock.withPermit(this.#flush)
+      this.#dropUnread(yield* Clock.currentTimeMillis)
       if (this.#unwritten === this.#reported) return
       this.#reported = this.#unwritten
       yield* Effect.logWarning(
@@ -352,12 +365,16 @@ export class Hub<K, V> {
 
   // ---------------------------------------------------------------------------------------------- snapshots
 
-  /** One that is made for somebody already, where the events after it are kept, or one of now. */
-  readonly #takeSnapshot: Effect.Effect<Snapshot> = Effect.suspend(() =>
-    this.#lock.withPermit(
+  /** One that is made for somebody already, where it is as new as is wanted and the events after it are kept, or one of now. */
+  #takeSnapshot(wanted: TablePosition.TablePosition): Effect.Effect<Snapshot> {
+    return this.#lock.withPermit(
       Effect.gen({ self: this }, function* () {
         const newest = this.#snapshots.at(-1)
-        if (newest !== undefined && this.#keeps(newest.seq)) {
+        if (
+          newest !== undefined &&
+          this.#keeps(newest.seq) &&
+          TablePosition.relation(newest.position, wanted) === "has"
+        ) {
           return newest
         }
         const snapshot = this.#snapshotOf(yield* this.#flush)
@@ -366,7 +383,7 @@ export class Hub<K, V> {
         return snapshot
       })
     )
-  )
+  }
 
   /** To be called in the step in which a flush has ended. */
   #snapshotOf(entries: HashMap.HashMap<K, V>): Snapshot {
@@ -393,13 +410,19 @@ export class Hub<K, V> {
     })
     const caughtUp: Wire.CaughtUp = { at: Wire.toWire(this.#position), status: statusOf(this.#status) }
     const end = Wire.printEvent("caughtup", JSON.stringify(caughtUp), `${this.gen}.${this.#seq}`)
-    return new Snapshot(this.#seq, HashMap.size(entries), end, make)
+    return new Snapshot(this.#seq, this.#position, HashMap.size(entries), end, make)
   }
 
-  #left(snapshot: Snapshot): void {
-    if (--snapshot.readers > 0 || snapshot.isDropped) return
-    snapshot.drop()
-    this.#snapshots.splice(this.#snapshots.indexOf(snapshot), 1)
+  /** Drops what nobody reads, but for the newest while a client that comes can still begin with it. */
+  #dropUnread(now: number): void {
+    const newest = this.#snapshots.at(-1)
+    this.#snapshots = this.#snapshots.filter((snapshot) => {
+      snapshot.unreadSince = snapshot.readers > 0 ? undefined : (snapshot.unreadSince ?? now)
+      if (snapshot.unreadSince === undefined) return true
+      if (snapshot === newest && this.#keeps(snapshot.seq) && now - snapshot.unreadSince < UNREAD) return true
+      snapshot.drop()
+      return false
+    })
   }
 
   /** Whether all events after one are kept. */
@@ -418,12 +441,12 @@ export class Hub<K, V> {
    * The events for a client, from where it is.
    *
    * @param resume where that is; undefined for a client that has nothing of this hub
-   * @param isReset whether what it has is of another log
+   * @param wanted the position that a snapshot for it has at least; undefined where what it has is of another log
    */
-  stream(resume: Resume | undefined, isReset: boolean): Stream.Stream<Uint8Array> {
+  stream(resume: Resume | undefined, wanted: TablePosition.TablePosition | undefined): Stream.Stream<Uint8Array> {
     return Stream.suspend(() => {
       let at = resume !== undefined && resume.gen === this.gen ? resume.seq : -1
-      let reset = isReset
+      let reset = wanted === undefined
       let hasBegun = false
       let reading: { readonly snapshot: Snapshot; readonly place: number } | undefined
       let wake: (() => void) | undefined
@@ -433,7 +456,7 @@ export class Hub<K, V> {
         resumed?.()
       }
       const leave = (): void => {
-        if (reading !== undefined) this.#left(reading.snapshot)
+        if (reading !== undefined) reading.snapshot.readers--
         reading = undefined
       }
       const news = Effect.callback<void>((resume) => {
@@ -463,7 +486,7 @@ export class Hub<K, V> {
         }
         if (at < 0 || !this.#keeps(at)) {
           const wasAt = at
-          return Effect.map(this.#takeSnapshot, (snapshot): Chunk => {
+          return Effect.map(this.#takeSnapshot(wanted ?? []), (snapshot): Chunk => {
             snapshot.readers++
             reading = { snapshot, place: 0 }
             const begin: Wire.SnapshotBegin = {

@@ -281,21 +281,22 @@ export const make = Effect.fnUntraced(function* <K, V>(
     const id = query.get("since") ?? request.headers["last-event-id"]
     const [, gen, seq] = /^([\w-]{1,32})\.(\d{1,15})$/.exec(id ?? "") ?? []
     const resume = gen === undefined ? undefined : { gen, seq: Number(seq) }
-    let isReset = false
+    let wanted: TablePosition.TablePosition | undefined = []
     if (resume === undefined || !hub.resumes(resume)) {
       // A client that has seen more than this server has is not taken back, unless it has seen another log.
-      yield* awaited(query, request, (at) =>
-        Effect.catchIf(
-          awaitPosition(at._tag === "Position" ? at.position : Wire.positionOfAck(at.ack)),
+      yield* awaited(query, request, (at) => {
+        wanted = at._tag === "Position" ? at.position : Wire.positionOfAck(at.ack)
+        return Effect.catchIf(
+          awaitPosition(wanted),
           (refusal) => refusal === otherLog,
           () =>
             Effect.sync(() => {
-              isReset = true
+              wanted = undefined
             })
         )
-      )
+      })
     }
-    return HttpServerResponse.stream(hub.stream(resume, isReset), {
+    return HttpServerResponse.stream(hub.stream(resume, wanted), {
       contentType: "text/event-stream",
       headers: {
         ...headers(),
