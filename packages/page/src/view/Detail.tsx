@@ -170,9 +170,11 @@ interface ItemProps {
   readonly version: Version
   readonly before: Version | undefined
   readonly isOpen: boolean
+  /** Its value stands above already. */
+  readonly isNewest: boolean
 }
 
-const Item = ({ before, isOpen, version }: ItemProps) => (
+const Item = ({ before, isNewest, isOpen, version }: ItemProps) => (
   <li class={version.kind}>
     <button
       class="version"
@@ -192,7 +194,7 @@ const Item = ({ before, isOpen, version }: ItemProps) => (
     {isOpen ? (
       <>
         {version.record === undefined ? null : <Record record={version.record} />}
-        <Difference before={before?.value} after={version.value} />
+        {before === undefined && isNewest ? null : <Difference before={before?.value} after={version.value} />}
       </>
     ) : null}
   </li>
@@ -211,6 +213,7 @@ const History = ({ versions }: { readonly versions: ReadonlyArray<Version> }) =>
             version={version}
             before={shown[i + 1]}
             isOpen={version === opened && version.kind !== "opened"}
+            isNewest={i === 0}
           />
         ))}
       </ol>

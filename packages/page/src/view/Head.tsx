@@ -1,5 +1,5 @@
 /** The table that is shown: where it stands and how much happens in it. */
-import { loading, now, replica, table, tableName } from "../model.ts"
+import { connection, loading, now, replica, table, tableName } from "../model.ts"
 import { count, rate } from "../words.ts"
 import { Chart } from "./Chart.tsx"
 import { labelOf, moodOf, progressOf } from "./status.ts"
@@ -68,7 +68,12 @@ export const Head = () => {
     <header class="head">
       <div class="title">
         <h1>{tableName.value}</h1>
-        {shown === undefined ? null : (
+        {shown === undefined ? null : connection.value._tag === "Lost" ? (
+          <span class="pill idle">
+            <span class="dot" aria-hidden="true" />
+            Not live
+          </span>
+        ) : (
           <span class={`pill ${moodOf(shown.status)}`}>
             <span class="dot" aria-hidden="true" />
             {labelOf(shown.status)}

@@ -231,6 +231,7 @@ describe("the live page in Chromium", () => {
         const alert = page.getByRole("alert")
         yield* says(alert, "Disconnected")
         yield* says(page.getByRole("status"), "Disconnected")
+        yield* says(page.locator(".pill"), "Not live")
         // What it has stays to be read.
         yield* says(entry(page, "k17"), "17")
         yield* keepPicture(page, "disconnected")
