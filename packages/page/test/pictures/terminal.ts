@@ -36,33 +36,32 @@ const linesOf = (output: string): ReadonlyArray<string> => {
   const whole = output.split("\u001b[?1049l")[0]!
   return whole
     .slice(whole.lastIndexOf("\u001b[H") + 3)
-    .replaceAll(/\u001b\[[KJ]/g, "")
+    .replaceAll("\u001b[K", "")
+    .replaceAll("\u001b[J", "")
     .split("\r\n")
     .map((line) => line.trimEnd())
 }
 
 /** One line with its styles: SGR 1, 31, 32 and 0 are what the command uses. */
 const textOf = (line: string, at: number, theme: Theme, isFaint: boolean): string => {
-  let style = isFaint ? `fill="${theme.soft}"` : `fill="${theme.ink}"`
+  const styles: Readonly<Record<string, string>> = {
+    0: `fill="${theme.ink}"`,
+    1: `fill="${theme.ink}" font-weight="700"`,
+    31: `fill="${theme.red}"`,
+    32: `fill="${theme.green}"`
+  }
   let x = PAD
-  return line
-    .split(/(\u001b\[\d+m)/)
+  // Each part but the first begins with the rest of its sequence.
+  return `${isFaint ? "" : "0m"}${line}`
+    .split("\u001b[")
     .map((part) => {
-      const code = /^\u001b\[(\d+)m$/.exec(part)?.[1]
-      if (code !== undefined) {
-        const styles: Readonly<Record<string, string>> = {
-          1: `fill="${theme.ink}" font-weight="700"`,
-          31: `fill="${theme.red}"`,
-          32: `fill="${theme.green}"`
-        }
-        style = styles[code] ?? `fill="${theme.ink}"`
-        return ""
-      }
-      if (part === "") return ""
-      const width = part.length * COLUMN
-      const text = `<text x="${x.toFixed(1)}" y="${at}" textLength="${width.toFixed(1)}" lengthAdjust="spacingAndGlyphs" ${style}>${escaped(part)}</text>`
+      const [, code, styled] = /^(\d+)m(.*)$/.exec(part) ?? []
+      const text = styled ?? part
+      if (text === "") return ""
+      const width = text.length * COLUMN
+      const place = `x="${x.toFixed(1)}" y="${at}" textLength="${width.toFixed(1)}" lengthAdjust="spacingAndGlyphs"`
       x += width
-      return text
+      return `<text ${place} ${styles[code ?? ""] ?? `fill="${theme.soft}"`}>${escaped(text)}</text>`
     })
     .join("")
 }
