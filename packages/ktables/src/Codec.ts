@@ -66,6 +66,8 @@ export interface Codec<in out A, out RD = never, out RE = never> extends Pipeabl
   readonly decodePlain: ((buffer: Uint8Array, start: number, end: number) => A | undefined) | undefined
   /** Whether different bytes always decode to different values. */
   readonly isInjective: boolean
+  /** The text whose bytes `encode` gives, where that is JSON as `JSON.stringify` prints it; undefined for other codecs. */
+  readonly json: ((value: A) => Effect.Effect<string, CodecError, RE>) | undefined
 }
 
 /**
@@ -99,6 +101,7 @@ interface Parts<A, RD, RE> {
   readonly decode?: Codec<A, RD, RE>["decode"]
   readonly decodePlain?: Codec<A, RD, RE>["decodePlain"] | undefined
   readonly isInjective?: boolean
+  readonly json?: Codec<A, RD, RE>["json"]
 }
 
 class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
@@ -108,6 +111,7 @@ class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
   readonly encode: Codec<A, RD, RE>["encode"]
   readonly decodePlain: Codec<A, RD, RE>["decodePlain"]
   readonly isInjective: boolean
+  readonly json: Codec<A, RD, RE>["json"]
   constructor(parts: Parts<A, RD, RE>) {
     super()
     this.decodeSlice = parts.decodeSlice
@@ -115,6 +119,7 @@ class CodecImpl<A, RD, RE> extends Pipeable.Class implements Codec<A, RD, RE> {
     this.encode = parts.encode
     this.decodePlain = parts.decodePlain
     this.isInjective = parts.isInjective ?? false
+    this.json = parts.json
   }
 }
 
@@ -264,22 +269,24 @@ export const json = <S extends Schema.Constraint>(
   const inner = Schema.toCodecJson(schema as unknown as Schema.ConstraintCodec<S["Type"], unknown>)
   const decode = Schema.decodeUnknownEffect(inner)
   const encode = Schema.encodeUnknownEffect(inner)
-  return fromText<S["Type"], S["DecodingServices"], S["EncodingServices"]>(
-    (text) => {
-      let parsed: unknown
-      try {
-        parsed = JSON.parse(text)
-      } catch (cause) {
-        return refuse(`not JSON: ${cause instanceof Error ? cause.message : String(cause)}`)
-      }
-      return mapSchemaError(decode(parsed))
-    },
-    (value) =>
-      onDone(mapSchemaError(encode(value)), (encoded) => {
-        const text = JSON.stringify(encoded)
-        return text === undefined ? refuse("the value has no JSON form") : Exit.succeed(text)
-      })
-  )
+  const parse = (text: string): Effect.Effect<S["Type"], CodecError, S["DecodingServices"]> => {
+    let parsed: unknown
+    try {
+      parsed = JSON.parse(text)
+    } catch (cause) {
+      return refuse(`not JSON: ${cause instanceof Error ? cause.message : String(cause)}`)
+    }
+    return mapSchemaError(decode(parsed))
+  }
+  const print = (value: S["Type"]): Effect.Effect<string, CodecError, S["EncodingServices"]> =>
+    onDone(mapSchemaError(encode(value)), (encoded) => {
+      const text = JSON.stringify(encoded)
+      return text === undefined ? refuse("the value has no JSON form") : Exit.succeed(text)
+    })
+  return new CodecImpl<S["Type"], S["DecodingServices"], S["EncodingServices"]>({
+    ...fromText(parse, print),
+    json: print
+  })
 }
 
 /** Only the error of a schema is mapped; the success path of an `Exit` is handed on as it is. */

@@ -22,6 +22,27 @@ describe("Codec", () => {
     })
   )
 
+  it.effect.prop(
+    "the JSON of a codec is the text of what it encodes, and printed the same after it was parsed",
+    [Schema.Json],
+    ([value]) =>
+      Effect.gen(function* () {
+        const codec = Codec.json(Schema.Json)
+        const text = yield* codec.json!(value)
+        assert.strictEqual(Buffer.from(yield* codec.encode(value)).toString(), text)
+        assert.strictEqual(JSON.stringify(JSON.parse(text)), text)
+      })
+  )
+
+  it("only of JSON codecs says that it is JSON, however the codec was made from one", () => {
+    assert.isDefined(TableTopic.make({ name: "t", key: Schema.String, value: Schema.Date }).value.json)
+    const json = Codec.json(Schema.Finite)
+    const mapped = Codec.map(json, String, Number)
+    for (const codec of [Codec.string, Codec.bytes, Codec.text(Schema.FiniteFromString), mapped]) {
+      assert.isUndefined(codec.json)
+    }
+  })
+
   it.effect("strings of all lengths encode to bytes of their own, and are decoded from any array of bytes", () =>
     Effect.gen(function* () {
       const texts = Array.from({ length: 2000 }, (_, length) =>

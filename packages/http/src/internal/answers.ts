@@ -14,24 +14,30 @@ export interface Refusal {
 
 const common = { "cache-control": "no-cache", "x-content-type-options": "nosniff" }
 
-/** Headers are set after the response is made: given with its body they are copied into an object that V8 reads slowly. */
-const text = (body: string, contentType: string, headers: Record<string, string>, status = 200): Response =>
-  HttpServerResponse.setHeaders(HttpServerResponse.text(body, { status, contentType }), headers)
+/**
+ * Headers go into those of the response, which was made here and nobody else has: given with its body they are copied into an
+ * object that V8 reads slowly.
+ */
+const text = (body: string, contentType: string, headers: Record<string, string>, status = 200): Response => {
+  const response = HttpServerResponse.text(body, { status, contentType })
+  Object.assign(response.headers, headers)
+  return response
+}
 
 export const json = (
   body: string,
   options: { readonly status?: number; readonly headers?: Record<string, string> } = {}
 ): Response => text(body, "application/json", { ...common, ...options.headers }, options.status)
 
-/** A value: text goes out in one write with its head. */
-export const value = (bytes: Uint8Array, headers: Record<string, string>): Response => {
-  const body = textOf(bytes)
+/** A value, as JSON's text or as bytes: text goes out in one write with its head. */
+export const value = (written: string | Uint8Array, headers: Record<string, string>): Response => {
+  const body = typeof written === "string" ? written : textOf(written)
   headers["cache-control"] = common["cache-control"]
-  if (body !== undefined && isJson(body)) return text(body, "application/json", headers)
+  if (body !== undefined && (body === written || isJson(body))) return text(body, "application/json", headers)
   // What is said to be JSON is taken for nothing else.
   headers["x-content-type-options"] = common["x-content-type-options"]
   return body === undefined
-    ? HttpServerResponse.uint8Array(bytes, { contentType: "application/octet-stream", headers })
+    ? HttpServerResponse.uint8Array(written as Uint8Array, { contentType: "application/octet-stream", headers })
     : text(body, "text/plain", headers)
 }
 

@@ -183,15 +183,15 @@ export const make = Effect.fnUntraced(function* <K, V>(
       return Effect.succeed(Answers.refused(Answers.notFound(`${name} has no ${text}`), at))
     }
     return Effect.flatMapEager(
-      Effect.mapErrorEager(served.bytesOf(value as V), (error): Answers.Refusal => ({
+      Effect.mapErrorEager(served.writtenOf(value as V), (error): Answers.Refusal => ({
         status: 500,
         error: "Unwritable",
         message: `${text} of ${name}: ${error.message}`
       })),
-      (bytes) => {
-        at["etag"] = etagOf(bytes)
+      (written) => {
+        at["etag"] = etagOf(written)
         const isKnown = known !== undefined && isNamed(known, at["etag"])
-        return Effect.succeed(isKnown ? Answers.empty(304, at) : Answers.value(bytes, at))
+        return Effect.succeed(isKnown ? Answers.empty(304, at) : Answers.value(written, at))
       }
     )
   }

@@ -71,8 +71,10 @@ export class Served<K, V> {
   valueOf(bytes: Uint8Array): Effect.Effect<V, Codec.CodecError> {
     return this.#run(this.#topic.value.decode(bytes))
   }
-  bytesOf(value: V): Effect.Effect<Uint8Array, Codec.CodecError> {
-    return this.#run(this.#topic.value.encode(value))
+  /** What a value is written as: text where that is JSON, as `JSON.stringify` prints it, and else its bytes. */
+  writtenOf(value: V): Effect.Effect<string | Uint8Array, Codec.CodecError> {
+    const { encode, json } = this.#topic.value
+    return this.#run<string | Uint8Array>(json === undefined ? encode(value) : json(value))
   }
 
   /** The text of a key; undefined where it has none. */
@@ -85,12 +87,14 @@ export class Served<K, V> {
 
   /** A value as it stands after its key; undefined where it does not encode. */
   printed(value: V): Effect.Effect<string | undefined> {
-    const bytes = this.bytesOf(value)
-    if (!Exit.isExit(bytes)) return Effect.map(bytes, printValue).pipe(Effect.orElseSucceed(() => undefined))
-    const exit = bytes as Exit.Exit<Uint8Array, Codec.CodecError>
-    return Exit.succeed(Exit.isSuccess(exit) ? printValue(exit.value) : undefined)
+    const written = this.writtenOf(value)
+    if (!Exit.isExit(written)) return Effect.map(written, print).pipe(Effect.orElseSucceed(() => undefined))
+    const exit = written as Exit.Exit<string | Uint8Array, Codec.CodecError>
+    return Exit.succeed(Exit.isSuccess(exit) ? print(exit.value) : undefined)
   }
 }
+
+const print = (written: string | Uint8Array): string => (typeof written === "string" ? written : printValue(written))
 
 /** What an effect gives that is done already; undefined where it has to be run. */
 export const done = <A>(effect: Effect.Effect<A>): { readonly value: A } | undefined => {
