@@ -259,6 +259,13 @@ const serve = Command.make(
         "The address to listen at; nobody is asked who they are, so others than this machine's are a risk"
       )
     ),
+    allowedHosts: Flag.String("allow-host").pipe(
+      Flag.withMetavar("name"),
+      Flag.atLeast(0),
+      Flag.withDescription(
+        "A name under which others reach it; may be given again. Requests by other names are refused"
+      )
+    ),
     writable: Flag.Boolean("writable").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Take PUT and DELETE of entries, too")

@@ -344,7 +344,17 @@ describe.skipIf(missing !== undefined)(`ktables on Kafka${because}`, () => {
       it.effect("brokers that are away are named, with what was tried, and an exit code of their own", () =>
         Effect.gen(function* () {
           const port = yield* refusingPort
-          for (const args of [["ls", "t"], ["get", "t", "k"], ["watch", "t"], ["set", "t", "k", "1"], ["topics"]]) {
+          for (const args of [
+            ["ls", "t"],
+            ["get", "t", "k"],
+            ["watch", "t"],
+            ["set", "t", "k", "1"],
+            ["delete", "t", "k", "--yes"],
+            ["history", "t", "k"],
+            ["at", "t", "1h"],
+            ["diff", "t", "1h", "now"],
+            ["topics"]
+          ]) {
             const ended = yield* run([...args, "--brokers", `127.0.0.1:${port}`, "--timeout", "1"])
             assert.deepStrictEqual([ended.code, ended.stdout], [3, ""], args.join(" "))
             assert.include(ended.stderr, `127.0.0.1:${port}`)

@@ -13,7 +13,9 @@ const because = missing === undefined ? "" : ` (skipped: ${missing})`
 /** Numbers of the protocol: a request, a type of resource, an operation. */
 const PRODUCE = 0
 const TOPIC = 2
+const ALL = 2
 const WRITE = 4
+const DESCRIBE_CONFIGS = 10
 
 describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`, () => {
   it.live(
@@ -157,13 +159,47 @@ describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`
         const plaintext = yield* run(["topics", "--brokers", cluster.saslSsl, "--timeout", "5"])
         assert.deepStrictEqual([plaintext.code, plaintext.stdout], [3, ""])
         assert.match(plaintext.stderr, /TLS/)
-        yield* cluster.admin.createAcl({
-          resourceType: TOPIC,
-          resource: topic,
-          principal: "User:alice",
-          operation: WRITE,
-          permission: "deny"
-        })
+        const byFlags = [...tls, "--password-file", password]
+        const exported = path.join(files, "exported.ndjson")
+        for (const [args, said] of [
+          [["topics"], `"topic":"${topic}"`],
+          [["ls", topic], '"key":"k"'],
+          [["history", topic, "k"], '"complete":true'],
+          [["at", topic, "now"], '"complete":true'],
+          [["diff", topic, "0:0", "now"], '"change":"added"'],
+          [["doctor", topic], '"severity":"note"'],
+          [["export", topic, exported], ""],
+          [["import", topic, exported, "--yes"], '"unchanged":1'],
+          [["delete", topic, "absent", "--yes"], '"offset":1']
+        ] as const) {
+          const { code, stderr, stdout } = yield* run([...args, ...byFlags])
+          assert.strictEqual(code, 0, stderr)
+          assert.include(stdout, said, args.join(" "))
+          assert.notInclude(stdout + stderr, secret)
+        }
+        for (const [args, said] of [
+          [["watch", topic], '"complete"'],
+          [["serve", topic, "--port", "0"], "serving"]
+        ] as const) {
+          const going = yield* start([...args, ...byFlags])
+          yield* going.until((stdout) => stdout.includes(said))
+          if (args[0] === "serve") {
+            const [address] = /http:\S+/.exec(going.stdout())!
+            const read = Effect.promise(async () => (await fetch(`${address}/tables/${topic}/entries/k`)).text())
+            assert.strictEqual(yield* Effect.repeat(read, { until: (text) => text === "1", times: 10_000 }), "1")
+          }
+          going.signal("SIGINT")
+          assert.strictEqual((yield* going.ended).code, 130)
+        }
+        const rule = (principal: string, operation: number, permission: "allow" | "deny") =>
+          cluster.admin.createAcl({ resourceType: TOPIC, resource: topic, principal, operation, permission })
+        // Where there is one rule, what no rule allows is denied.
+        yield* rule("User:*", ALL, "allow")
+        yield* rule("User:alice", DESCRIBE_CONFIGS, "deny")
+        const unknown = yield* run(["doctor", topic, ...byFlags])
+        assert.deepStrictEqual([unknown.code, parsed(unknown.stdout)[0].severity], [7, "warning"], unknown.stderr)
+        assert.match(unknown.stdout, /"code":"config-unknown","severity":"warning".*"do":"Grant .*ACL DescribeConfigs/)
+        yield* rule("User:alice", WRITE, "deny")
         const denied = yield* run(["set", topic, "k", "2", ...tls, "--password-file", password])
         assert.deepStrictEqual([denied.code, denied.stdout], [3, ""], denied.stderr)
         assert.match(denied.stderr, /not allowed to \w+ [^]* grant the ACL/)

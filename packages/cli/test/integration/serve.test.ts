@@ -2,6 +2,7 @@ import { TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import * as http from "node:http"
 import { on, made, refusingPort, running, isWhole } from "../support/onKafka.ts"
 import type { Running } from "../support/ktables.ts"
 
@@ -12,7 +13,7 @@ const because = missing === undefined ? "" : ` (skipped: ${missing})`
 const addressOf = (served: Running) =>
   Effect.map(
     served.until((stdout) => stdout.includes("\n")),
-    () => /at (http:\S+)\n/.exec(served.stdout())![1]!
+    () => /at (http:\S+)\r?\n/.exec(served.stdout())![1]!
   )
 
 const fetched = (url: string, init?: RequestInit) =>
@@ -76,6 +77,66 @@ describe.skipIf(missing !== undefined)(`ktables serve on Kafka${because}`, () =>
           const { code, stdout } = yield* served.ended
           assert.strictEqual(code, 130)
           assert.isTrue(isWhole(stdout))
+        })
+      )
+
+      it.effect("Ctrl-C ends it within seconds, though streams of changes are open, and what it sent is whole", () =>
+        Effect.gen(function* () {
+          const java = yield* JavaPeer.JavaPeer
+          const topic = yield* made()
+          yield* java.produce({ topic, records: [{ key: "a", value: "1" }] })
+          const served = yield* running(["serve", topic, "--port", "0"], { terminal: true })
+          const changes = `${yield* addressOf(served)}/tables/${topic}/changes`
+          const streams = yield* Effect.promise(() => Promise.all(Array.from({ length: 5 }, () => fetch(changes))))
+          const [silent, ...read] = streams.map(({ body }) => body!.pipeThrough(new TextDecoderStream()).getReader())
+          assert.strictEqual((yield* Effect.promise(() => silent!.read())).done, false)
+          served.type("\u0003")
+          const { code } = yield* Effect.timeout(served.ended, "10 seconds")
+          assert.strictEqual(code, 130)
+          for (const reader of read) {
+            let text = ""
+            yield* Effect.promise(async () => {
+              for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value
+            }).pipe(Effect.catchDefect(() => Effect.void))
+            assert.isTrue(text === "" || text.endsWith("\n\n"), text)
+          }
+        })
+      )
+
+      it.effect("is reached by an address, and by names that it was given, and by no other", () =>
+        Effect.gen(function* () {
+          const topic = yield* made()
+          const served = yield* running([
+            "serve",
+            topic,
+            "--port",
+            "0",
+            "--host",
+            "0.0.0.0",
+            "--allow-host",
+            "Tables.example"
+          ])
+          const { port } = new URL(yield* addressOf(served))
+          const statusFor = (host: string) =>
+            Effect.callback<number | undefined>((resume) => {
+              http
+                .get({ port, path: "/tables", headers: { host }, host: "127.0.0.1" }, (answer) => {
+                  answer.resume()
+                  resume(Effect.succeed(answer.statusCode))
+                })
+                .on("error", (error) => resume(Effect.die(error)))
+            })
+          for (const [host, status] of [
+            [`127.0.0.1:${port}`, 200],
+            ["localhost", 200],
+            [`tables.example:${port}`, 200],
+            ["other.example", 421]
+          ] as const) {
+            assert.deepStrictEqual([host, yield* statusFor(host)], [host, status])
+          }
+          const nowhere = yield* on(["serve", topic, "--port", "0", "--host", "192.0.2.1"])
+          assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, ""])
+          assert.include(nowhere.stderr, "192.0.2.1 is no address of this machine; --host gives another")
         })
       )
 

@@ -40,21 +40,37 @@ const whyNot = (host: string, port: number, cause: unknown): string => {
   }
 }
 
-export const run = Effect.fnUntraced(function* (
-  settings: Settings,
-  input: {
-    readonly topics: ReadonlyArray<string>
-    readonly port: number
-    readonly host: string
-    readonly writable: boolean
+interface Input {
+  readonly topics: ReadonlyArray<string>
+  readonly port: number
+  readonly host: string
+  readonly allowedHosts: ReadonlyArray<string>
+  readonly writable: boolean
+}
+
+const isBinary = (name: Settings["key"]): boolean => name === "bytes" || name === "hex"
+
+/** URLs have keys as text, and clients are given values as what they are. */
+export const check = ({ key, value }: Settings) => {
+  if (isBinary(key)) {
+    return Effect.fail(failed("usage", `serve shows keys as text, and no others: leave out --key ${key}`))
   }
-) {
-  const { host, port, topics, writable } = input
+  return isBinary(value)
+    ? Effect.fail(
+        failed("usage", `serve shows values as what they are, JSON, text or base64: leave out --value ${value}`)
+      )
+    : Effect.void
+}
+
+export const run = Effect.fnUntraced(function* (settings: Settings, input: Input) {
+  const { allowedHosts, host, port, topics, writable } = input
   const all = yield* Effect.forEach([...new Set(topics)], (name) => tableOf(settings, name, writable), {
     concurrency: "unbounded"
   })
   const tables = all.map(({ served }) => served)
-  const { address } = yield* Layer.build(TableServer.layer({ tables, host, port })).pipe(
+  const { address } = yield* Layer.build(
+    TableServer.layer({ tables, host, port, hosts: [host, ...allowedHosts] })
+  ).pipe(
     Effect.mapError(({ cause }) => failed("failed", whyNot(host, port, cause))),
     Effect.map(Context.get(HttpServer.HttpServer))
   )
