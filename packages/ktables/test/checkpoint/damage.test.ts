@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Latch } from "effect"
+import type { CheckpointStore } from "effect-ktables"
+import * as CheckpointFile from "../../src/internal/checkpoint/checkpointFile.ts"
 import { chance } from "../support/chance.ts"
 import { foundIn, identity, type Marked, markedOf, RandomLog, reopened, storeOf } from "./recording.ts"
 
@@ -137,6 +139,41 @@ describe("a checkpoint that is damaged", () => {
       }
       // Sectors of one writer up to some of its marks are not rare.
       assert.isAbove(mixed, 100)
+    })
+  )
+
+  it.effect("after its last merge began is not merged, and nothing is written behind the damage", () =>
+    Effect.gen(function* () {
+      const files = new Map<string, Uint8Array>()
+      const gate = Latch.makeUnsafe(true)
+      const { open } = storeOf(files)
+      const store: CheckpointStore.Service = {
+        open: (name) =>
+          Effect.map(open(name), (checkpoint) => ({
+            ...checkpoint,
+            replacement: Effect.andThen(gate.await, checkpoint.replacement)
+          }))
+      }
+      const file = yield* CheckpointFile.open(store, "prices", 500)
+      yield* file.read
+      const log = new RandomLog({ seed: 6, partitions: 2, keys: 12, valueSize: 40 })
+      yield* file.rewrite(identity, log.survivors, log.marked.marks)
+      yield* gate.close
+      const save = Effect.suspend(() => {
+        for (let i = 0; i < 5; i++) file.record(...log.answer())
+        const { marked } = log
+        return Effect.as(file.save(marked.marks), marked)
+      })
+      // So much that a merge waits for the gate.
+      yield* save
+      const last = yield* save
+      const at = file.bytes() + 50
+      yield* save
+      files.get("prices")![at]! ^= 1
+      yield* gate.open
+      while (file.isGoingOn()) yield* Effect.yieldNow
+      assert.include((yield* Effect.flip(save)).message, "is not there any more as it was")
+      assert.deepStrictEqual(markedOf(yield* foundIn(files.get("prices")!)), last)
     })
   )
 })

@@ -6,7 +6,7 @@
  * merged into a new one, a partition after another, beside what is there.
  */
 import { randomUUID } from "node:crypto"
-import { Effect, Fiber, Latch, type Scope, Semaphore } from "effect"
+import { Data, Effect, Fiber, Latch, Result, type Scope, Semaphore } from "effect"
 import { AnswerMemory } from "../records/answerMemory.ts"
 import { Survivors } from "../records/survivors.ts"
 import { LOAD_SLICE } from "../slice.ts"
@@ -15,8 +15,6 @@ import { entriesFrame } from "./entries.ts"
 import {
   type Answer,
   checksum,
-  FRAME,
-  frameLength,
   headerFrame,
   type Identity,
   isReplaceable,
@@ -42,6 +40,9 @@ const LEAST_MERGED = 1 << 22
 const MOST_UNWRITTEN = 1 << 23
 /** Bytes of answers that are kept for a store that does not take them; with more, the rest is lost. */
 const MOST_KEPT = 1 << 26
+
+/** What was written is not there any more as it was: nothing that is written behind it would be read. */
+class Damaged extends Data.TaggedError("Damaged")<{ readonly detail: string }> {}
 
 /** What was found when it was read. */
 export interface Found {
@@ -161,15 +162,21 @@ export const open = Effect.fnUntraced(function* (
     ended = because
   }
 
-  const claiming = yield* checkpoint.claim.pipe(
-    Effect.catch((error) => Effect.succeed(error.message)),
-    Effect.forkIn(scope, { startImmediately: true })
+  const claim = Effect.forkIn(Effect.result(checkpoint.claim), scope, { startImmediately: true })
+  let claiming = yield* claim
+  const refusal = Effect.map(
+    Effect.suspend(() => Fiber.join(claiming)),
+    (claimed) => (Result.isFailure(claimed) ? claimed.failure.message : claimed.success)
   )
-  const refusal = Fiber.join(claiming)
 
   /** Fails unless this table may write. */
   const owned = Effect.gen(function* () {
-    const reason = yield* refusal
+    if (Result.isFailure(yield* Fiber.join(claiming))) {
+      // A disk may have been full.
+      isDoubtful = true
+      claiming = yield* claim
+    }
+    const reason = yield* Effect.fromResult(yield* Fiber.join(claiming))
     if (reason !== undefined) {
       end(reason)
       return yield* refused("claim", reason)
@@ -232,23 +239,26 @@ export const open = Effect.fnUntraced(function* (
     const bytes = Buffer.allocUnsafeSlow(length)
     const got = yield* checkpoint.read(at, bytes)
     if (got === length && checksum(bytes, before) === readHead(bytes, 0).crc) return bytes
-    return yield* refused("read", `what was written at ${at} is damaged`)
+    return yield* new Damaged({ detail: `what was written at ${at} is not there any more as it was` })
   })
 
   const writeEntries = Effect.fnUntraced(function* (chain: Chain, survivors: Survivors) {
+    let room: Buffer | undefined
     for (let entry = 0; entry < survivors.size;) {
-      const { count, frame, to } = entriesFrame(survivors, entry)
+      const { count, frame, to } = entriesFrame(survivors, entry, room)
       if (count > 0) yield* chain.write([frame])
+      // It is written: its memory is filled again, or that of a larger one.
+      if (room === undefined || room.length < frame.length) room = frame
       yield* Effect.yieldNow
       entry = to
     }
   })
 
   /** Writes a checkpoint from scratch, which `commit` puts in the place of what is there. */
-  const begin = Effect.fnUntraced(function* (
+  const begin = Effect.fnUntraced(function* <E>(
     identity: Identity,
     marks: Marks,
-    writeBase: (chain: Chain) => Effect.Effect<void, CheckpointError>
+    writeBase: (chain: Chain) => Effect.Effect<void, E>
   ) {
     const replacement = yield* checkpoint.replacement
     const start = preamble()
@@ -290,16 +300,15 @@ export const open = Effect.fnUntraced(function* (
     return survivors
   })
 
-  /** What was written between two places, from scratch behind a chain. */
-  const copy = Effect.fnUntraced(function* (chain: Chain, from: number, to: number) {
-    for (let at = from; at < to;) {
-      const head = Buffer.allocUnsafeSlow(FRAME)
-      yield* checkpoint.read(at, head)
-      const frame = Buffer.allocUnsafeSlow(frameLength(readHead(head, 0).length))
-      yield* checkpoint.read(at, frame)
-      yield* chain.write([frame])
-      at += frame.length
+  /** Writes the answers again that were written between two places, checked. */
+  const copyAnswers = Effect.fnUntraced(function* (chain: Chain, places: Places, from: number, to: number) {
+    const frames: Array<readonly [at: number, length: number, before: number]> = []
+    for (const of of places.values()) {
+      for (let i = 0; i < of.length; i += 3) {
+        if (of[i]! >= from && of[i]! < to) frames.push([of[i]!, of[i + 1]!, of[i + 2]!])
+      }
     }
+    for (const frame of frames.sort(([a], [b]) => a - b)) yield* chain.write([yield* readBack(...frame)])
   })
 
   const merge = (from: Body): Effect.Effect<void> => {
@@ -309,7 +318,7 @@ export const open = Effect.fnUntraced(function* (
       ([partition, all]) => [partition, all.filter((_, i) => all[i - (i % 3)]! < marked)] as const
     )
     return Effect.gen(function* () {
-      const { baseEnd, chain, commit } = yield* begin(identity, marks, (chain) =>
+      const { chain, commit } = yield* begin(identity, marks, (chain) =>
         Effect.forEach(
           places,
           ([partition, of]) =>
@@ -319,16 +328,22 @@ export const open = Effect.fnUntraced(function* (
       )
       yield* Effect.gen(function* () {
         if (body !== from) return
-        yield* copy(chain, marked, from.chain.at)
+        yield* copyAnswers(chain, from.chain.places, marked, from.marked)
+        if (from.marked > marked) yield* chain.write([marksFrame(from.marks)])
+        const markedNow = chain.at
+        yield* copyAnswers(chain, from.chain.places, from.marked, Number.POSITIVE_INFINITY)
         const next = yield* commit
         if (body !== from) return
-        body = { ...next, marks: from.marks, marked: baseEnd + from.marked - marked }
+        body = { ...next, marks: from.marks, marked: markedNow }
       }).pipe(Effect.uninterruptible, oneAtATime.withPermit)
     }).pipe(
       Effect.scoped,
-      Effect.catch((error) => {
-        from.mergeFrom *= 2
-        return Effect.logWarning(`${error.message}; it grows until it is merged`)
+      Effect.catchTags({
+        Damaged: ({ detail }) => Effect.sync(() => body === from && end(detail)),
+        CheckpointError: ({ message }) => {
+          from.mergeFrom *= 2
+          return Effect.logWarning(`${message}; it grows until it is merged`)
+        }
       }),
       Effect.ensuring(Effect.sync(() => (merging = undefined)))
     )
@@ -358,6 +373,8 @@ export const open = Effect.fnUntraced(function* (
           Effect.forEach(survivors, (of) => writeEntries(chain, of), { discard: true })
         )
         const next = yield* commit
+        // Nothing of what was read is left.
+        isDoubtful = false
         if (recorder === mine) body = next
       }).pipe(
         Effect.scoped,

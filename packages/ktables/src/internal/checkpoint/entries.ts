@@ -38,13 +38,18 @@ const spanFrom = (survivors: Survivors, from: number): Span => {
   return { to, count, bytes }
 }
 
-/** The next frame of a partition's entries, from one of them on; worth nothing where it has none. */
+/**
+ * The next frame of a partition's entries, from one of them on; worth nothing where it has none.
+ *
+ * @param room memory that may be filled.
+ */
 export const entriesFrame = (
   survivors: Survivors,
-  from: number
+  from: number,
+  room?: Buffer
 ): { readonly frame: Buffer; readonly count: number; readonly to: number } => {
   const { bytes, count, to } = spanFrom(survivors, from)
-  const frame = allocateFrame(Kind.entries, survivors.partition, COUNT + count * NUMBERS + bytes)
+  const frame = allocateFrame(Kind.entries, survivors.partition, COUNT + count * NUMBERS + bytes, room)
   const { buffer, byteOffset } = frame
   const start = byteOffset + FRAME
   new Float64Array(buffer, start, 1)[0] = count

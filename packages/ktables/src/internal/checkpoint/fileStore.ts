@@ -78,9 +78,13 @@ const unlessMissing = async <A>(run: Promise<A>): Promise<A | undefined> => {
 }
 
 const writeAll = async (to: Fs.FileHandle, at: number, bytes: ReadonlyArray<Uint8Array>): Promise<void> => {
-  const whole = bytes.length === 1 ? bytes[0]! : Buffer.concat(bytes)
-  for (let from = 0; from < whole.length;) {
-    from += (await to.write(whole, from, whole.length - from, at + from)).bytesWritten
+  let place = at
+  for (const part of bytes) {
+    for (let from = 0; from < part.length;) {
+      const { bytesWritten } = await to.write(part, from, part.length - from, place)
+      from += bytesWritten
+      place += bytesWritten
+    }
   }
 }
 
@@ -159,10 +163,23 @@ const openFile = Effect.fnUntraced(function* (
     if (isOwned && (await readLock()) === ownLock) await fs.utimes(lock, now, now)
   }).pipe(Effect.ignore, Effect.repeat(Schedule.spaced(TOUCH)))
 
+  /** Leaves none that is cut short, where there is no space. */
+  const writeWhole = async (name: string, flag: "w" | "wx"): Promise<void> => {
+    const made = await fs.open(name, flag, MODE)
+    try {
+      await made.writeFile(ownLock)
+    } catch (error) {
+      await fs.rm(name, { force: true })
+      throw error
+    } finally {
+      await made.close()
+    }
+  }
+
   const create = attempt("claim", async () => {
     await fs.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE })
     try {
-      await fs.writeFile(lock, ownLock, { flag: "wx", mode: MODE })
+      await writeWhole(lock, "wx")
       return true
     } catch (error) {
       if (codeOf(error) === "EEXIST") return false
@@ -172,7 +189,7 @@ const openFile = Effect.fnUntraced(function* (
 
   const takeOver = attempt("claim", async () => {
     const next = path.join(directory, `${self.id}.lock`)
-    await fs.writeFile(next, ownLock, { mode: MODE })
+    await writeWhole(next, "w")
     await fs.rename(next, lock)
   })
 
@@ -258,8 +275,11 @@ const openFile = Effect.fnUntraced(function* (
         await checkOwned()
         const to = await opened()
         const stat = await to?.stat()
-        if (to === undefined || stat === undefined || stat.nlink === 0) throw refused("claim", "the file was removed")
-        if (stat.size !== at) await to.truncate(at)
+        if (to === undefined || stat === undefined || stat.nlink === 0)
+          throw refused("claim", "the file was removed or replaced")
+        // What would be appended has nothing to follow.
+        if (stat.size < at) throw refused("claim", "somebody else has cut the file off")
+        if (stat.size > at) await to.truncate(at)
         await writeAll(to, at, bytes)
         await to.datasync()
       }),

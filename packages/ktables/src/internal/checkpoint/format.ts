@@ -113,11 +113,15 @@ export const frameLength = (payload: number): number => FRAME + padded(payload)
 /** The checksum of a whole frame, after that of the frame before it. */
 export const checksum = (frame: Buffer, before: number): number => crc32(frame.subarray(LENGTH), before)
 
-/** Room for a frame: `bytes` of whole frame, of which the payload begins at `FRAME`. */
-export const allocateFrame = (kind: number, partition: number, payload: number): Buffer => {
+/**
+ * Room for a whole frame, of which the payload begins at `FRAME`.
+ *
+ * @param room is taken where it is large enough; it begins where its memory does.
+ */
+export const allocateFrame = (kind: number, partition: number, payload: number, room?: Buffer): Buffer => {
   if (payload > MOST) throw new RangeError(`${payload} bytes are more than a frame can hold`)
   const length = frameLength(payload)
-  const frame = Buffer.allocUnsafeSlow(length)
+  const frame = room !== undefined && room.length >= length ? room.subarray(0, length) : Buffer.allocUnsafeSlow(length)
   frame.fill(0, FRAME + payload)
   frame.writeUInt32LE(payload, LENGTH)
   frame.writeUInt32LE(kind, KIND)

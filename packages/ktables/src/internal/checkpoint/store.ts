@@ -58,7 +58,7 @@ export interface Checkpoint {
   readonly read: (at: number, into: Uint8Array) => Effect.Effect<number, CheckpointError>
   /**
    * Cuts the checkpoint off at `at` and appends. It has succeeded once the bytes outlive the machine's sudden end, and fails
-   * where the right to write is lost.
+   * where the right to write is lost, or what was written before. Keeps no `bytes`: their memory is filled again.
    */
   readonly write: (at: number, bytes: ReadonlyArray<Uint8Array>) => Effect.Effect<void, CheckpointError>
   /** Begins to write it from scratch beside what is there. What is not committed while the scope is open is dropped. */

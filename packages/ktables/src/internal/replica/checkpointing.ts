@@ -276,18 +276,20 @@ export const make = Effect.fnUntraced(function* (options: {
         end(MISPLACED)
         return Effect.ignore(file.forget)
       }
-      if (!file.isGoingOn()) {
-        end(problem ?? "its store did not take what was to be recorded")
-        return Effect.void
+      const of = file
+      const now = clock.currentTimeMillisUnsafe()
+      // It says itself why nothing can follow.
+      if (!of.isGoingOn()) {
+        return Effect.map(attempted(of.save({ savedAt: now, marks: [] })), () => end(problem ?? "it has ended"))
       }
       for (const partition of session?.partitions.values() ?? []) mark(partition)
       const all = [...marks.values()]
       if (!hasRecorded && !isLast && !all.some(isAged)) return Effect.void
       hasRecorded = false
-      const now = clock.currentTimeMillisUnsafe()
-      return Effect.map(attempted(file.save({ savedAt: now, marks: all })), (isDone) => {
-        if (isDone) wasSaved(now, all)
-        else hasRecorded = true
+      return Effect.map(attempted(of.save({ savedAt: now, marks: all })), (isDone) => {
+        if (isDone) return wasSaved(now, all)
+        hasRecorded = true
+        if (!of.isGoingOn()) end(problem!)
       })
     })
 
