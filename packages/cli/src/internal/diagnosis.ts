@@ -204,7 +204,8 @@ const replicaFindings = ({ brokers, config, partitions, topic }: Facts): Readonl
       advice: `Let it be one less than there are replicas (${reassign}): ${altered(topic, `min.insync.replicas=${Math.max(1, least - 1)}`)}`
     })
   }
-  const behind = known.filter(({ inSync = [], replicas }) => inSync.length < replicas!.length)
+  // A partition without a leader is said above.
+  const behind = known.filter(({ inSync = [], leader, replicas }) => leader >= 0 && inSync.length < replicas!.length)
   if (behind.length > 0) {
     const refuses = behind.some(({ inSync = [] }) => inSync.length < wanted)
     const [{ inSync = [], partition, replicas }] = behind as [PartitionDescription]

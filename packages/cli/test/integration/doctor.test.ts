@@ -1,7 +1,9 @@
-import { TestKafka } from "@effect-ktables/testing"
+import { type TestAdmin, TestKafka } from "@effect-ktables/testing"
 import { JavaPeer } from "@effect-ktables/testing/interop"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { readFileSync, writeFileSync } from "node:fs"
+import * as path from "node:path"
 import { parsed, run } from "../support/ktables.ts"
 import { refusingPort } from "../support/onKafka.ts"
 
@@ -191,13 +193,91 @@ describe.skipIf(missing !== undefined)(`ktables doctor on Kafka${because}`, () =
 
         const nowhere = yield* run(["doctor", `${open}-not`], { env })
         assert.deepStrictEqual([nowhere.code, nowhere.stdout], [4, ""])
-        const healthy = yield* made({ severity: "clean", codes: [] })
-        yield* cluster.nodes[2]!.stop
-        yield* cluster.admin.awaitPartition(healthy, 0, ({ inSync }) => inSync.length === 2)
-        const lacking = yield* run(["doctor", healthy], { env })
-        assert.match(lacking.stdout, /"code":"out-of-sync","severity":"warning"/)
         const away = yield* run(["doctor", "t", "--brokers", `127.0.0.1:${yield* refusingPort}`, "--timeout", "1"])
         assert.deepStrictEqual([away.code, away.stdout], [3, ""])
+      }).pipe(Effect.scoped),
+    600_000
+  )
+
+  it.live(
+    "finds damaged batches, and replicas and leaders that a lost broker has taken along",
+    () =>
+      Effect.gen(function* () {
+        const { admin, brokers, nodes } = yield* TestKafka.startCluster({ nodes: 3 })
+        const java = yield* JavaPeer.make({ brokers })
+        const env = { KAFKA_BROKERS: brokers.join(",") }
+        const made = Effect.fnUntraced(function* (partitions: number, replicationFactor: number, needed: number) {
+          const topic = yield* TestKafka.uniqueName("doctor")
+          const config = { "cleanup.policy": "compact", "min.insync.replicas": String(needed) }
+          yield* admin.createTopic({ topic, partitions, replicationFactor, config })
+          for (let partition = 0; partition < partitions; partition++) {
+            yield* admin.awaitPartition(topic, partition, ({ inSync }) => inSync.length === replicationFactor)
+          }
+          return topic
+        })
+        const [damaged, spread] = [yield* made(1, 1, 1), yield* made(3, 1, 1)]
+        const [lacking, refusing] = [yield* made(1, 3, 2), yield* made(1, 3, 3)]
+        for (const value of ["1", '"marked"', "2"]) {
+          yield* java.produce({ topic: damaged, records: [{ key: "a", value }] })
+        }
+
+        const [{ leader }] = (yield* admin.describe(damaged)).partitions as [TestAdmin.PartitionState]
+        const holder = nodes.find(({ id }) => id === leader)!
+        yield* holder.stop
+        const file = path.join(holder.data, `${damaged}-0`, `${"0".repeat(20)}.log`)
+        const log = readFileSync(file)
+        log[log.indexOf("marked")]! ^= 1
+        writeFileSync(file, log)
+        yield* holder.start
+        yield* admin.awaitPartition(damaged, 0, (partition) => partition.leader === leader)
+        for (const topic of [lacking, refusing]) {
+          yield* admin.awaitPartition(topic, 0, ({ inSync }) => inSync.length === 3)
+        }
+        const lost = nodes.find(({ id }) => id !== leader)!
+        yield* lost.stop
+        for (const topic of [lacking, refusing]) {
+          yield* admin.awaitPartition(topic, 0, ({ inSync }) => inSync.length === 2)
+        }
+        const leaderless = (yield* admin.describe(spread)).partitions.find((partition) => partition.leader < 0)
+        assert.isDefined(leaderless)
+
+        for (const [topic, code, codes, at, says] of [
+          [
+            damaged,
+            8,
+            ["unreadable", "one-replica"],
+            { partition: 0, offset: 1 },
+            /in partition 0 at offset 1: .*restore the partition/
+          ],
+          [
+            spread,
+            8,
+            ["no-leader", "one-replica"],
+            { partition: leaderless!.partition },
+            /1 partition has no leader.*Start the brokers/
+          ],
+          [
+            refusing,
+            8,
+            ["below-min-insync", "min-insync-high"],
+            { partition: 0 },
+            new RegExp(`on broker ${lost.id}: writes are refused.*Look whether these brokers run`)
+          ],
+          [lacking, 7, ["out-of-sync"], { partition: 0 }, new RegExp(`partition 0 on broker ${lost.id}\\.`)]
+        ] as const) {
+          const ended = yield* run(["doctor", topic, "--json", "--timeout", "10"], { env })
+          assert.strictEqual(ended.code, code, ended.stderr)
+          assert.match(ended.stderr, /^ktables: \S+ has (errors|warnings): see above\n$/)
+          const [{ findings, severity }] = parsed(ended.stdout)
+          assert.strictEqual(severity, code === 8 ? "error" : "warning")
+          assert.deepStrictEqual(
+            findings.map((finding: { readonly code: string }) => finding.code),
+            codes
+          )
+          const { offset, partition } = findings[0]
+          assert.deepStrictEqual({ partition, offset }, { offset: undefined, ...at })
+          assert.match(ended.stdout, says)
+        }
       }).pipe(Effect.scoped),
     600_000
   )
