@@ -11,12 +11,16 @@ import {
   KafkaTables,
   TableTopic
 } from "effect-ktables"
+import * as CheckpointFile from "../../src/internal/checkpoint/checkpointFile.ts"
+import { RecordCursor } from "../../src/internal/records/batchReader.ts"
+import { encodeBatch } from "../../src/internal/records/batchWriter.ts"
 import { javaPartitioner } from "../../src/internal/records/partitioner.ts"
 import { observeNumbers, withTopic } from "../faults/fixtures.ts"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { pass, until, within } from "../support/time.ts"
 import { numbers } from "../table/fixtures.ts"
 import { checkpointOf, type Files, observeKept } from "./fixtures.ts"
+import { storeOf, survivorsOf } from "./recording.ts"
 
 const SECOND = 1000
 
@@ -359,6 +363,44 @@ describe("a table with a checkpoint", () => {
         assert.match(Option.getOrThrow(problem), /outside their partitions/)
         assert.strictEqual(files.size, 0)
         yield* after.close
+      })
+    )
+  )
+
+  it.effect("is read whole where a key outside its partition has become part of the base", () =>
+    onCluster(
+      Effect.gen(function* () {
+        yield* withTopic({ partitions: 2 })
+        const [here, there] = [0, 1].map((p) => keys(50).filter((key) => javaPartitioner(Buffer.from(key), 2) === p))
+        yield* write("numbers", here!, { partition: 0 })
+        const files: Files = new Map()
+        const before = yield* observeKept(files)
+        yield* before.agrees()
+        yield* before.close
+        // As a merge leaves it, where the record was followed live.
+        yield* write("numbers", [there![0]!], { partition: 0 })
+        const records = encodeBatch([
+          { offsetDelta: here!.length, timestamp: 0, key: Buffer.from(there![0]!), value: Buffer.from("1") }
+        ])
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const file = yield* CheckpointFile.open(storeOf(files), "numbers")
+            const saved = (yield* file.read).saved!
+            const survivors = survivorsOf(saved)
+            const cursor = new RecordCursor({ records, fromOffset: 0, abortedTransactions: [] })
+            survivors[0]!.take(cursor, Number.POSITIVE_INFINITY)
+            const marks = saved.marks.map((mark) =>
+              mark.partition === 0 ? { ...mark, position: mark.position + 1 } : mark
+            )
+            yield* file.rewrite(saved.identity, survivors, { savedAt: saved.savedAt, marks })
+          })
+        )
+        // Its own partition gets a record while nobody reads.
+        yield* write("numbers", [there![0]!], { partition: 1 })
+        const after = yield* observeKept(files)
+        assert.strictEqual((yield* after.table.health).stats.entries, here!.length + 1)
+        assert.deepStrictEqual((yield* checkpointOf(after.table)).resumed, [])
+        yield* after.verify()
       })
     )
   )

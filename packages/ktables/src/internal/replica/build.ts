@@ -5,6 +5,7 @@ import type { LogContents } from "./logContents.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Session } from "../log/session.ts"
 import { EntriesCursor } from "../checkpoint/entries.ts"
+import { KeysMoved } from "../../TableError.ts"
 import { inSlices, type Step } from "../slice.ts"
 import type { Survivors } from "../records/survivors.ts"
 import type { Application, Interruption } from "./application.ts"
@@ -21,8 +22,8 @@ import { CursorSource, type Source, SurvivorSource } from "./source.ts"
 export type Base = ReadonlyArray<Buffer>
 
 /**
- * @param bases by partition; survivors count for more. What they hold lies in its keys' partitions, or the contents are of no
- * use, as `Applier.spread` tells.
+ * @param bases by partition; survivors of their partition count for more. What survivors hold lies in its keys' partitions, or
+ *   the contents are of no use, as `Applier.spread` tells.
  */
 export type Build<K, V> = (
   survivors: ReadonlyArray<Survivors>,
@@ -94,6 +95,8 @@ export const make = <K, V>(options: {
   const { decodeKey, decodeValue, examples, settled, used } = options.decoding
   const { counts } = metrics
 
+  const misplaced = Effect.fail(new KeysMoved({ topic, detail: "keys of its checkpoint lie outside their partitions" }))
+
   /** Whether headers can be read, where they are kept. */
   const isWhole = (bytes: Buffer, start: number, end: number): boolean =>
     !keepsHeaders || readHeaders(bytes, start, end) !== undefined
@@ -164,20 +167,22 @@ export const make = <K, V>(options: {
   }
 
   /**
-   * Applies what the survivors of its partition do not replace: without a look at whose each key is, and for as long as plain
-   * code is enough. The rest joins the survivors.
+   * Applies what the survivors of its partition do not replace, for as long as plain code is enough. The rest joins the
+   * survivors. A key outside its partition may have come live, and into the base by a merge: then the topic is loaded whole.
    */
   const applyBase = Effect.fnUntraced(function* (
     { commit, next }: Building,
     base: Base,
     survivors: Survivors
-  ): Effect.fn.Return<void> {
+  ): Effect.fn.Return<void, LogError> {
     const cursor = new EntriesCursor(base, survivors.size === 0 ? undefined : survivors)
     const source = new CursorSource(survivors.partition, cursor)
+    const isAlone = ownership.partitions === 1
     let isPlain = true
     yield* inSlices(
-      () => {
+      (): Step<LogError> => {
         if (!isPlain || !cursor.next()) return false
+        if (!isAlone && ownership.ownerOf(source) !== source.partition) return misplaced
         const interruption = application.now(next, source, "only")
         if (interruption === undefined) return true
         isPlain = false
