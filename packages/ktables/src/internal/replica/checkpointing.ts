@@ -278,8 +278,10 @@ export const make = Effect.fnUntraced(function* (options: {
       }
       const of = file
       const now = clock.currentTimeMillisUnsafe()
-      // It says itself why nothing can follow.
       if (!of.isGoingOn()) {
+        // A base that could not be written, which is known, is written first.
+        if (of.isRecording()) return Effect.void
+        // It says itself why nothing can follow.
         return Effect.map(attempted(of.save({ savedAt: now, marks: [] })), () => end(problem ?? "it has ended"))
       }
       for (const partition of session?.partitions.values() ?? []) mark(partition)
