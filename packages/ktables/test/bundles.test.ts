@@ -5,9 +5,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { promisify } from "node:util"
-import { gzipSync } from "node:zlib"
 import { Effect, Exit } from "effect"
 import { build, type Format } from "esbuild"
+import { assertForBrowsers, browserBundle, ofNode } from "./support/browserBundle.ts"
 
 const root = path.resolve(import.meta.dirname, "../../..")
 
@@ -113,55 +113,25 @@ const entries = [
   "WriteAck"
 ] as const
 
-const bundleForBrowsers = (source: string) =>
-  Effect.promise(async () => {
-    const { metafile, outputFiles } = await build({
-      stdin: { contents: source, loader: "ts", resolveDir: import.meta.dirname },
-      bundle: true,
-      minify: true,
-      metafile: true,
-      write: false,
-      platform: "browser",
-      target: "es2024",
-      format: "esm",
-      conditions: ["source"],
-      logLevel: "silent"
-    })
-    return { text: outputFiles[0]!.text, inputs: Object.keys(metafile.inputs) }
-  })
-
-/** What Node alone has, and does not look for first. A bundle for browsers does not even resolve its modules. */
-const ofNode = /(?<![\w$.])(Buffer|require)\b(?!\s*:)/
-
 describe("a bundle for browsers", () => {
   for (const entry of entries) {
     it.live(`of effect-ktables/${entry} holds nothing of Node's`, () =>
       Effect.gen(function* () {
-        const { inputs, text } = yield* bundleForBrowsers(
-          `import * as Entry from "effect-ktables/${entry}"\nglobalThis.entry = Entry`
+        const bundle = yield* browserBundle(
+          `import * as Entry from "effect-ktables/${entry}"\nglobalThis.entry = Entry`,
+          import.meta.dirname
         )
-        const size = gzipSync(text).length
-        process.stdout.write(`effect-ktables/${entry}: ${(size / 1024).toFixed(1)} KB gz\n`)
-        const code = text.replaceAll(/"(?:[^"\\\n]|\\.)*"/g, '""')
-        assert.isUndefined(ofNode.exec(code)?.[0], "what Node alone has")
-        const own = inputs.filter((file) => file.includes("packages/ktables/src/"))
-        const tooFar = own.filter((file) =>
-          /internal\/(log|replica|writer|cluster|protocol|memory|topic|records)\//.test(file)
-        )
-        assert.deepStrictEqual(tooFar, [], "what knows Kafka")
-        assert.isFalse(
-          inputs.some((file) => /\/effect\/(dist|src)\/index\.[jt]s$/.test(file)),
-          "the barrel of effect"
-        )
+        process.stdout.write(`effect-ktables/${entry}: ${bundle.size.toFixed(1)} KB gz\n`)
+        assertForBrowsers(bundle)
       })
     )
   }
 
   it.live("that pulled in what Node alone has would be found", () =>
     Effect.gen(function* () {
-      const { text } = yield* bundleForBrowsers(`globalThis.entry = Buffer.from("a")`)
-      assert.strictEqual(ofNode.exec(text)?.[0], "Buffer")
-      const failed = yield* Effect.exit(bundleForBrowsers(`import "node:net"`))
+      const { text } = yield* browserBundle(`globalThis.entry = Buffer.from("a")`, import.meta.dirname)
+      assert.strictEqual(ofNode(text), "Buffer")
+      const failed = yield* Effect.exit(browserBundle(`import "node:net"`, import.meta.dirname))
       assert.isTrue(Exit.isFailure(failed))
     })
   )
