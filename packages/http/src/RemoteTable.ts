@@ -506,7 +506,8 @@ export const make = Effect.fn("RemoteTable.make")(function* <K, V, RD, RE>(
     if (text === undefined) {
       return yield* new EncodeError({ topic: topic.name, part: "key", detail: "its bytes are not UTF-8" })
     }
-    const asked = `${base}/entries/${encodeURIComponent(text)}`
+    // Not in the path, where no URL can have the keys `.` and `..`.
+    const asked = `${base}/entries?key=${encodeURIComponent(text)}`
     const init: RequestInit = body === undefined ? { method } : { method, body: body as Uint8Array<ArrayBuffer> }
     const unknown = (detail: string) => new WriteOutcomeUnknown({ topic: topic.name, partition: -1, detail })
     const response = yield* Effect.mapError(ask(asked, init), ({ detail }) => unknown(detail))

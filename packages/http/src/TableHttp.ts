@@ -295,7 +295,7 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
 
       const ofTable = (request: HttpServerRequest): Routes.Answer => {
         const [path = "", search = ""] = split(request.url)
-        const [, root, name, part, key, ...more] = path.split("/")
+        const [, root, name, part, segment, ...more] = path.split("/")
         if (root !== "tables" || more.length > 0) return Effect.fail(Answers.notFound("there is nothing here"))
         const isRead = request.method === "GET" || request.method === "HEAD"
         if (name === undefined || name === "") {
@@ -307,15 +307,18 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
         const table = tableName === undefined ? undefined : routes.get(tableName)
         if (table === undefined) return Effect.fail(noTable(name))
         const query = search === "" ? noQuery : new URLSearchParams(search)
-        if (part === "changes" && key === undefined) {
+        if (part === "changes" && segment === undefined) {
           return isRead ? table.changes(query, request) : Effect.fail(notAllowed)
         }
         if (part !== "entries" && part !== "history") return Effect.fail(Answers.notFound("there is nothing here"))
-        if (key === undefined) {
+        // Of a URL whose last segment is `.` or `..` clients send what is left: an empty segment is never the empty key.
+        const given = segment === undefined || segment === "" ? keyIn(search) : segment
+        if (given === undefined) {
+          if (segment === "") return Effect.fail(Answers.badRequest("this names no key: give it as ?key="))
           if (part === "history") return Effect.fail(Answers.notFound("there is nothing here"))
           return isRead ? table.page(query, request) : Effect.fail(notAllowed)
         }
-        const text = decoded(key)
+        const text = decoded(given)
         if (text === undefined) return Effect.fail(Answers.badRequest("the key is not percent-encoded UTF-8"))
         if (part === "history") return isRead ? table.history(text, query) : Effect.fail(notAllowed)
         if (isRead) return table.entry(text, query, request)
@@ -352,6 +355,9 @@ export const layer = <R = never>(options: Options<R>): Layer.Layer<never, never,
   )
 
 const noQuery = new URLSearchParams()
+
+/** The key in a query, as it stands there: `URLSearchParams` replaces what is not UTF-8. */
+const keyIn = (search: string): string | undefined => /(?:^|&)key=([^&]*)/.exec(search)?.[1]?.replaceAll("+", " ")
 
 const notAllowed: Answers.Refusal = { status: 405, error: "NotAllowed", message: "not with this method" }
 

@@ -1,6 +1,6 @@
 /** The routes of tables, over real sockets, on the embedded Kafka. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Context, Duration, Effect, Equal, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
 import { Codec, KafkaTable, KafkaTableWriter, Table, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -9,6 +9,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { createServer, request } from "node:http"
 import { connect, type Socket } from "node:net"
 import { parseToken } from "../src/internal/wire.ts"
+import * as RemoteTable from "../src/RemoteTable.ts"
 import * as TableHttp from "../src/TableHttp.ts"
 import { last, open } from "./support/sse.ts"
 import { ask, prices, serve, tableAndWriter } from "./support/server.ts"
@@ -71,6 +72,49 @@ describe("a table that is served", () => {
         const { json: ap } = yield* ask(`${url}/tables/prices/entries?prefix=ap&from=apr`)
         assert.deepStrictEqual(ap.entries, [["apricot", { amount: 2 }]])
         assert.strictEqual((yield* ask(`${url}/tables/prices/entries?limit=0`)).status, 400)
+      })
+    )
+  )
+
+  it.live("has any text as a key, also those that no path can name, and takes no path for another key", () =>
+    withKafka(
+      Effect.gen(function* () {
+        const { table, writer } = yield* tableAndWriter
+        const url = yield* serve({ tables: [TableHttp.served(prices, table, { writer })], flushEvery: 1 })
+        const copy = yield* RemoteTable.make(url, prices)
+        const entries = `${url}/tables/prices/entries`
+        const keys = [
+          ".",
+          "..",
+          "",
+          "a/b",
+          "100%",
+          "%2F",
+          "a+b&key=c",
+          "?#",
+          "__proto__",
+          "\u0000\r\n",
+          "\u2028",
+          "ключ 😀"
+        ]
+        for (const [amount, key] of keys.entries()) {
+          yield* copy.awaitAck(yield* copy.set(key, { amount }))
+          assert.deepStrictEqual(yield* table.get(key), Option.some({ amount }), JSON.stringify(key))
+          const { json, status } = yield* ask(`${entries}?key=${encodeURIComponent(key)}`)
+          assert.deepStrictEqual([status, json], [200, { amount }])
+        }
+        assert.strictEqual(yield* copy.size, keys.length)
+        assert.isTrue(Equal.equals(yield* copy.snapshot, yield* table.snapshot))
+
+        // Clients make `entries/` of this, and another path of `..`.
+        for (const segment of [".", ".."]) {
+          const { status } = yield* put(`${entries}/${segment}`, '{"amount":-1}')
+          assert.include([400, 404], status)
+        }
+        assert.strictEqual((yield* put(`${entries}?key=%ff`, '{"amount":-1}')).status, 400)
+        assert.strictEqual((yield* put(entries, '{"amount":-1}')).status, 405)
+        for (const key of keys) yield* copy.awaitAck(yield* copy.delete(key))
+        assert.strictEqual(yield* table.size, 0)
       })
     )
   )

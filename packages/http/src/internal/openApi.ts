@@ -18,7 +18,11 @@ const answer = (description: string, type?: string) =>
 
 const table = (names: ReadonlyArray<string>) =>
   parameter("name", "path", "The name of a table.", { ...text, enum: names })
-const key = parameter("key", "path", "The text of a key, percent-encoded.")
+const key = parameter(
+  "key",
+  "path",
+  "The text of a key, percent-encoded. Any key can be given as `?key=` of the path without it: `.`, `..` and the empty key only so."
+)
 const at = parameter("at", "query", "A token of an earlier answer, which this one is to be at least as new as.")
 const wait = parameter(
   "wait",
