@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { KafkaClient, KafkaTable, TableTopic } from "effect-ktables"
+import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { keys, memory, onCluster, write } from "../support/kafka.ts"
 import { numberDecoding } from "../support/oracle.ts"
 import { failureOf, observe, requestsWhile } from "../support/subject.ts"
@@ -27,6 +28,31 @@ describe("lifetime", () => {
       }),
       { requestTimeout: 30_000 }
     )
+  )
+
+  it.effect("row 49: barriers of a table whose client is closed end by their time, or with the table", () =>
+    Effect.gen(function* () {
+      const client = yield* Scope.make()
+      const services = yield* Layer.buildWithScope(Layer.fresh(MemoryKafka.layer), client)
+      yield* Effect.gen(function* () {
+        const { subject } = yield* tableOfTen()
+        yield* Scope.close(client, Exit.void)
+        const [timed, untimed] = yield* Effect.forEach(
+          [subject.table.barrier({ timeout: 3000 }), subject.table.barrier()],
+          (wait) => Effect.forkScoped(failureOf(wait), { startImmediately: true })
+        )
+        yield* subject.pass(4000)
+        const late = yield* within("the barrier with a time", 100, Fiber.join(timed!))
+        if (late._tag !== "BarrierTimeout") return assert.fail(late._tag)
+        assert.deepStrictEqual(
+          late.waitingFor.map(({ partition }) => partition),
+          [0]
+        )
+        yield* subject.close
+        const closed = yield* within("the barrier without", 100, Fiber.join(untimed!))
+        assert.strictEqual(closed._tag, "TableClosed")
+      }).pipe(Effect.scoped, Effect.provideContext(services))
+    })
   )
 
   it.effect("row 49: closed twice, and while it is built again", () =>

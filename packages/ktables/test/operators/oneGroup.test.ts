@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
-import { type Codec, Table, type TableChange, type TableError } from "effect-ktables"
+import { type Codec, Table, type TableChange, TableError } from "effect-ktables"
 import { GroupRoutes } from "../../src/internal/operators/groupRoutes.ts"
 import { oneGroup } from "../../src/internal/operators/oneGroup.ts"
 import { Cell } from "../../src/internal/table/cell.ts"
@@ -12,6 +12,7 @@ import { CellTable } from "../../src/internal/table/cellTable.ts"
 import { Contents } from "../../src/internal/table/contents.ts"
 import { GroupedTableView } from "../../src/internal/table/groupedView.ts"
 import { GroupIndex } from "../../src/internal/table/groupIndex.ts"
+import { Brittle } from "../support/brittle.ts"
 import { chance, propertyTimeout, seedsOf } from "../support/chance.ts"
 import { hurried, onBatch, put, shown } from "./fixtures.ts"
 
@@ -88,6 +89,42 @@ describe("the table of a group", () => {
       put(root, [[key("a", "x"), undefined]])
       assert.isFalse(root.view.hasGroup("a"))
       assert.deepStrictEqual(yield* Fiber.join(states), [Option.none(), Option.some(1), Option.none()])
+    })
+  )
+
+  it.effect("fails where its group cannot be compared with one that is written, and its table goes on", () =>
+    Effect.gen(function* () {
+      const cell = new Cell<Codec.GroupKey<Brittle, string>, number, TableError.TopicDeleted>({
+        name: "rooms",
+        contents: new Contents(new GroupIndex<Brittle, string>()),
+        same: Object.is,
+        capacity: 100
+      })
+      cell.setStatus({ _tag: "CaughtUp" })
+      const routes = new GroupRoutes(cell)
+      const [a, b] = yield* Effect.all([oneGroup(routes, new Brittle("a")), oneGroup(routes, new Brittle("b"))])
+      /** `after` runs once the entry is written: what a log brings is compared record by record. */
+      const commit = (name: string, value: number, after = () => {}) => {
+        let isReached = false
+        cell.commit(
+          () => {
+            cell.contents.set({ group: new Brittle(name), member: "x" }, value)
+            after()
+          },
+          () => (isReached = true)
+        )
+        assert.isTrue(isReached)
+      }
+      commit("a", 1)
+      commit("a", 2, () => (Brittle.isBroken = true))
+      Brittle.isBroken = false
+      for (const { contents, status } of [a, b]) {
+        assert.strictEqual(status._tag, "Failed")
+        assert.instanceOf(status._tag === "Failed" && status.error, TableError.DerivationFailed)
+        assert.deepStrictEqual(contents.entries(), contents === a.contents ? [["x", 1]] : [])
+      }
+      commit("b", 3)
+      assert.deepStrictEqual(cell.contents.values(), [2, 3])
     })
   )
 

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, HashMap, Option, References, type Scope, Stream } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, HashMap, Option, References, type Scope, Stream } from "effect"
 import { TableClosed } from "../../src/TableError.ts"
 import { ChangeFeed } from "../../src/internal/table/changeFeed.ts"
 import { type Change, Contents } from "../../src/internal/table/contents.ts"
+import { Brittle } from "../support/brittle.ts"
 import { eventually } from "./fixtures.ts"
 
 /** Contents and their feed, written to as a reader does. */
@@ -170,6 +171,26 @@ describe("the feed of a table", () => {
         write(["a", 1])
         yield* eventually(`the change after ${turns} turns`, () => watched.length === 2 && followed.length === 2)
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("ends the watch of a key that cannot be compared with one that changed, and no other subscriber", () =>
+    Effect.gen(function* () {
+      const { contents, feed } = feedOf<Brittle>()
+      const watching = yield* collect(feed.watch(new Brittle("a")))
+      const following = yield* collect(feed.deliveries)
+      const { changes } = contents.mutate(() => contents.set(new Brittle("b"), 1), true)
+      Brittle.isBroken = true
+      feed.publish(changes, contents.version)
+      const exit = yield* Fiber.await(watching.fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      Brittle.isBroken = false
+      assert.strictEqual(following.seen.length, 2)
+      const again = yield* collect(feed.watch(new Brittle("b")))
+      const changed = contents.mutate(() => contents.set(new Brittle("b"), 2), true)
+      feed.publish(changed.changes, contents.version)
+      yield* eventually("the next", () => following.seen.length === 3)
+      assert.deepStrictEqual(again.seen, [Option.some(1), Option.some(2)])
     }).pipe(Effect.scoped)
   )
 

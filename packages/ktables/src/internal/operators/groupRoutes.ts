@@ -64,9 +64,18 @@ export class GroupRoutes<G, M, V, E> implements Dependent, Receiver<GroupKey<G, 
 
   receive({ changes, slots }: Written<GroupKey<G, M>, V>): void {
     changes.forEach((change, i) => {
-      const route = this.#routes.get(change.key.group)
-      if (route?.add(change, slots[i]!) === true) this.#touched.push(route)
+      try {
+        const route = this.#routes.get(change.key.group)
+        if (route !== undefined) this.#add(route, change, slots[i]!)
+      } catch {
+        // Whose group cannot be compared nobody knows: each table compares its own, and fails by what that throws.
+        for (const [, route] of this.#routes) this.#add(route, change, slots[i]!)
+      }
     })
+  }
+
+  #add(route: Route<G, M, V>, change: Change<GroupKey<G, M>, V>, slot: number): void {
+    if (route.add(change, slot)) this.#touched.push(route)
   }
 
   /** What a log fills is not changed before it is there. */

@@ -1,6 +1,7 @@
 /** The table of one group: the members that a table has in it, by themselves. */
+import * as Equal from "effect/Equal"
 import type { GroupKey } from "../../Codec.ts"
-import { Contents } from "../table/contents.ts"
+import { type Change, Contents } from "../table/contents.ts"
 import { GroupIndex } from "../table/groupIndex.ts"
 import { Looks } from "../table/looks.ts"
 import type { GroupRoutes } from "./groupRoutes.ts"
@@ -12,26 +13,38 @@ class OneGroup<G, M, V> implements Derivation<M, V> {
   readonly #source: Source<GroupKey<G, M>, V>
   readonly #group: G
   readonly #looks = new Looks<M>(this.contents.index)
+  /** What was found, to be written. */
+  #changes: Array<Change<GroupKey<G, M>, V>> = []
 
   constructor(source: Source<GroupKey<G, M>, V>, group: G) {
     this.#source = source
     this.#group = group
   }
 
-  /** The members were compared with each other where they are few, and here they are looked for as keys are. */
+  /**
+   * The members were compared with each other where they are few, and here they are looked for as keys are. Changes are of this
+   * group, but for those whose group could not be compared with others.
+   */
   compute(): void {
     this.#looks.begin()
-    for (const { changes } of this.#source.received) for (const { key } of changes) this.#looks.at(key.member)
+    this.#changes = []
+    for (const { changes } of this.#source.received) {
+      for (const change of changes) {
+        const { group, member } = change.key
+        if (!Equal.equals(group, this.#group)) continue
+        this.#looks.at(member)
+        this.#changes.push(change)
+      }
+    }
   }
 
   write(): void {
-    for (const { changes } of this.#source.received) {
-      for (const change of changes) {
-        const { member } = change.key
-        if (change._tag === "Set") this.contents.set(member, change.value)
-        else this.contents.delete(member)
-      }
+    for (const change of this.#changes) {
+      const { member } = change.key
+      if (change._tag === "Set") this.contents.set(member, change.value)
+      else this.contents.delete(member)
     }
+    this.#changes = []
   }
 
   fill(): () => boolean {

@@ -80,11 +80,16 @@ export class ChangeFeed<K, V, E> {
   }
 
   #tellWatchers(changes: ReadonlyArray<Change<K, V>>, version: number): void {
-    for (const change of changes) {
-      const watchers = this.#watchers.get(change.key)
-      if (watchers === undefined) continue
-      const value = change._tag === "Set" ? Option.some(change.value) : Option.none()
-      for (const watcher of watchers) watcher.offer(value, 1, version)
+    try {
+      for (const change of changes) {
+        const watchers = this.#watchers.get(change.key)
+        if (watchers === undefined) continue
+        const value = change._tag === "Set" ? Option.some(change.value) : Option.none()
+        for (const watcher of watchers) watcher.offer(value, 1, version)
+      }
+    } catch {
+      // Whose key cannot be compared nobody knows: each looks its own up, and ends by what that throws.
+      for (const [, watchers] of this.#watchers) for (const watcher of watchers) watcher.lose()
     }
   }
 
@@ -123,21 +128,20 @@ export class ChangeFeed<K, V, E> {
   watch(key: K): Stream.Stream<Option.Option<V>, E> {
     const register = Effect.sync(() => {
       const mailbox = new Mailbox<Option.Option<V>>(this.#capacity)
-      const others = this.#watchers.get(key)
-      if (others === undefined) this.#watchers.set(key, new Set([mailbox]))
-      else others.add(mailbox)
+      let watchers = this.#watchers.get(key)
+      if (watchers === undefined) this.#watchers.set(key, (watchers = new Set()))
+      watchers.add(mailbox)
       this.#watched++
-      return mailbox
+      return { mailbox, watchers }
     })
-    const leave = (mailbox: Mailbox<Option.Option<V>>) =>
+    const leave = ({ mailbox, watchers }: Effect.Success<typeof register>) =>
       Effect.sync(() => {
-        const watchers = this.#watchers.get(key)!
+        this.#watched--
         watchers.delete(mailbox)
         if (watchers.size === 0) this.#watchers.delete(key)
-        this.#watched--
       })
     return Stream.unwrap(
-      Effect.map(this.#readable(Effect.acquireRelease(register, leave)), (mailbox) => {
+      Effect.map(this.#readable(Effect.acquireRelease(register, leave)), ({ mailbox }) => {
         let last: Option.Option<V> | undefined
         return Stream.flattenIterable(
           this.#follow<Option.Option<V>, ReadonlyArray<Option.Option<V>>>(

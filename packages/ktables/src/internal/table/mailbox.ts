@@ -25,9 +25,15 @@ export class Mailbox<A> {
     if (version <= this.#since) return
     if (!this.#hasLost) {
       this.#changes += changes
-      if (this.#changes > this.#capacity) this.#empty(true)
-      else this.#items.push(item)
+      if (this.#changes > this.#capacity) return this.lose()
+      this.#items.push(item)
     }
+    this.wake()
+  }
+
+  /** Has the subscriber handed the contents as a whole: changes were lost. */
+  lose(): void {
+    this.#empty(true)
     this.wake()
   }
 
