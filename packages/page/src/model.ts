@@ -165,7 +165,7 @@ export const start = (): void => {
             gathered = []
             if (isComplete) return
             // What there was of a snapshot that was cut is no part of this one.
-            if (entries.size > 0) replica.value = entries = new Replica()
+            if (loading.peek()!.received > 0) replica.value = entries = new Replica()
             loading.value = { received: 0, size: message.size }
             return
           case "Entries": {

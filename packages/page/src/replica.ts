@@ -123,6 +123,8 @@ export class Replica {
   private search = 0
   private isSearching = false
 
+  /** What is to be applied. */
+  private commits: Array<{ readonly entries: ReadonlyArray<Entry>; readonly position: TablePosition }> = []
   private added: Array<Row> = []
   private touched = new Set<Row>()
   private fading = new Set<Row>()
@@ -172,21 +174,35 @@ export class Replica {
 
   /** All of the table has come. */
   complete(): void {
+    this.drain()
     this.isComplete = true
     this.plan()
   }
 
-  /** Applies entries in one step, with which the table is at `position`. */
-  apply(entries: Iterable<Entry>, position: TablePosition): void {
-    this.position = position
-    for (const entry of entries) {
-      if (entry.length === 1) this.delete(entry[0])
-      else this.set(entry[0], entry[1])
+  /**
+   * Applies entries, with which the table is at `position`, before the next frame is drawn: with the lists, so that whatever is
+   * drawn meanwhile is drawn of one state.
+   */
+  apply(entries: ReadonlyArray<Entry>, position: TablePosition): void {
+    this.commits.push({ entries, position })
+    this.plan()
+  }
+
+  private drain(): void {
+    const commits = this.commits
+    this.commits = []
+    for (const { entries, position } of commits) {
+      this.position = position
+      for (const entry of entries) {
+        if (entry.length === 1) this.delete(entry[0])
+        else this.set(entry[0], entry[1])
+      }
     }
   }
 
   /** Applies what differs in a later snapshot, in one step; what differs is found in slices. */
   async replace(entries: ReadonlyArray<Entry>, position: TablePosition, isOver: () => boolean): Promise<void> {
+    this.flush()
     const changed: Array<Entry> = []
     const seen = new Set<string>()
     let since = performance.now()
@@ -227,7 +243,6 @@ export class Replica {
       this.touched.add(row)
       this.note(row, "changed", before)
     }
-    this.plan()
   }
 
   private delete(key: string): void {
@@ -237,7 +252,6 @@ export class Replica {
     this.note(row, "deleted", row.value)
     this.fading.add(row)
     this.planSweep()
-    this.plan()
   }
 
   /** Takes away what has faded; one timer for all of it. */
@@ -362,6 +376,7 @@ export class Replica {
 
   /** Brings the lists in step with the entries. */
   private flush(): void {
+    this.drain()
     const added = this.added.filter((row) => this.rows.get(row.key) === row || this.fading.has(row)).sort(byKey)
     this.added = []
     for (const row of this.fading) {

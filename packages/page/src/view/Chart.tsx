@@ -43,7 +43,7 @@ export const Chart = ({ rates }: { readonly rates: ReadonlyArray<number> }) => {
       </svg>
       <figcaption aria-hidden="true">
         <span>{count(scale)}/s</span>
-        <span>{bars.every((value) => value === 0) ? "no change in the last minute" : "last minute"}</span>
+        <span>{rates.every((value) => value === 0) ? "no change in the last minute" : "last minute"}</span>
       </figcaption>
     </figure>
   )
