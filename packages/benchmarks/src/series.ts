@@ -10,7 +10,7 @@ export const steps: ReadonlyArray<readonly [string, string]> = [
   ["drain-unique", "drain --log unique"],
   ["unique", "catchup --log unique --decode raw,schema,schema-jit"],
   ["go-unique", "peers --peers go --log unique --seconds 0.2 --count 20"],
-  ["restart", "restart --log unique,rounds --sizes 1000000 --decode raw"],
+  ["restart", "restart --log unique,rounds --sizes 1000000 --decode raw --repeat 3"],
   ["checkpoint", "checkpoint --seconds 20 --repeat 3"],
   ["cold", "cold --client kafkajs,platformatic"],
   ["propagation", "propagation --seconds 1 --count 1000"],

@@ -9,7 +9,7 @@ import { randomUUID } from "node:crypto"
 import { Data, Effect, Fiber, Latch, Result, type Scope, Semaphore } from "effect"
 import { AnswerMemory } from "../records/answerMemory.ts"
 import { Survivors } from "../records/survivors.ts"
-import { LOAD_SLICE } from "../slice.ts"
+import { SLICE } from "../slice.ts"
 import { answering } from "./answering.ts"
 import { entriesFrame } from "./entries.ts"
 import {
@@ -36,8 +36,8 @@ export type { Recorded, Saved } from "./scan.ts"
 
 /** Bytes of what was appended below which a merge is not worth its work. */
 const LEAST_MERGED = 1 << 22
-/** Bytes of answers from which on they are not kept until the next save. */
-const MOST_UNWRITTEN = 1 << 23
+/** Bytes of answers from which on they are not kept until the next save: as much as is framed and checked within a slice. */
+const MOST_UNWRITTEN = 1 << 22
 /** Bytes of answers that are kept for a store that does not take them; with more, the rest is lost. */
 const MOST_KEPT = 1 << 26
 
@@ -283,7 +283,7 @@ export const open = Effect.fnUntraced(function* (
   const gather = Effect.fnUntraced(function* (identity: Identity, partition: number, places: ReadonlyArray<number>) {
     const memory = new AnswerMemory(0, 1)
     const survivors = new Survivors(partition, memory, identity.headers)
-    let deadline = performance.now() + LOAD_SLICE
+    let deadline = performance.now() + SLICE
     for (let i = 0; i < places.length; i += 3) {
       const bytes = yield* readBack(places[i]!, places[i + 1]!, places[i + 2]!)
       memory.divide(bytes)
@@ -292,7 +292,7 @@ export const open = Effect.fnUntraced(function* (
           isOver = survivors.take(walk, deadline)
           if (performance.now() <= deadline) continue
           yield* Effect.yieldNow
-          deadline = performance.now() + LOAD_SLICE
+          deadline = performance.now() + SLICE
         }
         if (walk.problem !== undefined) return yield* refused("read", walk.problem.detail)
       }
