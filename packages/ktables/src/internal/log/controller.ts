@@ -32,7 +32,7 @@ export const make = (
     readonly tombstones: Tombstones
   }
 ): Controller => {
-  const { guarded, now, partitions, retention, scope, settings, unplaced, view, wakeup } = context
+  const { fork, now, partitions, retention, settings, unplaced, view, wakeup } = context
   const { description, elections, fetchLoops, startOffsets, tombstones } = parts
   /** Leaders are looked for more often where tombstones are kept for a short time only. */
   const refresh = (): number => Math.min(settings.metadataRefresh, retention.patience)
@@ -83,7 +83,7 @@ export const make = (
         looking = undefined
         if (yield* failures === undefined && isRecent() ? description.reuse : description.describe) {
           yield* startOffsets.place
-          yield* Effect.forkIn(guarded(tombstones.learn), scope)
+          yield* fork(tombstones.learn)
         }
         if (asked !== undefined) Deferred.doneUnsafe(asked, Effect.void)
       }

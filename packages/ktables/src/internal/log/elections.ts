@@ -26,7 +26,7 @@ export interface Elections {
 type Leadership = Pick<Partition, "partition" | "leader" | "leaderEpoch">
 
 export const make = (context: SessionContext, stage: Stage, offsets: Offsets): Elections => {
-  const { client, waiters, guarded, lost, partitions, scope, settings, wakeup, topic, unplaced, view } = context
+  const { client, waiters, fork, lost, partitions, settings, wakeup, topic, unplaced, view } = context
   const unconfirmed = new Set<Partition>()
   const confirming = new Set<Partition>()
 
@@ -132,11 +132,8 @@ export const make = (context: SessionContext, stage: Stage, offsets: Offsets): E
         [...unconfirmed].filter((partition) => !confirming.has(partition)),
         (partition) => {
           confirming.add(partition)
-          return confirmOne(partition).pipe(
-            Effect.ensuring(Effect.sync(() => confirming.delete(partition))),
-            guarded,
-            Effect.forkIn(scope, { startImmediately: true })
-          )
+          const over = Effect.sync(() => confirming.delete(partition))
+          return fork(Effect.ensuring(confirmOne(partition), over), { startImmediately: true })
         },
         { discard: true }
       )

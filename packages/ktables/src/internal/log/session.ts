@@ -100,13 +100,13 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const fetchOne = yield* SingleFetch.make(context)
   const { reread, walk } = Reread.make(context, offsets, fetchOne)
   const lookUp = yield* Lookups.make(context, offsets, fetchOne)
-  const { failure, guarded, hasFailed, partitions } = context
+  const { failure, hasFailed, partitions } = context
 
   // At once: nobody may find the session without partitions.
   yield* tombstones.follow
   yield* description.follow
-  yield* Effect.forkIn(guarded(controller.run), scope)
-  yield* Effect.forkIn(guarded(tombstones.learn), scope)
+  yield* context.fork(controller.run)
+  yield* context.fork(tombstones.learn)
 
   return {
     partitions,

@@ -2,10 +2,10 @@
  * What every part of a session knows: the topic and its partitions, what becomes of a partition that cannot be read for now,
  * and the failure that ends the session.
  */
-import type { LogError } from "./logError.ts"
-import { Cause, type Clock, Deferred, Effect, Exit, type Scope } from "effect"
+import { errorOf, type LogError } from "./logError.ts"
+import { type Clock, Deferred, Effect, type Scope } from "effect"
 import type * as KafkaClient from "../../KafkaClient.ts"
-import { DataLoss, ReaderDied } from "../../TableError.ts"
+import { DataLoss } from "../../TableError.ts"
 import type { Connectivity } from "./connectivity.ts"
 import type { OffsetWaiters } from "./offsetWaiters.ts"
 import type { ReaderMetrics } from "./metrics.ts"
@@ -85,6 +85,11 @@ export interface SessionContext extends Surroundings, Pick<TopicView, "client" |
   readonly failUnsafe: (error: LogError) => void
   /** Makes an effect's failure the session's: none of the fibers ends without anybody hearing of it. */
   readonly guarded: <A>(effect: Effect.Effect<A, LogError>) => Effect.Effect<void>
+  /** Runs an effect, guarded, beside the others until the session's scope closes. */
+  readonly fork: <A>(
+    effect: Effect.Effect<A, LogError>,
+    options?: { readonly startImmediately: boolean }
+  ) => Effect.Effect<void>
   /** Waits for the failure that ends the session. */
   readonly failure: Effect.Effect<never, LogError>
   readonly hasFailed: () => boolean
@@ -99,7 +104,8 @@ export const make = (surroundings: Surroundings): SessionContext => {
   const unplaced = new Set<Partition>()
   const failure = Deferred.makeUnsafe<never, LogError>()
 
-  const fail = (error: LogError): Effect.Effect<void> => Deferred.fail(failure, error)
+  const guarded: SessionContext["guarded"] = (effect) =>
+    Effect.asVoid(Effect.exit(Effect.onError(effect, (cause) => Deferred.fail(failure, errorOf(topic, cause)))))
   const now = (): number => monotonicMillis(clock)
   const park = (partition: Partition): void => {
     partition.park()
@@ -149,14 +155,8 @@ export const make = (surroundings: Surroundings): SessionContext => {
     failUnsafe: (error) => {
       Deferred.doneUnsafe(failure, Effect.fail(error))
     },
-    guarded: (effect) =>
-      Effect.asVoid(effect).pipe(
-        Effect.catch(fail),
-        Effect.catchDefect((defect) => fail(new ReaderDied({ topic, cause: defect }))),
-        Effect.onExit((exit) =>
-          Exit.isFailure(exit) ? fail(new ReaderDied({ topic, cause: Cause.squash(exit.cause) })) : Effect.void
-        )
-      ),
+    guarded,
+    fork: (effect, options) => Effect.asVoid(Effect.forkIn(guarded(effect), surroundings.scope, options)),
     failure: Deferred.await(failure),
     hasFailed: () => Deferred.isDoneUnsafe(failure)
   }

@@ -27,7 +27,7 @@ export const make = (
   fetchLoops: FetchLoops,
   resuming: Resuming
 ): StartOffsets => {
-  const { disconnect, guarded, metrics, park, placed, range, scope, settings, wakeup, topic, unplaced } = context
+  const { disconnect, fork, metrics, park, placed, range, settings, wakeup, topic, unplaced } = context
   const placing = new Set<Partition>()
 
   type Listed = ReadonlyArray<KafkaClient.ListedOffset>
@@ -126,17 +126,14 @@ export const make = (
         byLeader([...unplaced].filter((partition) => !placing.has(partition))),
         ([leader, group]) => {
           for (const partition of group) placing.add(partition)
-          return placeGroup(leader, group).pipe(
-            Effect.ensuring(
-              Effect.sync(() => {
-                for (const partition of group) placing.delete(partition)
-                if (unplaced.size > 0) wakeup.call()
-              })
-            ),
-            Effect.andThen(fetchLoops.ensure),
-            guarded,
-            Effect.forkIn(scope, { startImmediately: true })
+          const asking = Effect.ensuring(
+            placeGroup(leader, group),
+            Effect.sync(() => {
+              for (const partition of group) placing.delete(partition)
+              if (unplaced.size > 0) wakeup.call()
+            })
           )
+          return fork(Effect.andThen(asking, fetchLoops.ensure), { startImmediately: true })
         },
         { discard: true }
       )

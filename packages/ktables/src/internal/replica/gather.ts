@@ -1,12 +1,11 @@
 /** Gathers the survivors of a load, partition by partition, in slices. */
 import { Effect } from "effect"
-import type { LogError } from "../log/logError.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import type { Consume, Session } from "../log/session.ts"
 import type { RecordWalk } from "../records/recordWalk.ts"
 import { Survivors } from "../records/survivors.ts"
 import { LOAD_SLICE } from "../slice.ts"
-import { excess, type Limits, sumOf } from "./limits.ts"
+import { type Bounded, sumOf } from "./limits.ts"
 
 /** Takes a walk to its end; `check` runs after each slice. */
 export const take = Effect.fnUntraced(function* <E>(
@@ -36,21 +35,17 @@ export const join = (of: Survivors, walk: RecordWalk, metrics: ReaderMetrics): E
 
 /** Takes what is read into `survivors`, by partition, until there is more of it than there may be. */
 export const gather = (options: {
-  readonly topic: string
-  readonly limits: Limits
+  readonly bounded: Bounded
   readonly metrics: ReaderMetrics
   readonly keepsHeaders: boolean
   readonly memory: Session["memory"]
   readonly survivors: Map<number, Survivors>
 }): Consume => {
-  const { keepsHeaders, limits, memory, metrics, survivors, topic } = options
-  const isLimited = limits.maxEntries !== undefined || limits.maxBytes !== undefined
-  const checked: Effect.Effect<void, LogError> = isLimited
-    ? Effect.suspend(() => {
-        const error = excess(topic, limits, sumOf(Array.from(survivors.values(), ({ extent }) => extent)), false)
-        return error === undefined ? Effect.void : Effect.fail(error)
-      })
-    : Effect.void
+  const { bounded, keepsHeaders, memory, metrics, survivors } = options
+  const checked = bounded(
+    () => sumOf(Array.from(survivors.values(), ({ extent }) => extent)),
+    () => false
+  )
   return ({ partition }, cursor) =>
     Effect.suspend(() => {
       let of = survivors.get(partition)

@@ -1,4 +1,5 @@
 /** How large a table may become, so that a wrong topic ends in an error and not in a process without memory. */
+import { Effect } from "effect"
 import { TableTooLarge } from "../../TableError.ts"
 import type { Extent } from "../records/survivors.ts"
 
@@ -25,19 +26,21 @@ export const sumOf = (extents: Iterable<Extent>): Extent => {
   return { entries, bytes }
 }
 
-/** What refuses a table of this extent; undefined where it may be so large. */
-export const excess = (
-  topic: string,
-  { maxBytes, maxEntries }: Limits,
-  { bytes, entries }: Extent,
-  isComplete: boolean
-): TableTooLarge | undefined => {
-  const times = isComplete ? 1 : WHILE_INCOMPLETE
-  if (maxEntries !== undefined && entries > times * maxEntries) {
-    return new TableTooLarge({ topic, limit: "maxEntries", allowed: maxEntries, counted: entries })
-  }
-  if (maxBytes !== undefined && bytes > times * maxBytes) {
-    return new TableTooLarge({ topic, limit: "maxBytes", allowed: maxBytes, counted: bytes })
-  }
-  return undefined
+/** Fails whenever there is more than there may be; nothing is looked at where there is no limit. */
+export type Bounded = (extent: () => Extent, isComplete: () => boolean) => Effect.Effect<void, TableTooLarge>
+
+export const boundedBy = (topic: string, { maxBytes, maxEntries }: Limits): Bounded => {
+  if (maxBytes === undefined && maxEntries === undefined) return () => Effect.void
+  return (extent, isComplete) =>
+    Effect.suspend(() => {
+      const { bytes, entries } = extent()
+      const times = isComplete() ? 1 : WHILE_INCOMPLETE
+      if (maxEntries !== undefined && entries > times * maxEntries) {
+        return Effect.fail(new TableTooLarge({ topic, limit: "maxEntries", allowed: maxEntries, counted: entries }))
+      }
+      if (maxBytes !== undefined && bytes > times * maxBytes) {
+        return Effect.fail(new TableTooLarge({ topic, limit: "maxBytes", allowed: maxBytes, counted: bytes }))
+      }
+      return Effect.void
+    })
 }

@@ -36,7 +36,7 @@ import { inSlices } from "../slice.ts"
 import type { SeenTopic, TopicView } from "../topic/topicView.ts"
 import type { Applier } from "./applier.ts"
 import { gather } from "./gather.ts"
-import { excess, type Limits } from "./limits.ts"
+import { boundedBy, type Limits } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
 import type { Survivors } from "../records/survivors.ts"
 import { trim } from "./trim.ts"
@@ -73,6 +73,7 @@ export const make = <K, V>(options: {
   readonly onSession: (session: Session.Session) => void
 }) => {
   const { applier, clock, metrics, range, settings, topic, view } = options
+  const bounded = boundedBy(topic, settings.limits)
 
   /** Milliseconds for which records are safe from compaction; none where that cannot be read. */
   const compactionLag: Effect.Effect<number> = Effect.map(Effect.result(view.settings.read), (read) => {
@@ -151,8 +152,7 @@ export const make = <K, V>(options: {
         return of
       }
       const take = gather({
-        topic,
-        limits: settings.limits,
+        bounded,
         metrics,
         keepsHeaders: applier.needsHeaders,
         memory: session.memory,
@@ -167,8 +167,10 @@ export const make = <K, V>(options: {
       for (const { logStart, partition } of session.partitions.values()) {
         yield* trim(contents, partition, logStart, (slice) => void contents.mutate(slice, false))
       }
-      const error = excess(topic, settings.limits, contents.extent, true)
-      if (error !== undefined) return yield* error
+      yield* bounded(
+        () => contents.extent,
+        () => true
+      )
 
       const uncompacted = yield* uncompactedFrom(session)
       const partitions: Array<PastPartition> = []

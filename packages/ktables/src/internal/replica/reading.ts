@@ -19,9 +19,9 @@ import type { Checkpointing, Fill } from "./checkpointing.ts"
 import type { CurrentSession } from "./currentSession.ts"
 import { type Base } from "./build.ts"
 import { gather, join } from "./gather.ts"
-import { excess, type Limits } from "./limits.ts"
+import { boundedBy, type Limits } from "./limits.ts"
 import type { LogContents } from "./logContents.ts"
-import { type Extent, Survivors } from "../records/survivors.ts"
+import { Survivors } from "../records/survivors.ts"
 import { trim } from "./trim.ts"
 
 export interface CatchUp {
@@ -57,20 +57,15 @@ export const make = <K, V>(options: {
   readonly checkpointing: Checkpointing | undefined
 }) => {
   const { applier, cell, checkpointing, clock, current, metrics, progress, settings, topic, waiters } = options
-  const { limits } = settings
-  const isLimited = limits.maxEntries !== undefined || limits.maxBytes !== undefined
-  /** Fails when there is more than there may be. */
-  const bounded = (extent: Extent, isComplete: boolean): Effect.Effect<void, LogError> => {
-    const error = excess(topic, limits, extent, isComplete)
-    return error === undefined ? Effect.void : Effect.fail(error)
-  }
+  const bounded = boundedBy(topic, settings.limits)
+  const extent = () => cell.contents.extent
   /** An older record of a key that went may lie in another partition. */
   const misplaced = Effect.suspend(() =>
     applier.spread() === "shared"
       ? Effect.fail(new KeysMoved({ topic, detail: "records of keys that lie in several went below a log's start" }))
       : Effect.void
   )
-  const complete = Effect.suspend(() => Effect.andThen(bounded(cell.contents.extent, true), progress.completed))
+  const complete = Effect.andThen(bounded(extent, always), progress.completed)
 
   /** The topic that offsets of the range are of; one that was made again is read from its start, since all of it is later. */
   let generation: number | undefined
@@ -144,8 +139,7 @@ export const make = <K, V>(options: {
       current.begin(session)
 
       const gathering = gather({
-        topic,
-        limits,
+        bounded,
         metrics,
         keepsHeaders: applier.needsHeaders,
         memory: session.memory,
@@ -170,7 +164,7 @@ export const make = <K, V>(options: {
         if ((yield* trim(next, partition, logStart, (slice) => void next.mutate(slice, false))) > 0) yield* misplaced
       }
       if (session.hasFailed()) return yield* session.follow(nothing, nothing)
-      yield* bounded(next.extent, session.caughtUp())
+      yield* bounded(() => next.extent, session.caughtUp)
       yield* cell.replace(next, () => waiters.release(session.partitions))
       const records = Array.from(survivors.values(), ({ records }) => records).reduce((sum, more) => sum + more, 0)
       const letGo = Effect.sync(() => {
@@ -179,7 +173,7 @@ export const make = <K, V>(options: {
       })
       stage = "shown"
       const isComplete = session.caughtUp()
-      if (isComplete) yield* bounded(cell.contents.extent, true)
+      if (isComplete) yield* bounded(extent, always)
       const shown = progress.shown({ millis: Math.round(monotonicMillis(clock) - began), records }, isComplete)
 
       const live = applier.live(
@@ -188,7 +182,7 @@ export const make = <K, V>(options: {
           partition.applied(position)
           waiters.advance(partition)
         },
-        isLimited ? Effect.suspend(() => bounded(cell.contents.extent, progress.isComplete())) : Effect.void
+        bounded(extent, progress.isComplete)
       )
       const sized = (): void => metrics.sized(cell.contents.size)
       const follow = session.follow(
@@ -223,4 +217,5 @@ export const make = <K, V>(options: {
 }
 
 const nothing = () => Effect.void
+const always = () => true
 const withoutCheckpoint = { recorder: undefined, resumable: undefined }

@@ -3,12 +3,12 @@
  * that was read, builds the contents again beside the old ones and swaps them. Where it stands is one value.
  */
 import { Cause, Clock, Context, Deferred, Effect, type Schedule, Tracer } from "effect"
-import { type CatchUpTimeout, ReaderDied, type ReaderError, TableClosed } from "../../TableError.ts"
+import { type CatchUpTimeout, type ReaderError, TableClosed } from "../../TableError.ts"
 import type { TopicPosition } from "../../TablePosition.ts"
 import { TableStatus } from "../../TableStatus.ts"
 import type { WaitEnd } from "../log/ackWaits.ts"
 import { Connectivity } from "../log/connectivity.ts"
-import type { LogError } from "../log/logError.ts"
+import { errorOf, type LogError } from "../log/logError.ts"
 import type { ReaderMetrics } from "../log/metrics.ts"
 import { OffsetWaiters } from "../log/offsetWaiters.ts"
 import type { Partition } from "../log/partition.ts"
@@ -100,14 +100,6 @@ const PROGRESS = 100
 const REPEATED = 10_000
 /** Milliseconds that showing an incomplete table may take at least. */
 const SHOWING = 1000
-
-/** The error of a cause, or else its defect. */
-const errorOf = <E extends LogError>(topic: string, cause: Cause.Cause<E>): E | ReaderDied => {
-  const error = Cause.squash(cause)
-  return typeof error === "object" && error !== null && "_tag" in error && Cause.hasFails(cause)
-    ? (error as E)
-    : new ReaderDied({ topic, cause: error })
-}
 
 /** Whether the log is not the one that was read. */
 const isOfLog = ({ _tag }: LogError): boolean =>
