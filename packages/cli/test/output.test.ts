@@ -19,6 +19,22 @@ describe("tables", () => {
     assert.include(table(["KEY", "N", "VALUE"], rows, { width: undefined, flexible: 2 })[1], "x".repeat(50))
   })
 
+  it("are no wider than a narrow terminal, where the widest column gives way to the one that is looked for", () => {
+    const rows = [["a-key-of-thirty-characters-long", "0", "12", "15 s", "value of an entry"]]
+    const heads = ["KEY", "PARTITION", "OFFSET", "AGE", "VALUE"]
+    for (const width of [80, 60, 48, 40, 20]) {
+      for (const line of table(heads, rows, { width, flexible: 4 })) assert.isAtMost(displayWidth(line), width)
+    }
+    assert.strictEqual(
+      table(heads, rows, { width: 48, flexible: 4 })[1],
+      "a-key-of-t…  0          12      15 s  value of …"
+    )
+    assert.strictEqual(
+      table(["TOPIC", "N"], [["x".repeat(50), "1"]], { width: 20, flexible: 0 })[1],
+      `${"x".repeat(16)}…  1`
+    )
+  })
+
   it("do not measure a megabyte of which a line is shown", () => {
     const start = process.cpuUsage()
     const rows = Array.from({ length: 10 }, () => ["k", "ä".repeat(500_000)])

@@ -105,9 +105,12 @@ export const cut = (text: string, width: number): string => {
 
 const padded = (text: string, width: number): string => text + " ".repeat(Math.max(0, width - displayWidth(text)))
 
+/** Columns that a cell keeps where there is no room: enough to tell some of them apart. */
+const NARROWEST = 8
+
 /**
- * Rows in columns under their heads. Where a width is given, a column takes half of it at most, and the column `flexible` what
- * the others leave, ten columns at least.
+ * Rows in columns under their heads. Where a width is given, no line is wider: a column takes half of it at most, and the column
+ * `flexible` what the others leave, ten columns at least, for which the widest of them gives way.
  */
 export const table = (
   heads: ReadonlyArray<string>,
@@ -124,18 +127,27 @@ export const table = (
     cells.reduce((widest, row) => Math.max(widest, displayWidth(row[column]!)), 0)
   )
   if (width !== undefined) {
-    const others = widths.reduce((sum, one, column) => sum + (column === flexible ? 0 : one + 2), 0)
-    widths[flexible] = Math.min(widths[flexible]!, Math.max(10, width - others))
+    const others = (): number => widths.reduce((sum, one, column) => sum + (column === flexible ? 0 : one + 2), 0)
+    const missing = others() + Math.min(10, widths[flexible]!) - width
+    if (missing > 0) {
+      const widest = widths.reduce(
+        (best, one, column) => (column !== flexible && one > widths[best]! ? column : best),
+        flexible === 0 ? 1 : 0
+      )
+      widths[widest] = Math.min(widths[widest]!, Math.max(NARROWEST, widths[widest]! - missing))
+    }
+    widths[flexible] = Math.min(widths[flexible]!, Math.max(10, width - others()))
   }
-  return cells.map((row) =>
-    row
+  return cells.map((row) => {
+    const line = row
       .map((cell, column) => {
-        const fitting = width !== undefined && column === flexible ? cut(cell, widths[column]!) : cell
+        const fitting = width === undefined ? cell : cut(cell, widths[column]!)
         return column === row.length - 1 ? fitting : padded(fitting, widths[column]!)
       })
       .join("  ")
       .trimEnd()
-  )
+    return width === undefined ? line : cut(line, width)
+  })
 }
 
 /** `1 entry`, `2 entries`, or of other things. */

@@ -50,10 +50,9 @@ export const pastAt = Effect.fnUntraced(function* (
   now: number
 ): Effect.fn.Return<Past, CommandFailed, KafkaClient> {
   const point = yield* givenPoint(text, now)
-  return yield* KafkaTable.at(rawTopic(topic), point, {
-    headers: true,
-    timeout: millisOf(settings)
-  }).pipe(Effect.mapError(readError))
+  return yield* KafkaTable.at(rawTopic(topic), point, { headers: true, timeout: millisOf(settings) }).pipe(
+    Effect.mapError(readError)
+  )
 })
 
 /** What a reading fails with: it has all of `--timeout`. */

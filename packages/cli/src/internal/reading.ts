@@ -43,21 +43,42 @@ export const progressLine = (
   return cut(`reading ${name}${rest}`, width)
 }
 
-/** Draws on standard error, where it is a terminal, and leaves nothing of it there. */
-const progress = (topic: string, table: RawTable): Effect.Effect<void, never, Scope.Scope> =>
+/** Draws a line on standard error, where it is a terminal, until the scope closes, and leaves nothing of it there. */
+const drawn = (
+  line: (elapsed: number, width: number) => Effect.Effect<string>
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
     if (!isScreen(process.stderr)) return
     const start = yield* Clock.currentTimeMillis
     yield* Effect.addFinalizer(() => Effect.sync(() => process.stderr.write(CLEAR)))
     const show = Effect.gen(function* () {
-      const { replayed, target } = (yield* table.health).progress
       const elapsed = (yield* Clock.currentTimeMillis) - start
       // The last column stays free: a cursor that has no room moves to the next line.
-      const width = (process.stderr.columns || 80) - 1
-      process.stderr.write(CLEAR + progressLine(topic, replayed, target, elapsed, width))
+      process.stderr.write(CLEAR + (yield* line(elapsed, (process.stderr.columns || 80) - 1)))
     })
     yield* Effect.forkScoped(Effect.forever(Effect.delay(show, LOOK)))
   })
+
+const progress = (topic: string, table: RawTable): Effect.Effect<void, never, Scope.Scope> =>
+  drawn((elapsed, width) =>
+    Effect.map(table.health, ({ progress: { replayed, target } }) =>
+      progressLine(topic, replayed, target, elapsed, width)
+    )
+  )
+
+/** Says meanwhile for how long the past of a topic has been read, of how long it may. */
+export const timed = <A, E, R>(topic: string, settings: Settings, reading: Effect.Effect<A, E, R>) =>
+  Effect.scoped(
+    Effect.andThen(
+      drawn((elapsed, width) => {
+        const rest = `: ${spelled(Math.floor(elapsed / 1000))} of ${spelled(settings.timeout)} (--timeout)`
+        return Effect.succeed(
+          cut(`reading ${cut(topic, Math.max(1, width - "reading ".length - rest.length))}${rest}`, width)
+        )
+      }),
+      reading
+    )
+  )
 
 /** What `stalledFor` goes by, at one moment. */
 export interface Look {

@@ -95,6 +95,11 @@ describe.skipIf(missing !== undefined)(`ktables and brokers that fail${because}`
         }
 
         yield* limit(300_000)
+        const past = yield* start(["at", topic, "now", "--timeout", "3"], { terminal: true, env })
+        yield* past.until((stdout) => new RegExp(`reading ${topic}: \\d s of 3 s \\(--timeout\\)`).test(stdout))
+        const late = yield* past.ended
+        assert.strictEqual(late.code, 3, late.stdout)
+        assert.match(late.stdout, /was not read within 3000 ms, \d+ of 2000 offsets were.*--timeout gives it longer/)
         const read = yield* start(["ls", topic, "--timeout", "2"], { terminal: true, env })
         yield* read.until((stdout) => /reading \S+: [\d,]+ of 2,000 offsets, [1-9]\d? %, \d+ s left/.test(stdout))
         yield* freeze()

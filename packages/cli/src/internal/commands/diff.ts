@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import { byKey, cell, differencesOf, type Entry, field, idOf, isSameBytes, place } from "../entries.ts"
 import { counted, type Printing } from "../output.ts"
 import { entriesOf, givenPoint, missingAt, pastAt, reachesJson, withReach } from "../points.ts"
+import { timed } from "../reading.ts"
 import { outputOf, type Settings } from "../settings.ts"
 
 interface Different {
@@ -42,7 +43,11 @@ export const check = (_: Settings, { from, to }: Input) => Effect.all([givenPoin
 export const run = Effect.fnUntraced(function* (settings: Settings, input: Input) {
   const now = yield* Clock.currentTimeMillis
   const past = (point: string) => pastAt(settings, input.topic, point, now)
-  const [from, to] = yield* Effect.all([past(input.from), past(input.to)], { concurrency: 2 })
+  const [from, to] = yield* timed(
+    input.topic,
+    settings,
+    Effect.all([past(input.from), past(input.to)], { concurrency: 2 })
+  )
   const found = differences(yield* entriesOf(from), yield* entriesOf(to))
   const shown = (entry: Entry | undefined): string => (entry === undefined ? "" : cell(settings.value, entry.value))
   const printing: Printing<Different> = {
