@@ -1,6 +1,6 @@
 /** The routes of tables, over real sockets, on the embedded Kafka. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Equal, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
+import { Context, Duration, Effect, Equal, Exit, Fiber, Layer, Option, Schedule, Schema, Scope } from "effect"
 import { Codec, KafkaTable, KafkaTableWriter, Table, TableTopic } from "effect-ktables"
 import * as MemoryKafka from "effect-ktables/MemoryKafka"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
@@ -364,6 +364,46 @@ describe("the changes of a table", () => {
     )
   )
 
+  it.live(
+    "leave nothing on the server when their clients go, and a client that is stuck does not hold up its end",
+    () =>
+      withKafka(
+        Effect.gen(function* () {
+          const { table, writer } = yield* tableAndWriter
+          const scope = yield* Scope.make()
+          const options = { tables: [TableHttp.served(prices, table)], flushEvery: 1, closeTimeout: 100 }
+          const url = yield* Scope.provide(serve(options), scope)
+          const streams = Effect.map(ask(`${url}/metrics`), ({ text }) =>
+            Number(/^ktables_http_streams\{[^}]*table="prices"[^}]*\} (\d+)$/m.exec(text)?.[1])
+          )
+          const until = (count: number) =>
+            streams.pipe(
+              Effect.repeat({ until: (now) => now === count, schedule: Schedule.spaced("20 millis") }),
+              Effect.timeout("20 seconds")
+            )
+          const following = (socket: Socket): void =>
+            void socket.write("GET /tables/prices/changes HTTP/1.1\r\nHost: localhost\r\n\r\n")
+          const port = Number(new URL(url).port)
+          const clients = Array.from({ length: 200 }, () => {
+            const socket: Socket = connect(port, "127.0.0.1", () => following(socket))
+            socket.resume()
+            return socket
+          })
+          yield* until(200)
+          for (const socket of clients) socket.destroy()
+          yield* until(0)
+
+          const stuck: Socket = connect(port, "127.0.0.1", () => following(stuck))
+          yield* Effect.addFinalizer(() => Effect.sync(() => stuck.destroy()))
+          yield* until(1)
+          const note = "x".repeat(1_000_000)
+          for (let amount = 0; amount < 20; amount++) yield* writer.set("a", { amount, note })
+          const [took] = yield* Effect.timed(Scope.close(scope, Exit.void))
+          assert.isBelow(Duration.toMillis(took), 5000)
+        })
+      )
+  )
+
   it.live("say within the time that they promise that nothing has changed", () =>
     withKafka(
       Effect.gen(function* () {
@@ -453,6 +493,12 @@ describe("a server of tables", () => {
           assert.strictEqual((yield* ask(url + path)).status, 401)
           assert.strictEqual((yield* ask(url + path, { headers: { authorization: "Bearer secret" } })).status, 200)
         }
+        const changes = `${url}/tables/prices/changes`
+        assert.strictEqual((yield* ask(changes)).status, 401)
+        const reader = yield* open(changes, { authorization: "Bearer secret" })
+        yield* reader.until(last("caughtup"))
+        const refused = yield* Effect.flip(RemoteTable.make(url, prices))
+        assert.deepInclude(refused, { _tag: "RemoteRefused", status: 401 })
       })
     )
   )
