@@ -323,12 +323,35 @@ describe("questions that are asked together", () => {
         for (let i = 0; i < 8; i++) yield* follow(fetches, 0)
         for (let i = 0; i < 12; i++) yield* Effect.andThen(TestClock.adjust(1000), settle)
         assert.strictEqual(broker.connections.size, 8)
+        // The first after a quiet time finds none that polls for a short time.
         broker.append(1, 3)
-        const table = yield* follow(fetches, 1)
+        const { state } = yield* follow(fetches, 1)
         yield* settle
-        yield* TestClock.adjust(100)
-        yield* settle
-        assert.deepStrictEqual([table.state.position, broker.connections.size], [3, 8])
+        assert.deepStrictEqual([state.position, broker.connections.size], [3, 9])
+        for (const topic of [2, 3, 4]) {
+          broker.append(topic, 3)
+          const { state } = yield* follow(fetches, topic)
+          yield* settle
+          yield* TestClock.adjust(100)
+          yield* settle
+          assert.deepStrictEqual([state.position, broker.connections.size], [3, 9])
+        }
+      })
+    )
+  )
+
+  it.effect("of one topic poll for as long as they would alone, while no others come", () =>
+    withBroker((broker, shared) =>
+      Effect.gen(function* () {
+        const fetches = yield* shared(1)
+        const tables = yield* Effect.forEach(Array.from({ length: 12 }), () => follow(fetches, 0))
+        for (let i = 0; i < 20; i++) yield* Effect.andThen(TestClock.adjust(100), settle)
+        const [requests, answers] = [broker.requests.length, tables.map(({ state }) => state.answers)]
+        for (let i = 0; i < 100; i++) yield* Effect.andThen(TestClock.adjust(100), settle)
+        const polls = tables.reduce((sum, { state }, i) => sum + state.answers - answers[i]!, 0)
+        assert.isAbove(polls, 0)
+        // Lanes may have asked for what others took over.
+        assert.isAtMost(broker.requests.length - requests, 2 * polls)
       })
     )
   )
@@ -341,6 +364,8 @@ describe("questions that are asked together", () => {
         const fetches = yield* SharedFetches.make(yield* Clock.Clock, client, () => broker.open)(1)
         for (let i = 0; i < 8; i++) yield* follow(fetches, 0)
         for (let i = 0; i < 12; i++) yield* Effect.andThen(TestClock.adjust(1000), settle)
+        // The first after a quiet time has a connection opened for it.
+        yield* Effect.andThen(follow(fetches, 2), settle)
         const asking = yield* Effect.forkScoped(
           Effect.flip(fetches.fetch(new SharedFetches.Asker(), questionOf(1, 0))),
           {

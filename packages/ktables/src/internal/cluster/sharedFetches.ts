@@ -29,9 +29,11 @@ const MOST_PARTITIONS = 1000
 const ENOUGH_LANES = 8
 /** Fetchers of a broker that have a connection each: shared ones would be about as many, and each answer takes a turn more. */
 const ALONE = 8
-/** From so many lanes on, all but the largest poll for a short time only: somebody may wait for them. */
+/** From so many lanes on, all but the largest poll for a short time while questions come for which none is free. */
 const MANY_LANES = 3
 const SHORT_POLL = 100
+/** Milliseconds after the last such question in which there may be others. */
+const PRESSING = 1000
 /** Milliseconds that a lane is kept open without a question. */
 const IDLE = 10_000
 /** Turns of the event loop that a lane waits for those whom it has answered to ask on. */
@@ -119,6 +121,8 @@ class Lane {
 interface Group {
   readonly waiting: Set<Question>
   readonly lanes: Set<Lane>
+  /** When the last question came for which no lane was free, beside the first of all. */
+  pressedAt: number
 }
 
 export interface SharedFetches {
@@ -180,7 +184,8 @@ const makeOne = (
   const groupOf = ({ isolation, rack }: FetchRequest): Group => {
     const name = JSON.stringify([isolation, rack])
     let group = groups.get(name)
-    if (group === undefined) groups.set(name, (group = { waiting: new Set(), lanes: new Set() }))
+    if (group === undefined)
+      groups.set(name, (group = { waiting: new Set(), lanes: new Set(), pressedAt: Number.NEGATIVE_INFINITY }))
     return group
   }
 
@@ -234,7 +239,12 @@ const makeOne = (
       maxWait = Math.min(maxWait, until - at)
       maxBytes = Math.max(maxBytes, request.maxBytes)
     }
-    lane.isShort = group.lanes.size >= MANY_LANES && !isLargest(group, lane)
+    const { pressedAt, lanes } = group
+    lane.isShort =
+      at - pressedAt < PRESSING &&
+      lanes.size >= MANY_LANES &&
+      // Those of a quiet time all wait for long: what is opened beyond them has to be free soon, or ever more are.
+      (lanes.size > ENOUGH_LANES || !isLargest(group, lane))
     if (lane.isShort) maxWait = Math.min(maxWait, SHORT_POLL)
     maxWait = Math.max(0, Math.ceil(maxWait))
     const { isolation, rack } = asked[0]!.request
@@ -374,7 +384,10 @@ const makeOne = (
         if (ready !== undefined) {
           ready.state = "gathering"
           ready.woken.openUnsafe()
-        } else if (group.lanes.size < ENOUGH_LANES || !able.some(({ isShort }) => isShort)) {
+          continue
+        }
+        if (group.lanes.size > 0) group.pressedAt = now()
+        if (group.lanes.size < ENOUGH_LANES || !able.some(({ isShort }) => isShort)) {
           // Others that wait may fit into it, too.
           return Effect.andThen(
             start(group, group.lanes.size > 0 ? question.asker.pace : "quiet"),
