@@ -55,6 +55,8 @@ describe("the history of a key over HTTP", () => {
         assert.isString(versions[2]!.error)
         // A key without records has none.
         assert.deepStrictEqual((yield* historyOf(url, "nobody")).versions, [])
+        const asked = yield* ask(`${url}/tables/prices/history?key=${encodeURIComponent(key)}`)
+        assert.deepStrictEqual(asked.json.versions, versions)
 
         // What compaction has removed is said to be missing.
         yield* (yield* MemoryKafka.MemoryKafka).compact("prices")

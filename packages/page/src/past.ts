@@ -20,7 +20,8 @@ export const readPast = (
   const read = async () => {
     const { key, limit, table } = options
     try {
-      const path = `tables/${encodeURIComponent(table)}/history/${encodeURIComponent(key)}?limit=${limit}`
+      // Not as a segment of the path, where `.` and `..` mean something else.
+      const path = `tables/${encodeURIComponent(table)}/history?key=${encodeURIComponent(key)}&limit=${limit}`
       const response = await fetch(path, { signal: end.signal, cache: "no-store" })
       if (response.ok) return onPast({ _tag: "Read", history: (await response.json()) as WireHistory })
       const { message }: { readonly message?: string } = await response.json().catch(() => ({}))
