@@ -15,27 +15,31 @@ export interface Shell {
 const typed =
   (program: string, setup: (script: string) => string): Shell["complete"] =>
   (script, line, wanted) =>
-    Effect.callback<string>((resume) => {
-      const child = spawn("script", ["-qec", program, "/dev/null"], { env: { ...process.env, TERM: "dumb" } })
-      let text = ""
-      let isReady = false
-      child.stdout.setEncoding("utf8").on("data", (more: string) => {
-        text += more
-        if (!isReady && text.includes("ready1")) {
-          isReady = true
-          text = ""
-          child.stdin.write(`${line}\t`)
-        } else if (isReady && text.includes(wanted)) resume(Effect.succeed(text))
-      })
-      child.on("close", () => resume(Effect.die(new Error(`${program} ended after:\n${text}`))))
-      // What is echoed of it is not what it prints.
-      child.stdin.write(`${setup(script)}; echo ready$((1))\n`)
-      return Effect.sync(() => child.kill("SIGKILL"))
-    }).pipe(
-      Effect.timeoutOrElse({
-        duration: "30 seconds",
-        orElse: () => Effect.die(new Error(`${program} did not complete ${line} to ${wanted}`))
-      })
+    Effect.acquireUseRelease(
+      Effect.sync(() => spawn("script", ["-qec", program, "/dev/null"], { env: { ...process.env, TERM: "dumb" } })),
+      (child) =>
+        Effect.callback<string>((resume) => {
+          let text = ""
+          let isReady = false
+          child.stdout.setEncoding("utf8").on("data", (more: string) => {
+            text += more
+            if (!isReady && text.includes("ready1")) {
+              isReady = true
+              text = ""
+              child.stdin.write(`${line}\t`)
+            } else if (isReady && text.includes(wanted)) resume(Effect.succeed(text))
+          })
+          child.on("close", () => resume(Effect.die(new Error(`${program} ended after:\n${text}`))))
+          // What is echoed of it is not what it prints.
+          child.stdin.write(`${setup(script)}; echo ready$((1))\n`)
+        }).pipe(
+          Effect.timeoutOrElse({
+            duration: "30 seconds",
+            orElse: () => Effect.die(new Error(`${program} did not complete ${line} to ${wanted}`))
+          })
+        ),
+      // The shell ends with its terminal.
+      (child) => Effect.sync(() => child.kill("SIGKILL"))
     )
 
 const printed =
