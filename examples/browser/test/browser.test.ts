@@ -1,26 +1,15 @@
 /** The three programs in a real browser, over a table on a real Kafka. */
-import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { TestKafka } from "@effect-ktables/testing"
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Queue } from "effect"
+import { Effect, Queue } from "effect"
 import { KafkaTableWriter } from "effect-ktables"
-import type { Browser, Page, Route } from "playwright-core"
-import { launch, open } from "../../../packages/page/test/support/chromium.ts"
+import type { Page, Route } from "playwright-core"
+import { Chromium, open } from "../../../packages/page/test/support/chromium.ts"
+import { environment } from "../../../packages/page/test/support/onKafka.ts"
 import { start } from "../../support/exampleProcess.ts"
 import { stockOf } from "../src/stock.ts"
 
 const main = new URL("../src/main.ts", import.meta.url)
-
-class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
-  static readonly layer = Layer.effect(Chromium, launch)
-}
-
-const environment = Layer.mergeAll(
-  Layer.unwrap(Effect.map(TestKafka.TestKafka, ({ brokers }) => KafkaJsClient.layer({ brokers: [...brokers] }))).pipe(
-    Layer.provideMerge(TestKafka.layer)
-  ),
-  Chromium.layer
-)
 
 /** A program of the example: its page, its topic's writer, and its server, to be killed and started again. */
 const opened = Effect.fnUntraced(function* (program: string) {

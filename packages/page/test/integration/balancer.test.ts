@@ -1,24 +1,10 @@
 /** Guarantee 13 for the page: two servers at different positions behind one address, in a real browser. */
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
-import type { Browser, Page } from "playwright-core"
+import { Effect } from "effect"
+import type { Page } from "playwright-core"
+import { chance } from "../../../ktables/test/support/chance.ts"
 import { balanced, contentsOf, type Log } from "../support/balanced.ts"
-import { launch, open } from "../support/chromium.ts"
-
-class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
-  static readonly layer = Layer.effect(Chromium, launch)
-}
-
-/** mulberry32 */
-const randomOf = (seed: number) => {
-  let state = seed
-  return (below: number): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below)
-  }
-}
+import { Chromium, open } from "../support/chromium.ts"
 
 type State = ReadonlyArray<readonly [key: string, value: number]>
 
@@ -88,7 +74,7 @@ describe("the page of two servers behind one address", () => {
     for (const seed of seeds) {
       it.effect(`shows states that the log had, in its order, under cuts, and ends equal (seed ${seed})`, () =>
         Effect.gen(function* () {
-          const random = randomOf(seed)
+          const { below: random } = chance(seed)
           const log: Log = { id: "a".repeat(32), records: [] }
           const { choose, cut, servers, url } = yield* balanced(log)
           /** A commit ends with the key that says how far it is. */

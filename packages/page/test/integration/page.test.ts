@@ -1,25 +1,14 @@
 /** The live page in a real browser, over tables on a real Kafka. */
-import { KafkaJsClient } from "@effect-ktables/kafkajs"
 import { TestKafka } from "@effect-ktables/testing"
 import { assert, describe, layer } from "@effect/vitest"
-import { Array, Context, Effect, Layer, Schedule, Schema } from "effect"
+import { Array, Effect, Schedule, Schema } from "effect"
 import { KafkaTableWriter, TableTopic } from "effect-ktables"
-import { type Browser, type Locator, type Page } from "playwright-core"
+import { type Locator, type Page } from "playwright-core"
 import { start } from "../../../../examples/support/exampleProcess.ts"
-import { keepPicture, launch, open } from "../support/chromium.ts"
+import { Chromium, keepPicture, open } from "../support/chromium.ts"
+import { environment } from "../support/onKafka.ts"
 
 const serveFile = new URL("../support/serve.ts", import.meta.url)
-
-class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
-  static readonly layer = Layer.effect(Chromium, launch)
-}
-
-const environment = Layer.mergeAll(
-  Layer.unwrap(Effect.map(TestKafka.TestKafka, ({ brokers }) => KafkaJsClient.layer({ brokers: [...brokers] }))).pipe(
-    Layer.provideMerge(TestKafka.layer)
-  ),
-  Chromium.layer
-)
 
 const topicOf = (name: string) => TableTopic.make({ name, key: Schema.String, value: Schema.Json })
 

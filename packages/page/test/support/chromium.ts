@@ -1,5 +1,5 @@
 /** A real Chromium: the one that `CHROMIUM` names, one that is installed, or Debian's, which is installed where that can be. */
-import { Effect, Schema, type Scope } from "effect"
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
 import { spawnSync } from "node:child_process"
 import { accessSync, constants, mkdirSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -72,6 +72,11 @@ export const launch: Effect.Effect<Browser, NoChromium, Scope.Scope> = Effect.fl
     (browser) => Effect.promise(() => browser.close())
   )
 )
+
+/** The browser of a test file. */
+export class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
+  static readonly layer = Layer.effect(Chromium, launch)
+}
 
 export interface OpenPage {
   readonly page: Page
